@@ -1,0 +1,128 @@
+// A backend: how its endpoints are found, chosen, spoken to and protected. Envoy: `config.cluster.v3`.
+import type { ClusterLoadAssignment } from "./endpoint.ts";
+import type { Http2Options } from "./listener.ts";
+import type { JsonValue } from "./filter-config.ts";
+import type { UpstreamTls } from "./tls.ts";
+import type { Labels } from "./route.ts";
+
+export interface Cluster {
+  readonly name: string;
+  /** The name in metrics; the cluster's own when undefined. */
+  readonly altStatName: string | undefined;
+  readonly discovery:
+    | { readonly kind: "eds"; readonly serviceName: string }
+    | { readonly kind: "static"; readonly assignment: ClusterLoadAssignment }
+    | { readonly kind: "strictDns"; readonly assignment: ClusterLoadAssignment; readonly refreshMs: number }
+    | { readonly kind: "logicalDns"; readonly assignment: ClusterLoadAssignment; readonly refreshMs: number }
+    | { readonly kind: "originalDst" };
+  readonly connectTimeoutMs: number;
+  readonly lb: LbPolicy;
+  readonly slowStart:
+    | { readonly windowMs: number; readonly aggression: number; readonly minWeightPercent: number }
+    | undefined;
+  /** Below this share of healthy endpoints all are used; 0 = never. Envoy: 50. */
+  readonly panicThresholdPercent: number;
+  readonly limits: CircuitLimits;
+  readonly highPriorityLimits: CircuitLimits;
+  readonly outlier: OutlierDetection | undefined;
+  readonly healthChecks: readonly HealthCheck[];
+  /** Closes connections to an endpoint as soon as it is unhealthy. */
+  readonly closeOnHealthFailure: boolean;
+  readonly tls: UpstreamTls | undefined;
+  /** Per-endpoint choice by the endpoint's labels in `transportSocket`; the first match wins. */
+  readonly tlsMatches: readonly {
+    readonly name: string;
+    readonly match: Labels;
+    readonly tls: UpstreamTls | undefined;
+  }[];
+  readonly http: HttpUpstreamOptions;
+  readonly perConnectionBufferLimitBytes: number;
+  /** Hystrix's circuit breaker (opossum); undefined = none. Carried in metadata `heddle.breaker`. */
+  readonly breaker: BreakerPolicy | undefined;
+  readonly metadata: { readonly [key: string]: JsonValue };
+}
+
+export type LbPolicy =
+  | { readonly kind: "roundRobin" }
+  | { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number }
+  | { readonly kind: "random" }
+  | { readonly kind: "ringHash"; readonly minimumRingSize: number; readonly maximumRingSize: number }
+  | { readonly kind: "maglev"; readonly tableSize: number }
+  | { readonly kind: "peakEwma"; readonly decayMs: number; readonly initialRttMs: number }
+  /** The address that the connection was going to (Envoy `CLUSTER_PROVIDED` with ORIGINAL_DST). */
+  | { readonly kind: "originalDst" };
+
+/** Envoy's circuit breakers: concurrency, not failures. Defaults 1024, 1024, 1024, 3. */
+export interface CircuitLimits {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
+}
+
+/** Hystrix's semantics: share of failures over a rolling window opens it. Defaults 20, 50 %, 10 s, 5 s. */
+export interface BreakerPolicy {
+  readonly volumeThreshold: number;
+  readonly errorPercent: number;
+  readonly windowMs: number;
+  readonly sleepWindowMs: number;
+}
+
+/** Envoy `OutlierDetection`; names and defaults are Envoy's, durations in ms, shares in percent. */
+export interface OutlierDetection {
+  readonly consecutive5xx: number;
+  readonly enforcingConsecutive5xx: number;
+  readonly consecutiveGatewayFailure: number;
+  readonly enforcingConsecutiveGatewayFailure: number;
+  readonly splitExternalLocalOriginErrors: boolean;
+  readonly consecutiveLocalOriginFailure: number;
+  readonly enforcingConsecutiveLocalOriginFailure: number;
+  readonly intervalMs: number;
+  readonly baseEjectionTimeMs: number;
+  readonly maxEjectionTimeMs: number;
+  readonly maxEjectionTimeJitterMs: number;
+  readonly maxEjectionPercent: number;
+  readonly successRateMinimumHosts: number;
+  readonly successRateRequestVolume: number;
+  readonly successRateStdevFactor: number;
+  readonly enforcingSuccessRate: number;
+  readonly failurePercentageThreshold: number;
+  readonly failurePercentageMinimumHosts: number;
+  readonly failurePercentageRequestVolume: number;
+  readonly enforcingFailurePercentage: number;
+}
+
+export interface HealthCheck {
+  readonly timeoutMs: number;
+  readonly intervalMs: number;
+  readonly jitterMs: number;
+  readonly noTrafficIntervalMs: number;
+  readonly unhealthyThreshold: number;
+  readonly healthyThreshold: number;
+  readonly check:
+    | {
+        readonly kind: "http";
+        readonly path: string;
+        readonly host: string;
+        readonly method: string;
+        readonly http2: boolean;
+        readonly expectedStatuses: readonly { readonly start: number; readonly end: number }[];
+      }
+    | { readonly kind: "grpc"; readonly serviceName: string; readonly authority: string }
+    | { readonly kind: "tcp" };
+}
+
+/** Envoy `HttpProtocolOptions`. */
+export interface HttpUpstreamOptions {
+  /** `downstream`: as the client spoke; `auto`: ALPN decides. */
+  readonly protocol: "http1" | "http2" | "auto" | "downstream";
+  readonly http2: Http2Options;
+  readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number;
+  /** 0 = no limit. */
+  readonly maxRequestsPerConnection: number;
+  readonly maxResponseHeadersBytes: number;
+  readonly maxResponseHeadersCount: number;
+  readonly preserveHeaderCase: boolean;
+}

@@ -1,0 +1,144 @@
+// Which request goes where: tables of virtual hosts and routes. Envoy: `config.route.v3`.
+import type { FilterOverride, JsonValue } from "./filter-config.ts";
+import type { Fraction, HeaderMatcher, QueryMatcher } from "./matcher.ts";
+
+export interface RouteTable extends RouteScope {
+  readonly name: string;
+  readonly virtualHosts: readonly VirtualHost[];
+  /** Virtual hosts are asked for on demand (VHDS). */
+  readonly onDemand: boolean;
+}
+
+/** What tables, hosts and routes can all say; the most specific one is applied first (Envoy's order: route, host, table). */
+export interface RouteScope {
+  readonly requestHeaders: HeaderMutations;
+  readonly responseHeaders: HeaderMutations;
+  readonly filterOverrides: readonly FilterOverride[];
+}
+
+export interface HeaderMutations {
+  readonly set: readonly HeaderValue[];
+  readonly add: readonly HeaderValue[];
+  readonly addIfAbsent: readonly HeaderValue[];
+  readonly remove: readonly string[];
+}
+
+/** `value` may hold Envoy's `%COMMAND%` operators. */
+export interface HeaderValue {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface VirtualHost extends RouteScope {
+  readonly name: string;
+  /** `reviews`, `reviews:9080`, `*.shop`, `shop.*`, `*`. */
+  readonly domains: readonly string[];
+  readonly routes: readonly Route[];
+  readonly retry: RetryPolicy | undefined;
+}
+
+export interface Route extends RouteScope {
+  /** What `heddle explain` prints: `HTTPRoute shop/reviews rule 2`. */
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly action: RouteAction;
+  /** Where it came from (kind, namespace, name, rule) and whatever else the control plane tells. */
+  readonly metadata: { readonly [key: string]: JsonValue };
+}
+
+export interface RouteMatch {
+  readonly path:
+    | { readonly kind: "prefix"; readonly value: string }
+    | { readonly kind: "path"; readonly value: string }
+    | { readonly kind: "pathSeparatedPrefix"; readonly value: string }
+    | { readonly kind: "regex"; readonly value: string }
+    | { readonly kind: "connect" };
+  readonly caseSensitive: boolean;
+  readonly headers: readonly HeaderMatcher[];
+  readonly query: readonly QueryMatcher[];
+  readonly grpcOnly: boolean;
+  /** Matches only this share of requests. */
+  readonly runtimeFraction: Fraction | undefined;
+}
+
+export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
+
+export interface ForwardAction {
+  readonly kind: "forward";
+  readonly target: ClusterTarget;
+  /** What a request gets whose cluster does not exist. Envoy: 503. */
+  readonly clusterNotFoundStatus: number;
+  /** Whole exchange, all attempts. Envoy: 15 s; 0 = none. */
+  readonly timeoutMs: number;
+  /** Stream without activity. `undefined` = the listener's. */
+  readonly idleTimeoutMs: number | undefined;
+  /** Longest `grpc-timeout` that is honoured: undefined = grpc-timeout is not looked at, 0 = any. */
+  readonly maxGrpcTimeoutMs: number | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly hashPolicy: readonly HashPolicy[];
+  readonly prefixRewrite: string | undefined;
+  readonly pathRewrite: string | undefined;
+  readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+  readonly hostRewrite: string | undefined;
+  readonly autoHostRewrite: boolean;
+  /** Only endpoints with these labels (Envoy `metadata_match` of `envoy.lb`). */
+  readonly subset: Labels;
+  readonly mirrors: readonly { readonly cluster: string; readonly fraction: Fraction }[];
+  /** Upgrades that this route turns on or off, over the listener's. */
+  readonly upgrades: readonly { readonly name: string; readonly enabled: boolean }[];
+  readonly priority: "default" | "high";
+}
+
+export type Labels = { readonly [key: string]: string };
+
+export type ClusterTarget =
+  | { readonly kind: "cluster"; readonly name: string }
+  | { readonly kind: "header"; readonly name: string }
+  | { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[] };
+
+export interface WeightedCluster extends RouteScope {
+  readonly name: string;
+  readonly weight: number;
+  readonly subset: Labels;
+  readonly hostRewrite: string | undefined;
+}
+
+export interface RedirectAction {
+  readonly kind: "redirect";
+  readonly status: number;
+  readonly scheme: string | undefined;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly path:
+    | { readonly kind: "full"; readonly value: string }
+    | { readonly kind: "prefix"; readonly value: string }
+    | undefined;
+  readonly stripQuery: boolean;
+}
+
+export interface DirectResponseAction {
+  readonly kind: "direct";
+  readonly status: number;
+  readonly body: string;
+}
+
+export type HashPolicy = { readonly terminal: boolean } & (
+  | { readonly kind: "header"; readonly name: string }
+  | { readonly kind: "cookie"; readonly name: string; readonly path: string; readonly ttlMs: number | undefined }
+  | { readonly kind: "query"; readonly name: string }
+  | { readonly kind: "sourceIp" }
+);
+
+/** Envoy `RetryPolicy`. `retryOn` has Envoy's names: `5xx`, `connect-failure`, `refused-stream`, `reset`, `unavailable` ... */
+export interface RetryPolicy {
+  readonly retryOn: readonly string[];
+  readonly numRetries: number;
+  readonly perTryTimeoutMs: number;
+  readonly perTryIdleTimeoutMs: number;
+  readonly retriableStatusCodes: readonly number[];
+  readonly retriableHeaders: readonly HeaderMatcher[];
+  readonly backoff: { readonly baseMs: number; readonly maxMs: number };
+  /** Prefer an endpoint that was not tried yet (`previous_hosts`). */
+  readonly avoidPreviousHosts: boolean;
+  readonly hostSelectionAttempts: number;
+}

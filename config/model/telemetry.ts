@@ -1,0 +1,28 @@
+// What is recorded of traffic: access logs and traces.
+import type { JsonValue } from "./filter-config.ts";
+
+/** A log file with one JSON object a line; values may hold Envoy's `%COMMAND%` operators. */
+export interface AccessLog {
+  /** A path; `/dev/stdout` for the process's own output. */
+  readonly path: string;
+  readonly format:
+    | { readonly kind: "json"; readonly fields: { readonly [key: string]: JsonValue } }
+    | { readonly kind: "text"; readonly format: string };
+}
+
+export interface TracingConfig {
+  /** Shares in percent, 0..100. */
+  readonly clientSampling: number;
+  readonly randomSampling: number;
+  readonly overallSampling: number;
+  /** Where spans go; undefined = context is propagated, nothing exported. */
+  readonly exporter:
+    | {
+        readonly kind: "otlp";
+        readonly cluster: string;
+        readonly endpoint: string;
+        readonly protocol: "grpc" | "http";
+        readonly serviceName: string;
+      }
+    | undefined;
+}
