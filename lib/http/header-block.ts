@@ -134,7 +134,15 @@ export class HeaderBlock {
   clone(): HeaderBlock {
     const copy = new HeaderBlock();
     for (let i = 0; i < this.length; i++) {
-      copy.#push(this.nameAt(i), this.valueAt(i), 0, 0, (this.flags[i] ?? 0) & FIELD_NEVER_INDEXED, this.entries[i], this.rawNames[i]);
+      copy.#push(
+        this.nameAt(i),
+        this.valueAt(i),
+        0,
+        0,
+        (this.flags[i] ?? 0) & FIELD_NEVER_INDEXED,
+        this.entries[i],
+        this.rawNames[i],
+      );
     }
     return copy;
   }
@@ -147,7 +155,8 @@ export class HeaderBlock {
 
   #decode(index: number): string {
     const bytes = this.bytes;
-    if (bytes === undefined) throw new Error(`Cannot read header "${this.names[index]}": its bytes are gone; detach() the block first`);
+    if (bytes === undefined)
+      throw new Error(`Cannot read header "${this.names[index]}": its bytes are gone; detach() the block first`);
     const start = this.starts[index] ?? 0;
     const end = this.ends[index] ?? 0;
     if (((this.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) return bytes.latin1Slice(start, end);
@@ -155,7 +164,15 @@ export class HeaderBlock {
     return this.huffman(bytes, start, end);
   }
 
-  #push(name: string, value: string | undefined, start: number, end: number, flags: number, entry: object | undefined, rawName: string | undefined): void {
+  #push(
+    name: string,
+    value: string | undefined,
+    start: number,
+    end: number,
+    flags: number,
+    entry: object | undefined,
+    rawName: string | undefined,
+  ): void {
     const i = this.length++;
     this.names[i] = name;
     this.values[i] = value;

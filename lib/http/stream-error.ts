@@ -35,7 +35,14 @@ export interface StreamError {
   readonly status: number;
 }
 
-export function makeStreamError(origin: ErrorOrigin, scope: "stream" | "connection", code: number, message: string, isUnprocessed = false, status = 0): StreamError {
+export function makeStreamError(
+  origin: ErrorOrigin,
+  scope: "stream" | "connection",
+  code: number,
+  message: string,
+  isUnprocessed = false,
+  status = 0,
+): StreamError {
   return { origin, scope, code, message, isUnprocessed, status };
 }
 
