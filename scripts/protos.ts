@@ -17,6 +17,7 @@ import {
   file_google_protobuf_struct,
   file_google_protobuf_timestamp,
   file_google_protobuf_wrappers,
+  type DescriptorProto,
   type FileDescriptorProto,
 } from "@bufbuild/protobuf/wkt";
 import { execFileSync } from "node:child_process";
@@ -119,6 +120,16 @@ function parsePythonBytes(source: string, start: number): Uint8Array {
   throw new Error("Cannot read a Python bytes literal: it has no end");
 }
 
+/** Python's descriptors leave `json_name` out; protoc's rule gives it back: `_x` becomes `X`. */
+function setJsonNames(messages: readonly DescriptorProto[]): void {
+  for (const message of messages) {
+    for (const field of message.field) {
+      field.jsonName = field.name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    }
+    setJsonNames(message.nestedType);
+  }
+}
+
 function readDescriptors(folder: string): Map<string, FileDescriptorProto> {
   const found = new Map<string, FileDescriptorProto>();
   for (const file of globSync("**/*_pb2.py", { cwd: folder })) {
@@ -127,6 +138,7 @@ function readDescriptors(folder: string): Map<string, FileDescriptorProto> {
     const at = source.indexOf(marker);
     if (at < 0) continue;
     const descriptor = fromBinary(FileDescriptorProtoSchema, parsePythonBytes(source, at + marker.length));
+    setJsonNames(descriptor.messageType);
     found.set(descriptor.name, descriptor);
   }
   return found;

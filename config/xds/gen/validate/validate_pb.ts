@@ -19,7 +19,7 @@ export const file_validate_validate: GenFile = /*@__PURE__*/
  */
 export type FieldRules = Message<"validate.FieldRules"> & {
   /**
-   * @generated from field: optional validate.MessageRules message = 17 [json_name = ""];
+   * @generated from field: optional validate.MessageRules message = 17;
    */
   message?: MessageRules | undefined;
 
@@ -28,127 +28,127 @@ export type FieldRules = Message<"validate.FieldRules"> & {
    */
   type: {
     /**
-     * @generated from field: validate.FloatRules float = 1 [json_name = ""];
+     * @generated from field: validate.FloatRules float = 1;
      */
     value: FloatRules;
     case: "float";
   } | {
     /**
-     * @generated from field: validate.DoubleRules double = 2 [json_name = ""];
+     * @generated from field: validate.DoubleRules double = 2;
      */
     value: DoubleRules;
     case: "double";
   } | {
     /**
-     * @generated from field: validate.Int32Rules int32 = 3 [json_name = ""];
+     * @generated from field: validate.Int32Rules int32 = 3;
      */
     value: Int32Rules;
     case: "int32";
   } | {
     /**
-     * @generated from field: validate.Int64Rules int64 = 4 [json_name = ""];
+     * @generated from field: validate.Int64Rules int64 = 4;
      */
     value: Int64Rules;
     case: "int64";
   } | {
     /**
-     * @generated from field: validate.UInt32Rules uint32 = 5 [json_name = ""];
+     * @generated from field: validate.UInt32Rules uint32 = 5;
      */
     value: UInt32Rules;
     case: "uint32";
   } | {
     /**
-     * @generated from field: validate.UInt64Rules uint64 = 6 [json_name = ""];
+     * @generated from field: validate.UInt64Rules uint64 = 6;
      */
     value: UInt64Rules;
     case: "uint64";
   } | {
     /**
-     * @generated from field: validate.SInt32Rules sint32 = 7 [json_name = ""];
+     * @generated from field: validate.SInt32Rules sint32 = 7;
      */
     value: SInt32Rules;
     case: "sint32";
   } | {
     /**
-     * @generated from field: validate.SInt64Rules sint64 = 8 [json_name = ""];
+     * @generated from field: validate.SInt64Rules sint64 = 8;
      */
     value: SInt64Rules;
     case: "sint64";
   } | {
     /**
-     * @generated from field: validate.Fixed32Rules fixed32 = 9 [json_name = ""];
+     * @generated from field: validate.Fixed32Rules fixed32 = 9;
      */
     value: Fixed32Rules;
     case: "fixed32";
   } | {
     /**
-     * @generated from field: validate.Fixed64Rules fixed64 = 10 [json_name = ""];
+     * @generated from field: validate.Fixed64Rules fixed64 = 10;
      */
     value: Fixed64Rules;
     case: "fixed64";
   } | {
     /**
-     * @generated from field: validate.SFixed32Rules sfixed32 = 11 [json_name = ""];
+     * @generated from field: validate.SFixed32Rules sfixed32 = 11;
      */
     value: SFixed32Rules;
     case: "sfixed32";
   } | {
     /**
-     * @generated from field: validate.SFixed64Rules sfixed64 = 12 [json_name = ""];
+     * @generated from field: validate.SFixed64Rules sfixed64 = 12;
      */
     value: SFixed64Rules;
     case: "sfixed64";
   } | {
     /**
-     * @generated from field: validate.BoolRules bool = 13 [json_name = ""];
+     * @generated from field: validate.BoolRules bool = 13;
      */
     value: BoolRules;
     case: "bool";
   } | {
     /**
-     * @generated from field: validate.StringRules string = 14 [json_name = ""];
+     * @generated from field: validate.StringRules string = 14;
      */
     value: StringRules;
     case: "string";
   } | {
     /**
-     * @generated from field: validate.BytesRules bytes = 15 [json_name = ""];
+     * @generated from field: validate.BytesRules bytes = 15;
      */
     value: BytesRules;
     case: "bytes";
   } | {
     /**
-     * @generated from field: validate.EnumRules enum = 16 [json_name = ""];
+     * @generated from field: validate.EnumRules enum = 16;
      */
     value: EnumRules;
     case: "enum";
   } | {
     /**
-     * @generated from field: validate.RepeatedRules repeated = 18 [json_name = ""];
+     * @generated from field: validate.RepeatedRules repeated = 18;
      */
     value: RepeatedRules;
     case: "repeated";
   } | {
     /**
-     * @generated from field: validate.MapRules map = 19 [json_name = ""];
+     * @generated from field: validate.MapRules map = 19;
      */
     value: MapRules;
     case: "map";
   } | {
     /**
-     * @generated from field: validate.AnyRules any = 20 [json_name = ""];
+     * @generated from field: validate.AnyRules any = 20;
      */
     value: AnyRules;
     case: "any";
   } | {
     /**
-     * @generated from field: validate.DurationRules duration = 21 [json_name = ""];
+     * @generated from field: validate.DurationRules duration = 21;
      */
     value: DurationRules;
     case: "duration";
   } | {
     /**
-     * @generated from field: validate.TimestampRules timestamp = 22 [json_name = ""];
+     * @generated from field: validate.TimestampRules timestamp = 22;
      */
     value: TimestampRules;
     case: "timestamp";
@@ -167,42 +167,42 @@ export const FieldRulesSchema: GenMessage<FieldRules> = /*@__PURE__*/
  */
 export type FloatRules = Message<"validate.FloatRules"> & {
   /**
-   * @generated from field: optional float const = 1 [json_name = ""];
+   * @generated from field: optional float const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional float lt = 2 [json_name = ""];
+   * @generated from field: optional float lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional float lte = 3 [json_name = ""];
+   * @generated from field: optional float lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional float gt = 4 [json_name = ""];
+   * @generated from field: optional float gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional float gte = 5 [json_name = ""];
+   * @generated from field: optional float gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated float in = 6 [json_name = ""];
+   * @generated from field: repeated float in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated float not_in = 7 [json_name = ""];
+   * @generated from field: repeated float not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -219,42 +219,42 @@ export const FloatRulesSchema: GenMessage<FloatRules> = /*@__PURE__*/
  */
 export type DoubleRules = Message<"validate.DoubleRules"> & {
   /**
-   * @generated from field: optional double const = 1 [json_name = ""];
+   * @generated from field: optional double const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional double lt = 2 [json_name = ""];
+   * @generated from field: optional double lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional double lte = 3 [json_name = ""];
+   * @generated from field: optional double lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional double gt = 4 [json_name = ""];
+   * @generated from field: optional double gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional double gte = 5 [json_name = ""];
+   * @generated from field: optional double gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated double in = 6 [json_name = ""];
+   * @generated from field: repeated double in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated double not_in = 7 [json_name = ""];
+   * @generated from field: repeated double not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -271,42 +271,42 @@ export const DoubleRulesSchema: GenMessage<DoubleRules> = /*@__PURE__*/
  */
 export type Int32Rules = Message<"validate.Int32Rules"> & {
   /**
-   * @generated from field: optional int32 const = 1 [json_name = ""];
+   * @generated from field: optional int32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional int32 lt = 2 [json_name = ""];
+   * @generated from field: optional int32 lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional int32 lte = 3 [json_name = ""];
+   * @generated from field: optional int32 lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional int32 gt = 4 [json_name = ""];
+   * @generated from field: optional int32 gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional int32 gte = 5 [json_name = ""];
+   * @generated from field: optional int32 gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated int32 in = 6 [json_name = ""];
+   * @generated from field: repeated int32 in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated int32 not_in = 7 [json_name = ""];
+   * @generated from field: repeated int32 not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -323,42 +323,42 @@ export const Int32RulesSchema: GenMessage<Int32Rules> = /*@__PURE__*/
  */
 export type Int64Rules = Message<"validate.Int64Rules"> & {
   /**
-   * @generated from field: optional int64 const = 1 [json_name = ""];
+   * @generated from field: optional int64 const = 1;
    */
   const: bigint;
 
   /**
-   * @generated from field: optional int64 lt = 2 [json_name = ""];
+   * @generated from field: optional int64 lt = 2;
    */
   lt: bigint;
 
   /**
-   * @generated from field: optional int64 lte = 3 [json_name = ""];
+   * @generated from field: optional int64 lte = 3;
    */
   lte: bigint;
 
   /**
-   * @generated from field: optional int64 gt = 4 [json_name = ""];
+   * @generated from field: optional int64 gt = 4;
    */
   gt: bigint;
 
   /**
-   * @generated from field: optional int64 gte = 5 [json_name = ""];
+   * @generated from field: optional int64 gte = 5;
    */
   gte: bigint;
 
   /**
-   * @generated from field: repeated int64 in = 6 [json_name = ""];
+   * @generated from field: repeated int64 in = 6;
    */
   in: bigint[];
 
   /**
-   * @generated from field: repeated int64 not_in = 7 [json_name = ""];
+   * @generated from field: repeated int64 not_in = 7;
    */
   notIn: bigint[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -375,42 +375,42 @@ export const Int64RulesSchema: GenMessage<Int64Rules> = /*@__PURE__*/
  */
 export type UInt32Rules = Message<"validate.UInt32Rules"> & {
   /**
-   * @generated from field: optional uint32 const = 1 [json_name = ""];
+   * @generated from field: optional uint32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional uint32 lt = 2 [json_name = ""];
+   * @generated from field: optional uint32 lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional uint32 lte = 3 [json_name = ""];
+   * @generated from field: optional uint32 lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional uint32 gt = 4 [json_name = ""];
+   * @generated from field: optional uint32 gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional uint32 gte = 5 [json_name = ""];
+   * @generated from field: optional uint32 gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated uint32 in = 6 [json_name = ""];
+   * @generated from field: repeated uint32 in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated uint32 not_in = 7 [json_name = ""];
+   * @generated from field: repeated uint32 not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -427,42 +427,42 @@ export const UInt32RulesSchema: GenMessage<UInt32Rules> = /*@__PURE__*/
  */
 export type UInt64Rules = Message<"validate.UInt64Rules"> & {
   /**
-   * @generated from field: optional uint64 const = 1 [json_name = ""];
+   * @generated from field: optional uint64 const = 1;
    */
   const: bigint;
 
   /**
-   * @generated from field: optional uint64 lt = 2 [json_name = ""];
+   * @generated from field: optional uint64 lt = 2;
    */
   lt: bigint;
 
   /**
-   * @generated from field: optional uint64 lte = 3 [json_name = ""];
+   * @generated from field: optional uint64 lte = 3;
    */
   lte: bigint;
 
   /**
-   * @generated from field: optional uint64 gt = 4 [json_name = ""];
+   * @generated from field: optional uint64 gt = 4;
    */
   gt: bigint;
 
   /**
-   * @generated from field: optional uint64 gte = 5 [json_name = ""];
+   * @generated from field: optional uint64 gte = 5;
    */
   gte: bigint;
 
   /**
-   * @generated from field: repeated uint64 in = 6 [json_name = ""];
+   * @generated from field: repeated uint64 in = 6;
    */
   in: bigint[];
 
   /**
-   * @generated from field: repeated uint64 not_in = 7 [json_name = ""];
+   * @generated from field: repeated uint64 not_in = 7;
    */
   notIn: bigint[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -479,42 +479,42 @@ export const UInt64RulesSchema: GenMessage<UInt64Rules> = /*@__PURE__*/
  */
 export type SInt32Rules = Message<"validate.SInt32Rules"> & {
   /**
-   * @generated from field: optional sint32 const = 1 [json_name = ""];
+   * @generated from field: optional sint32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional sint32 lt = 2 [json_name = ""];
+   * @generated from field: optional sint32 lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional sint32 lte = 3 [json_name = ""];
+   * @generated from field: optional sint32 lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional sint32 gt = 4 [json_name = ""];
+   * @generated from field: optional sint32 gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional sint32 gte = 5 [json_name = ""];
+   * @generated from field: optional sint32 gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated sint32 in = 6 [json_name = ""];
+   * @generated from field: repeated sint32 in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated sint32 not_in = 7 [json_name = ""];
+   * @generated from field: repeated sint32 not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -531,42 +531,42 @@ export const SInt32RulesSchema: GenMessage<SInt32Rules> = /*@__PURE__*/
  */
 export type SInt64Rules = Message<"validate.SInt64Rules"> & {
   /**
-   * @generated from field: optional sint64 const = 1 [json_name = ""];
+   * @generated from field: optional sint64 const = 1;
    */
   const: bigint;
 
   /**
-   * @generated from field: optional sint64 lt = 2 [json_name = ""];
+   * @generated from field: optional sint64 lt = 2;
    */
   lt: bigint;
 
   /**
-   * @generated from field: optional sint64 lte = 3 [json_name = ""];
+   * @generated from field: optional sint64 lte = 3;
    */
   lte: bigint;
 
   /**
-   * @generated from field: optional sint64 gt = 4 [json_name = ""];
+   * @generated from field: optional sint64 gt = 4;
    */
   gt: bigint;
 
   /**
-   * @generated from field: optional sint64 gte = 5 [json_name = ""];
+   * @generated from field: optional sint64 gte = 5;
    */
   gte: bigint;
 
   /**
-   * @generated from field: repeated sint64 in = 6 [json_name = ""];
+   * @generated from field: repeated sint64 in = 6;
    */
   in: bigint[];
 
   /**
-   * @generated from field: repeated sint64 not_in = 7 [json_name = ""];
+   * @generated from field: repeated sint64 not_in = 7;
    */
   notIn: bigint[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -583,42 +583,42 @@ export const SInt64RulesSchema: GenMessage<SInt64Rules> = /*@__PURE__*/
  */
 export type Fixed32Rules = Message<"validate.Fixed32Rules"> & {
   /**
-   * @generated from field: optional fixed32 const = 1 [json_name = ""];
+   * @generated from field: optional fixed32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional fixed32 lt = 2 [json_name = ""];
+   * @generated from field: optional fixed32 lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional fixed32 lte = 3 [json_name = ""];
+   * @generated from field: optional fixed32 lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional fixed32 gt = 4 [json_name = ""];
+   * @generated from field: optional fixed32 gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional fixed32 gte = 5 [json_name = ""];
+   * @generated from field: optional fixed32 gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated fixed32 in = 6 [json_name = ""];
+   * @generated from field: repeated fixed32 in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated fixed32 not_in = 7 [json_name = ""];
+   * @generated from field: repeated fixed32 not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -635,42 +635,42 @@ export const Fixed32RulesSchema: GenMessage<Fixed32Rules> = /*@__PURE__*/
  */
 export type Fixed64Rules = Message<"validate.Fixed64Rules"> & {
   /**
-   * @generated from field: optional fixed64 const = 1 [json_name = ""];
+   * @generated from field: optional fixed64 const = 1;
    */
   const: bigint;
 
   /**
-   * @generated from field: optional fixed64 lt = 2 [json_name = ""];
+   * @generated from field: optional fixed64 lt = 2;
    */
   lt: bigint;
 
   /**
-   * @generated from field: optional fixed64 lte = 3 [json_name = ""];
+   * @generated from field: optional fixed64 lte = 3;
    */
   lte: bigint;
 
   /**
-   * @generated from field: optional fixed64 gt = 4 [json_name = ""];
+   * @generated from field: optional fixed64 gt = 4;
    */
   gt: bigint;
 
   /**
-   * @generated from field: optional fixed64 gte = 5 [json_name = ""];
+   * @generated from field: optional fixed64 gte = 5;
    */
   gte: bigint;
 
   /**
-   * @generated from field: repeated fixed64 in = 6 [json_name = ""];
+   * @generated from field: repeated fixed64 in = 6;
    */
   in: bigint[];
 
   /**
-   * @generated from field: repeated fixed64 not_in = 7 [json_name = ""];
+   * @generated from field: repeated fixed64 not_in = 7;
    */
   notIn: bigint[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -687,42 +687,42 @@ export const Fixed64RulesSchema: GenMessage<Fixed64Rules> = /*@__PURE__*/
  */
 export type SFixed32Rules = Message<"validate.SFixed32Rules"> & {
   /**
-   * @generated from field: optional sfixed32 const = 1 [json_name = ""];
+   * @generated from field: optional sfixed32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional sfixed32 lt = 2 [json_name = ""];
+   * @generated from field: optional sfixed32 lt = 2;
    */
   lt: number;
 
   /**
-   * @generated from field: optional sfixed32 lte = 3 [json_name = ""];
+   * @generated from field: optional sfixed32 lte = 3;
    */
   lte: number;
 
   /**
-   * @generated from field: optional sfixed32 gt = 4 [json_name = ""];
+   * @generated from field: optional sfixed32 gt = 4;
    */
   gt: number;
 
   /**
-   * @generated from field: optional sfixed32 gte = 5 [json_name = ""];
+   * @generated from field: optional sfixed32 gte = 5;
    */
   gte: number;
 
   /**
-   * @generated from field: repeated sfixed32 in = 6 [json_name = ""];
+   * @generated from field: repeated sfixed32 in = 6;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated sfixed32 not_in = 7 [json_name = ""];
+   * @generated from field: repeated sfixed32 not_in = 7;
    */
   notIn: number[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -739,42 +739,42 @@ export const SFixed32RulesSchema: GenMessage<SFixed32Rules> = /*@__PURE__*/
  */
 export type SFixed64Rules = Message<"validate.SFixed64Rules"> & {
   /**
-   * @generated from field: optional sfixed64 const = 1 [json_name = ""];
+   * @generated from field: optional sfixed64 const = 1;
    */
   const: bigint;
 
   /**
-   * @generated from field: optional sfixed64 lt = 2 [json_name = ""];
+   * @generated from field: optional sfixed64 lt = 2;
    */
   lt: bigint;
 
   /**
-   * @generated from field: optional sfixed64 lte = 3 [json_name = ""];
+   * @generated from field: optional sfixed64 lte = 3;
    */
   lte: bigint;
 
   /**
-   * @generated from field: optional sfixed64 gt = 4 [json_name = ""];
+   * @generated from field: optional sfixed64 gt = 4;
    */
   gt: bigint;
 
   /**
-   * @generated from field: optional sfixed64 gte = 5 [json_name = ""];
+   * @generated from field: optional sfixed64 gte = 5;
    */
   gte: bigint;
 
   /**
-   * @generated from field: repeated sfixed64 in = 6 [json_name = ""];
+   * @generated from field: repeated sfixed64 in = 6;
    */
   in: bigint[];
 
   /**
-   * @generated from field: repeated sfixed64 not_in = 7 [json_name = ""];
+   * @generated from field: repeated sfixed64 not_in = 7;
    */
   notIn: bigint[];
 
   /**
-   * @generated from field: optional bool ignore_empty = 8 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 8;
    */
   ignoreEmpty: boolean;
 };
@@ -791,7 +791,7 @@ export const SFixed64RulesSchema: GenMessage<SFixed64Rules> = /*@__PURE__*/
  */
 export type BoolRules = Message<"validate.BoolRules"> & {
   /**
-   * @generated from field: optional bool const = 1 [json_name = ""];
+   * @generated from field: optional bool const = 1;
    */
   const: boolean;
 };
@@ -808,72 +808,72 @@ export const BoolRulesSchema: GenMessage<BoolRules> = /*@__PURE__*/
  */
 export type StringRules = Message<"validate.StringRules"> & {
   /**
-   * @generated from field: optional string const = 1 [json_name = ""];
+   * @generated from field: optional string const = 1;
    */
   const: string;
 
   /**
-   * @generated from field: optional uint64 len = 19 [json_name = ""];
+   * @generated from field: optional uint64 len = 19;
    */
   len: bigint;
 
   /**
-   * @generated from field: optional uint64 min_len = 2 [json_name = ""];
+   * @generated from field: optional uint64 min_len = 2;
    */
   minLen: bigint;
 
   /**
-   * @generated from field: optional uint64 max_len = 3 [json_name = ""];
+   * @generated from field: optional uint64 max_len = 3;
    */
   maxLen: bigint;
 
   /**
-   * @generated from field: optional uint64 len_bytes = 20 [json_name = ""];
+   * @generated from field: optional uint64 len_bytes = 20;
    */
   lenBytes: bigint;
 
   /**
-   * @generated from field: optional uint64 min_bytes = 4 [json_name = ""];
+   * @generated from field: optional uint64 min_bytes = 4;
    */
   minBytes: bigint;
 
   /**
-   * @generated from field: optional uint64 max_bytes = 5 [json_name = ""];
+   * @generated from field: optional uint64 max_bytes = 5;
    */
   maxBytes: bigint;
 
   /**
-   * @generated from field: optional string pattern = 6 [json_name = ""];
+   * @generated from field: optional string pattern = 6;
    */
   pattern: string;
 
   /**
-   * @generated from field: optional string prefix = 7 [json_name = ""];
+   * @generated from field: optional string prefix = 7;
    */
   prefix: string;
 
   /**
-   * @generated from field: optional string suffix = 8 [json_name = ""];
+   * @generated from field: optional string suffix = 8;
    */
   suffix: string;
 
   /**
-   * @generated from field: optional string contains = 9 [json_name = ""];
+   * @generated from field: optional string contains = 9;
    */
   contains: string;
 
   /**
-   * @generated from field: optional string not_contains = 23 [json_name = ""];
+   * @generated from field: optional string not_contains = 23;
    */
   notContains: string;
 
   /**
-   * @generated from field: repeated string in = 10 [json_name = ""];
+   * @generated from field: repeated string in = 10;
    */
   in: string[];
 
   /**
-   * @generated from field: repeated string not_in = 11 [json_name = ""];
+   * @generated from field: repeated string not_in = 11;
    */
   notIn: string[];
 
@@ -882,73 +882,73 @@ export type StringRules = Message<"validate.StringRules"> & {
    */
   wellKnown: {
     /**
-     * @generated from field: bool email = 12 [json_name = ""];
+     * @generated from field: bool email = 12;
      */
     value: boolean;
     case: "email";
   } | {
     /**
-     * @generated from field: bool hostname = 13 [json_name = ""];
+     * @generated from field: bool hostname = 13;
      */
     value: boolean;
     case: "hostname";
   } | {
     /**
-     * @generated from field: bool ip = 14 [json_name = ""];
+     * @generated from field: bool ip = 14;
      */
     value: boolean;
     case: "ip";
   } | {
     /**
-     * @generated from field: bool ipv4 = 15 [json_name = ""];
+     * @generated from field: bool ipv4 = 15;
      */
     value: boolean;
     case: "ipv4";
   } | {
     /**
-     * @generated from field: bool ipv6 = 16 [json_name = ""];
+     * @generated from field: bool ipv6 = 16;
      */
     value: boolean;
     case: "ipv6";
   } | {
     /**
-     * @generated from field: bool uri = 17 [json_name = ""];
+     * @generated from field: bool uri = 17;
      */
     value: boolean;
     case: "uri";
   } | {
     /**
-     * @generated from field: bool uri_ref = 18 [json_name = ""];
+     * @generated from field: bool uri_ref = 18;
      */
     value: boolean;
     case: "uriRef";
   } | {
     /**
-     * @generated from field: bool address = 21 [json_name = ""];
+     * @generated from field: bool address = 21;
      */
     value: boolean;
     case: "address";
   } | {
     /**
-     * @generated from field: bool uuid = 22 [json_name = ""];
+     * @generated from field: bool uuid = 22;
      */
     value: boolean;
     case: "uuid";
   } | {
     /**
-     * @generated from field: validate.KnownRegex well_known_regex = 24 [json_name = ""];
+     * @generated from field: validate.KnownRegex well_known_regex = 24;
      */
     value: KnownRegex;
     case: "wellKnownRegex";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: optional bool strict = 25 [default = true, json_name = ""];
+   * @generated from field: optional bool strict = 25 [default = true];
    */
   strict: boolean;
 
   /**
-   * @generated from field: optional bool ignore_empty = 26 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 26;
    */
   ignoreEmpty: boolean;
 };
@@ -965,52 +965,52 @@ export const StringRulesSchema: GenMessage<StringRules> = /*@__PURE__*/
  */
 export type BytesRules = Message<"validate.BytesRules"> & {
   /**
-   * @generated from field: optional bytes const = 1 [json_name = ""];
+   * @generated from field: optional bytes const = 1;
    */
   const: Uint8Array;
 
   /**
-   * @generated from field: optional uint64 len = 13 [json_name = ""];
+   * @generated from field: optional uint64 len = 13;
    */
   len: bigint;
 
   /**
-   * @generated from field: optional uint64 min_len = 2 [json_name = ""];
+   * @generated from field: optional uint64 min_len = 2;
    */
   minLen: bigint;
 
   /**
-   * @generated from field: optional uint64 max_len = 3 [json_name = ""];
+   * @generated from field: optional uint64 max_len = 3;
    */
   maxLen: bigint;
 
   /**
-   * @generated from field: optional string pattern = 4 [json_name = ""];
+   * @generated from field: optional string pattern = 4;
    */
   pattern: string;
 
   /**
-   * @generated from field: optional bytes prefix = 5 [json_name = ""];
+   * @generated from field: optional bytes prefix = 5;
    */
   prefix: Uint8Array;
 
   /**
-   * @generated from field: optional bytes suffix = 6 [json_name = ""];
+   * @generated from field: optional bytes suffix = 6;
    */
   suffix: Uint8Array;
 
   /**
-   * @generated from field: optional bytes contains = 7 [json_name = ""];
+   * @generated from field: optional bytes contains = 7;
    */
   contains: Uint8Array;
 
   /**
-   * @generated from field: repeated bytes in = 8 [json_name = ""];
+   * @generated from field: repeated bytes in = 8;
    */
   in: Uint8Array[];
 
   /**
-   * @generated from field: repeated bytes not_in = 9 [json_name = ""];
+   * @generated from field: repeated bytes not_in = 9;
    */
   notIn: Uint8Array[];
 
@@ -1019,26 +1019,26 @@ export type BytesRules = Message<"validate.BytesRules"> & {
    */
   wellKnown: {
     /**
-     * @generated from field: bool ip = 10 [json_name = ""];
+     * @generated from field: bool ip = 10;
      */
     value: boolean;
     case: "ip";
   } | {
     /**
-     * @generated from field: bool ipv4 = 11 [json_name = ""];
+     * @generated from field: bool ipv4 = 11;
      */
     value: boolean;
     case: "ipv4";
   } | {
     /**
-     * @generated from field: bool ipv6 = 12 [json_name = ""];
+     * @generated from field: bool ipv6 = 12;
      */
     value: boolean;
     case: "ipv6";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: optional bool ignore_empty = 14 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 14;
    */
   ignoreEmpty: boolean;
 };
@@ -1055,22 +1055,22 @@ export const BytesRulesSchema: GenMessage<BytesRules> = /*@__PURE__*/
  */
 export type EnumRules = Message<"validate.EnumRules"> & {
   /**
-   * @generated from field: optional int32 const = 1 [json_name = ""];
+   * @generated from field: optional int32 const = 1;
    */
   const: number;
 
   /**
-   * @generated from field: optional bool defined_only = 2 [json_name = ""];
+   * @generated from field: optional bool defined_only = 2;
    */
   definedOnly: boolean;
 
   /**
-   * @generated from field: repeated int32 in = 3 [json_name = ""];
+   * @generated from field: repeated int32 in = 3;
    */
   in: number[];
 
   /**
-   * @generated from field: repeated int32 not_in = 4 [json_name = ""];
+   * @generated from field: repeated int32 not_in = 4;
    */
   notIn: number[];
 };
@@ -1087,12 +1087,12 @@ export const EnumRulesSchema: GenMessage<EnumRules> = /*@__PURE__*/
  */
 export type MessageRules = Message<"validate.MessageRules"> & {
   /**
-   * @generated from field: optional bool skip = 1 [json_name = ""];
+   * @generated from field: optional bool skip = 1;
    */
   skip: boolean;
 
   /**
-   * @generated from field: optional bool required = 2 [json_name = ""];
+   * @generated from field: optional bool required = 2;
    */
   required: boolean;
 };
@@ -1109,27 +1109,27 @@ export const MessageRulesSchema: GenMessage<MessageRules> = /*@__PURE__*/
  */
 export type RepeatedRules = Message<"validate.RepeatedRules"> & {
   /**
-   * @generated from field: optional uint64 min_items = 1 [json_name = ""];
+   * @generated from field: optional uint64 min_items = 1;
    */
   minItems: bigint;
 
   /**
-   * @generated from field: optional uint64 max_items = 2 [json_name = ""];
+   * @generated from field: optional uint64 max_items = 2;
    */
   maxItems: bigint;
 
   /**
-   * @generated from field: optional bool unique = 3 [json_name = ""];
+   * @generated from field: optional bool unique = 3;
    */
   unique: boolean;
 
   /**
-   * @generated from field: optional validate.FieldRules items = 4 [json_name = ""];
+   * @generated from field: optional validate.FieldRules items = 4;
    */
   items?: FieldRules | undefined;
 
   /**
-   * @generated from field: optional bool ignore_empty = 5 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 5;
    */
   ignoreEmpty: boolean;
 };
@@ -1146,32 +1146,32 @@ export const RepeatedRulesSchema: GenMessage<RepeatedRules> = /*@__PURE__*/
  */
 export type MapRules = Message<"validate.MapRules"> & {
   /**
-   * @generated from field: optional uint64 min_pairs = 1 [json_name = ""];
+   * @generated from field: optional uint64 min_pairs = 1;
    */
   minPairs: bigint;
 
   /**
-   * @generated from field: optional uint64 max_pairs = 2 [json_name = ""];
+   * @generated from field: optional uint64 max_pairs = 2;
    */
   maxPairs: bigint;
 
   /**
-   * @generated from field: optional bool no_sparse = 3 [json_name = ""];
+   * @generated from field: optional bool no_sparse = 3;
    */
   noSparse: boolean;
 
   /**
-   * @generated from field: optional validate.FieldRules keys = 4 [json_name = ""];
+   * @generated from field: optional validate.FieldRules keys = 4;
    */
   keys?: FieldRules | undefined;
 
   /**
-   * @generated from field: optional validate.FieldRules values = 5 [json_name = ""];
+   * @generated from field: optional validate.FieldRules values = 5;
    */
   values?: FieldRules | undefined;
 
   /**
-   * @generated from field: optional bool ignore_empty = 6 [json_name = ""];
+   * @generated from field: optional bool ignore_empty = 6;
    */
   ignoreEmpty: boolean;
 };
@@ -1188,17 +1188,17 @@ export const MapRulesSchema: GenMessage<MapRules> = /*@__PURE__*/
  */
 export type AnyRules = Message<"validate.AnyRules"> & {
   /**
-   * @generated from field: optional bool required = 1 [json_name = ""];
+   * @generated from field: optional bool required = 1;
    */
   required: boolean;
 
   /**
-   * @generated from field: repeated string in = 2 [json_name = ""];
+   * @generated from field: repeated string in = 2;
    */
   in: string[];
 
   /**
-   * @generated from field: repeated string not_in = 3 [json_name = ""];
+   * @generated from field: repeated string not_in = 3;
    */
   notIn: string[];
 };
@@ -1215,42 +1215,42 @@ export const AnyRulesSchema: GenMessage<AnyRules> = /*@__PURE__*/
  */
 export type DurationRules = Message<"validate.DurationRules"> & {
   /**
-   * @generated from field: optional bool required = 1 [json_name = ""];
+   * @generated from field: optional bool required = 1;
    */
   required: boolean;
 
   /**
-   * @generated from field: optional google.protobuf.Duration const = 2 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration const = 2;
    */
   const?: Duration | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Duration lt = 3 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration lt = 3;
    */
   lt?: Duration | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Duration lte = 4 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration lte = 4;
    */
   lte?: Duration | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Duration gt = 5 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration gt = 5;
    */
   gt?: Duration | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Duration gte = 6 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration gte = 6;
    */
   gte?: Duration | undefined;
 
   /**
-   * @generated from field: repeated google.protobuf.Duration in = 7 [json_name = ""];
+   * @generated from field: repeated google.protobuf.Duration in = 7;
    */
   in: Duration[];
 
   /**
-   * @generated from field: repeated google.protobuf.Duration not_in = 8 [json_name = ""];
+   * @generated from field: repeated google.protobuf.Duration not_in = 8;
    */
   notIn: Duration[];
 };
@@ -1267,47 +1267,47 @@ export const DurationRulesSchema: GenMessage<DurationRules> = /*@__PURE__*/
  */
 export type TimestampRules = Message<"validate.TimestampRules"> & {
   /**
-   * @generated from field: optional bool required = 1 [json_name = ""];
+   * @generated from field: optional bool required = 1;
    */
   required: boolean;
 
   /**
-   * @generated from field: optional google.protobuf.Timestamp const = 2 [json_name = ""];
+   * @generated from field: optional google.protobuf.Timestamp const = 2;
    */
   const?: Timestamp | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Timestamp lt = 3 [json_name = ""];
+   * @generated from field: optional google.protobuf.Timestamp lt = 3;
    */
   lt?: Timestamp | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Timestamp lte = 4 [json_name = ""];
+   * @generated from field: optional google.protobuf.Timestamp lte = 4;
    */
   lte?: Timestamp | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Timestamp gt = 5 [json_name = ""];
+   * @generated from field: optional google.protobuf.Timestamp gt = 5;
    */
   gt?: Timestamp | undefined;
 
   /**
-   * @generated from field: optional google.protobuf.Timestamp gte = 6 [json_name = ""];
+   * @generated from field: optional google.protobuf.Timestamp gte = 6;
    */
   gte?: Timestamp | undefined;
 
   /**
-   * @generated from field: optional bool lt_now = 7 [json_name = ""];
+   * @generated from field: optional bool lt_now = 7;
    */
   ltNow: boolean;
 
   /**
-   * @generated from field: optional bool gt_now = 8 [json_name = ""];
+   * @generated from field: optional bool gt_now = 8;
    */
   gtNow: boolean;
 
   /**
-   * @generated from field: optional google.protobuf.Duration within = 9 [json_name = ""];
+   * @generated from field: optional google.protobuf.Duration within = 9;
    */
   within?: Duration | undefined;
 };

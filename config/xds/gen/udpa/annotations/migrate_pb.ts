@@ -19,7 +19,7 @@ export const file_udpa_annotations_migrate: GenFile = /*@__PURE__*/
  */
 export type MigrateAnnotation = Message<"udpa.annotations.MigrateAnnotation"> & {
   /**
-   * @generated from field: string rename = 1 [json_name = ""];
+   * @generated from field: string rename = 1;
    */
   rename: string;
 };
@@ -36,12 +36,12 @@ export const MigrateAnnotationSchema: GenMessage<MigrateAnnotation> = /*@__PURE_
  */
 export type FieldMigrateAnnotation = Message<"udpa.annotations.FieldMigrateAnnotation"> & {
   /**
-   * @generated from field: string rename = 1 [json_name = ""];
+   * @generated from field: string rename = 1;
    */
   rename: string;
 
   /**
-   * @generated from field: string oneof_promotion = 2 [json_name = ""];
+   * @generated from field: string oneof_promotion = 2;
    */
   oneofPromotion: string;
 };
@@ -58,7 +58,7 @@ export const FieldMigrateAnnotationSchema: GenMessage<FieldMigrateAnnotation> = 
  */
 export type FileMigrateAnnotation = Message<"udpa.annotations.FileMigrateAnnotation"> & {
   /**
-   * @generated from field: string move_to_package = 2 [json_name = ""];
+   * @generated from field: string move_to_package = 2;
    */
   moveToPackage: string;
 };

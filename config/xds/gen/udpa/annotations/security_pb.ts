@@ -20,12 +20,12 @@ export const file_udpa_annotations_security: GenFile = /*@__PURE__*/
  */
 export type FieldSecurityAnnotation = Message<"udpa.annotations.FieldSecurityAnnotation"> & {
   /**
-   * @generated from field: bool configure_for_untrusted_downstream = 1 [json_name = ""];
+   * @generated from field: bool configure_for_untrusted_downstream = 1;
    */
   configureForUntrustedDownstream: boolean;
 
   /**
-   * @generated from field: bool configure_for_untrusted_upstream = 2 [json_name = ""];
+   * @generated from field: bool configure_for_untrusted_upstream = 2;
    */
   configureForUntrustedUpstream: boolean;
 };

@@ -19,12 +19,12 @@ export const file_udpa_annotations_status: GenFile = /*@__PURE__*/
  */
 export type StatusAnnotation = Message<"udpa.annotations.StatusAnnotation"> & {
   /**
-   * @generated from field: bool work_in_progress = 1 [json_name = ""];
+   * @generated from field: bool work_in_progress = 1;
    */
   workInProgress: boolean;
 
   /**
-   * @generated from field: udpa.annotations.PackageVersionStatus package_version_status = 2 [json_name = ""];
+   * @generated from field: udpa.annotations.PackageVersionStatus package_version_status = 2;
    */
   packageVersionStatus: PackageVersionStatus;
 };

@@ -19,7 +19,7 @@ export const file_udpa_annotations_versioning: GenFile = /*@__PURE__*/
  */
 export type VersioningAnnotation = Message<"udpa.annotations.VersioningAnnotation"> & {
   /**
-   * @generated from field: string previous_message_type = 1 [json_name = ""];
+   * @generated from field: string previous_message_type = 1;
    */
   previousMessageType: string;
 };

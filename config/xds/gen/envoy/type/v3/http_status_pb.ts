@@ -20,7 +20,7 @@ export const file_envoy_type_v3_http_status: GenFile = /*@__PURE__*/
  */
 export type HttpStatus = Message<"envoy.type.v3.HttpStatus"> & {
   /**
-   * @generated from field: envoy.type.v3.StatusCode code = 1 [json_name = ""];
+   * @generated from field: envoy.type.v3.StatusCode code = 1;
    */
   code: StatusCode;
 };

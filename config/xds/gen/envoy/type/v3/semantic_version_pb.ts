@@ -19,17 +19,17 @@ export const file_envoy_type_v3_semantic_version: GenFile = /*@__PURE__*/
  */
 export type SemanticVersion = Message<"envoy.type.v3.SemanticVersion"> & {
   /**
-   * @generated from field: uint32 major_number = 1 [json_name = ""];
+   * @generated from field: uint32 major_number = 1;
    */
   majorNumber: number;
 
   /**
-   * @generated from field: uint32 minor_number = 2 [json_name = ""];
+   * @generated from field: uint32 minor_number = 2;
    */
   minorNumber: number;
 
   /**
-   * @generated from field: uint32 patch = 3 [json_name = ""];
+   * @generated from field: uint32 patch = 3;
    */
   patch: number;
 };

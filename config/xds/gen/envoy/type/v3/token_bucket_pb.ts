@@ -22,17 +22,17 @@ export const file_envoy_type_v3_token_bucket: GenFile = /*@__PURE__*/
  */
 export type TokenBucket = Message<"envoy.type.v3.TokenBucket"> & {
   /**
-   * @generated from field: uint32 max_tokens = 1 [json_name = ""];
+   * @generated from field: uint32 max_tokens = 1;
    */
   maxTokens: number;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value tokens_per_fill = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value tokens_per_fill = 2;
    */
   tokensPerFill?: number | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration fill_interval = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration fill_interval = 3;
    */
   fillInterval?: Duration | undefined;
 };

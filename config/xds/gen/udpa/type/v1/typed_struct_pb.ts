@@ -18,12 +18,12 @@ export const file_udpa_type_v1_typed_struct: GenFile = /*@__PURE__*/
  */
 export type TypedStruct = Message<"udpa.type.v1.TypedStruct"> & {
   /**
-   * @generated from field: string type_url = 1 [json_name = ""];
+   * @generated from field: string type_url = 1;
    */
   typeUrl: string;
 
   /**
-   * @generated from field: google.protobuf.Struct value = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Struct value = 2;
    */
   value?: JsonObject | undefined;
 };

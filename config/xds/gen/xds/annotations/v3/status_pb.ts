@@ -19,7 +19,7 @@ export const file_xds_annotations_v3_status: GenFile = /*@__PURE__*/
  */
 export type FileStatusAnnotation = Message<"xds.annotations.v3.FileStatusAnnotation"> & {
   /**
-   * @generated from field: bool work_in_progress = 1 [json_name = ""];
+   * @generated from field: bool work_in_progress = 1;
    */
   workInProgress: boolean;
 };
@@ -36,7 +36,7 @@ export const FileStatusAnnotationSchema: GenMessage<FileStatusAnnotation> = /*@_
  */
 export type MessageStatusAnnotation = Message<"xds.annotations.v3.MessageStatusAnnotation"> & {
   /**
-   * @generated from field: bool work_in_progress = 1 [json_name = ""];
+   * @generated from field: bool work_in_progress = 1;
    */
   workInProgress: boolean;
 };
@@ -53,7 +53,7 @@ export const MessageStatusAnnotationSchema: GenMessage<MessageStatusAnnotation> 
  */
 export type FieldStatusAnnotation = Message<"xds.annotations.v3.FieldStatusAnnotation"> & {
   /**
-   * @generated from field: bool work_in_progress = 1 [json_name = ""];
+   * @generated from field: bool work_in_progress = 1;
    */
   workInProgress: boolean;
 };
@@ -70,12 +70,12 @@ export const FieldStatusAnnotationSchema: GenMessage<FieldStatusAnnotation> = /*
  */
 export type StatusAnnotation = Message<"xds.annotations.v3.StatusAnnotation"> & {
   /**
-   * @generated from field: bool work_in_progress = 1 [json_name = ""];
+   * @generated from field: bool work_in_progress = 1;
    */
   workInProgress: boolean;
 
   /**
-   * @generated from field: xds.annotations.v3.PackageVersionStatus package_version_status = 2 [json_name = ""];
+   * @generated from field: xds.annotations.v3.PackageVersionStatus package_version_status = 2;
    */
   packageVersionStatus: PackageVersionStatus;
 };

@@ -27,13 +27,13 @@ export type CollectionEntry = Message<"xds.core.v3.CollectionEntry"> & {
    */
   resourceSpecifier: {
     /**
-     * @generated from field: xds.core.v3.ResourceLocator locator = 1 [json_name = ""];
+     * @generated from field: xds.core.v3.ResourceLocator locator = 1;
      */
     value: ResourceLocator;
     case: "locator";
   } | {
     /**
-     * @generated from field: xds.core.v3.CollectionEntry.InlineEntry inline_entry = 2 [json_name = ""];
+     * @generated from field: xds.core.v3.CollectionEntry.InlineEntry inline_entry = 2;
      */
     value: CollectionEntry_InlineEntry;
     case: "inlineEntry";
@@ -52,17 +52,17 @@ export const CollectionEntrySchema: GenMessage<CollectionEntry> = /*@__PURE__*/
  */
 export type CollectionEntry_InlineEntry = Message<"xds.core.v3.CollectionEntry.InlineEntry"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: string version = 2 [json_name = ""];
+   * @generated from field: string version = 2;
    */
   version: string;
 
   /**
-   * @generated from field: google.protobuf.Any resource = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Any resource = 3;
    */
   resource?: Any | undefined;
 };

@@ -18,7 +18,7 @@ export const file_xds_core_v3_context_params: GenFile = /*@__PURE__*/
  */
 export type ContextParams = Message<"xds.core.v3.ContextParams"> & {
   /**
-   * @generated from field: map<string, string> params = 1 [json_name = ""];
+   * @generated from field: map<string, string> params = 1;
    */
   params: { [key: string]: string };
 };

@@ -21,22 +21,22 @@ export const file_xds_core_v3_resource_locator: GenFile = /*@__PURE__*/
  */
 export type ResourceLocator = Message<"xds.core.v3.ResourceLocator"> & {
   /**
-   * @generated from field: xds.core.v3.ResourceLocator.Scheme scheme = 1 [json_name = ""];
+   * @generated from field: xds.core.v3.ResourceLocator.Scheme scheme = 1;
    */
   scheme: ResourceLocator_Scheme;
 
   /**
-   * @generated from field: string id = 2 [json_name = ""];
+   * @generated from field: string id = 2;
    */
   id: string;
 
   /**
-   * @generated from field: string authority = 3 [json_name = ""];
+   * @generated from field: string authority = 3;
    */
   authority: string;
 
   /**
-   * @generated from field: string resource_type = 4 [json_name = ""];
+   * @generated from field: string resource_type = 4;
    */
   resourceType: string;
 
@@ -45,14 +45,14 @@ export type ResourceLocator = Message<"xds.core.v3.ResourceLocator"> & {
    */
   contextParamSpecifier: {
     /**
-     * @generated from field: xds.core.v3.ContextParams exact_context = 5 [json_name = ""];
+     * @generated from field: xds.core.v3.ContextParams exact_context = 5;
      */
     value: ContextParams;
     case: "exactContext";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: repeated xds.core.v3.ResourceLocator.Directive directives = 6 [json_name = ""];
+   * @generated from field: repeated xds.core.v3.ResourceLocator.Directive directives = 6;
    */
   directives: ResourceLocator_Directive[];
 };
@@ -73,13 +73,13 @@ export type ResourceLocator_Directive = Message<"xds.core.v3.ResourceLocator.Dir
    */
   directive: {
     /**
-     * @generated from field: xds.core.v3.ResourceLocator alt = 1 [json_name = ""];
+     * @generated from field: xds.core.v3.ResourceLocator alt = 1;
      */
     value: ResourceLocator;
     case: "alt";
   } | {
     /**
-     * @generated from field: string entry = 2 [json_name = ""];
+     * @generated from field: string entry = 2;
      */
     value: string;
     case: "entry";

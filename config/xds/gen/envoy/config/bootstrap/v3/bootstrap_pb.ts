@@ -57,57 +57,57 @@ export const file_envoy_config_bootstrap_v3_bootstrap: GenFile = /*@__PURE__*/
  */
 export type Bootstrap = Message<"envoy.config.bootstrap.v3.Bootstrap"> & {
   /**
-   * @generated from field: envoy.config.core.v3.Node node = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
-   * @generated from field: repeated string node_context_params = 26 [json_name = ""];
+   * @generated from field: repeated string node_context_params = 26;
    */
   nodeContextParams: string[];
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.StaticResources static_resources = 2 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.StaticResources static_resources = 2;
    */
   staticResources?: Bootstrap_StaticResources | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.DynamicResources dynamic_resources = 3 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.DynamicResources dynamic_resources = 3;
    */
   dynamicResources?: Bootstrap_DynamicResources | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.ClusterManager cluster_manager = 4 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.ClusterManager cluster_manager = 4;
    */
   clusterManager?: ClusterManager | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.ApiConfigSource hds_config = 14 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ApiConfigSource hds_config = 14;
    */
   hdsConfig?: ApiConfigSource | undefined;
 
   /**
-   * @generated from field: string flags_path = 5 [json_name = ""];
+   * @generated from field: string flags_path = 5;
    */
   flagsPath: string;
 
   /**
-   * @generated from field: repeated envoy.config.metrics.v3.StatsSink stats_sinks = 6 [json_name = ""];
+   * @generated from field: repeated envoy.config.metrics.v3.StatsSink stats_sinks = 6;
    */
   statsSinks: StatsSink[];
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions deferred_stat_options = 39 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions deferred_stat_options = 39;
    */
   deferredStatOptions?: Bootstrap_DeferredStatOptions | undefined;
 
   /**
-   * @generated from field: envoy.config.metrics.v3.StatsConfig stats_config = 13 [json_name = ""];
+   * @generated from field: envoy.config.metrics.v3.StatsConfig stats_config = 13;
    */
   statsConfig?: StatsConfig | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration stats_flush_interval = 7 [json_name = ""];
+   * @generated from field: google.protobuf.Duration stats_flush_interval = 7;
    */
   statsFlushInterval?: Duration | undefined;
 
@@ -116,7 +116,7 @@ export type Bootstrap = Message<"envoy.config.bootstrap.v3.Bootstrap"> & {
    */
   statsFlush: {
     /**
-     * @generated from field: bool stats_flush_on_admin = 29 [json_name = ""];
+     * @generated from field: bool stats_flush_on_admin = 29;
      */
     value: boolean;
     case: "statsFlushOnAdmin";
@@ -127,148 +127,148 @@ export type Bootstrap = Message<"envoy.config.bootstrap.v3.Bootstrap"> & {
    */
   statsEviction: {
     /**
-     * @generated from field: google.protobuf.Duration stats_eviction_interval = 42 [json_name = ""];
+     * @generated from field: google.protobuf.Duration stats_eviction_interval = 42;
      */
     value: Duration;
     case: "statsEvictionInterval";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Watchdog watchdog = 8 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.bootstrap.v3.Watchdog watchdog = 8 [deprecated = true];
    * @deprecated
    */
   watchdog?: Watchdog | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Watchdogs watchdogs = 27 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Watchdogs watchdogs = 27;
    */
   watchdogs?: Watchdogs | undefined;
 
   /**
-   * @generated from field: envoy.config.trace.v3.Tracing tracing = 9 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.trace.v3.Tracing tracing = 9 [deprecated = true];
    * @deprecated
    */
   tracing?: Tracing | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.LayeredRuntime layered_runtime = 17 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.LayeredRuntime layered_runtime = 17;
    */
   layeredRuntime?: LayeredRuntime | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Admin admin = 12 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Admin admin = 12;
    */
   admin?: Admin | undefined;
 
   /**
-   * @generated from field: envoy.config.overload.v3.OverloadManager overload_manager = 15 [json_name = ""];
+   * @generated from field: envoy.config.overload.v3.OverloadManager overload_manager = 15;
    */
   overloadManager?: OverloadManager | undefined;
 
   /**
-   * @generated from field: bool enable_dispatcher_stats = 16 [json_name = ""];
+   * @generated from field: bool enable_dispatcher_stats = 16;
    */
   enableDispatcherStats: boolean;
 
   /**
-   * @generated from field: string header_prefix = 18 [json_name = ""];
+   * @generated from field: string header_prefix = 18;
    */
   headerPrefix: string;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value stats_server_version_override = 19 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value stats_server_version_override = 19;
    */
   statsServerVersionOverride?: bigint | undefined;
 
   /**
-   * @generated from field: bool use_tcp_for_dns_lookups = 20 [json_name = "", deprecated = true];
+   * @generated from field: bool use_tcp_for_dns_lookups = 20 [deprecated = true];
    * @deprecated
    */
   useTcpForDnsLookups: boolean;
 
   /**
-   * @generated from field: envoy.config.core.v3.DnsResolutionConfig dns_resolution_config = 30 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.core.v3.DnsResolutionConfig dns_resolution_config = 30 [deprecated = true];
    * @deprecated
    */
   dnsResolutionConfig?: DnsResolutionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_dns_resolver_config = 31 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_dns_resolver_config = 31;
    */
   typedDnsResolverConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig bootstrap_extensions = 21 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig bootstrap_extensions = 21;
    */
   bootstrapExtensions: TypedExtensionConfig[];
 
   /**
-   * @generated from field: repeated envoy.config.bootstrap.v3.FatalAction fatal_actions = 28 [json_name = ""];
+   * @generated from field: repeated envoy.config.bootstrap.v3.FatalAction fatal_actions = 28;
    */
   fatalActions: FatalAction[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.ConfigSource config_sources = 22 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.ConfigSource config_sources = 22;
    */
   configSources: ConfigSource[];
 
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource default_config_source = 23 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource default_config_source = 23;
    */
   defaultConfigSource?: ConfigSource | undefined;
 
   /**
-   * @generated from field: string default_socket_interface = 24 [json_name = ""];
+   * @generated from field: string default_socket_interface = 24;
    */
   defaultSocketInterface: string;
 
   /**
-   * @generated from field: map<string, envoy.config.core.v3.TypedExtensionConfig> certificate_provider_instances = 25 [json_name = ""];
+   * @generated from field: map<string, envoy.config.core.v3.TypedExtensionConfig> certificate_provider_instances = 25;
    */
   certificateProviderInstances: { [key: string]: TypedExtensionConfig };
 
   /**
-   * @generated from field: repeated envoy.config.bootstrap.v3.CustomInlineHeader inline_headers = 32 [json_name = ""];
+   * @generated from field: repeated envoy.config.bootstrap.v3.CustomInlineHeader inline_headers = 32;
    */
   inlineHeaders: CustomInlineHeader[];
 
   /**
-   * @generated from field: string perf_tracing_file_path = 33 [json_name = ""];
+   * @generated from field: string perf_tracing_file_path = 33;
    */
   perfTracingFilePath: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig default_regex_engine = 34 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig default_regex_engine = 34;
    */
   defaultRegexEngine?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig xds_delegate_extension = 35 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig xds_delegate_extension = 35;
    */
   xdsDelegateExtension?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig xds_config_tracker_extension = 36 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig xds_config_tracker_extension = 36;
    */
   xdsConfigTrackerExtension?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig listener_manager = 37 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig listener_manager = 37;
    */
   listenerManager?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig application_log_config = 38 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig application_log_config = 38;
    */
   applicationLogConfig?: Bootstrap_ApplicationLogConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig grpc_async_client_manager_config = 40 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig grpc_async_client_manager_config = 40;
    */
   grpcAsyncClientManagerConfig?: Bootstrap_GrpcAsyncClientManagerConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.MemoryAllocatorManager memory_allocator_manager = 41 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.MemoryAllocatorManager memory_allocator_manager = 41;
    */
   memoryAllocatorManager?: MemoryAllocatorManager | undefined;
 };
@@ -285,17 +285,17 @@ export const BootstrapSchema: GenMessage<Bootstrap> = /*@__PURE__*/
  */
 export type Bootstrap_StaticResources = Message<"envoy.config.bootstrap.v3.Bootstrap.StaticResources"> & {
   /**
-   * @generated from field: repeated envoy.config.listener.v3.Listener listeners = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.listener.v3.Listener listeners = 1;
    */
   listeners: Listener[];
 
   /**
-   * @generated from field: repeated envoy.config.cluster.v3.Cluster clusters = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.cluster.v3.Cluster clusters = 2;
    */
   clusters: Cluster[];
 
   /**
-   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.Secret secrets = 3 [json_name = ""];
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.Secret secrets = 3;
    */
   secrets: Secret[];
 };
@@ -312,27 +312,27 @@ export const Bootstrap_StaticResourcesSchema: GenMessage<Bootstrap_StaticResourc
  */
 export type Bootstrap_DynamicResources = Message<"envoy.config.bootstrap.v3.Bootstrap.DynamicResources"> & {
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource lds_config = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource lds_config = 1;
    */
   ldsConfig?: ConfigSource | undefined;
 
   /**
-   * @generated from field: string lds_resources_locator = 5 [json_name = ""];
+   * @generated from field: string lds_resources_locator = 5;
    */
   ldsResourcesLocator: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource cds_config = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource cds_config = 2;
    */
   cdsConfig?: ConfigSource | undefined;
 
   /**
-   * @generated from field: string cds_resources_locator = 6 [json_name = ""];
+   * @generated from field: string cds_resources_locator = 6;
    */
   cdsResourcesLocator: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ApiConfigSource ads_config = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ApiConfigSource ads_config = 3;
    */
   adsConfig?: ApiConfigSource | undefined;
 };
@@ -349,7 +349,7 @@ export const Bootstrap_DynamicResourcesSchema: GenMessage<Bootstrap_DynamicResou
  */
 export type Bootstrap_ApplicationLogConfig = Message<"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig"> & {
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat log_format = 1 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat log_format = 1;
    */
   logFormat?: Bootstrap_ApplicationLogConfig_LogFormat | undefined;
 };
@@ -370,13 +370,13 @@ export type Bootstrap_ApplicationLogConfig_LogFormat = Message<"envoy.config.boo
    */
   logFormat: {
     /**
-     * @generated from field: google.protobuf.Struct json_format = 1 [json_name = ""];
+     * @generated from field: google.protobuf.Struct json_format = 1;
      */
     value: JsonObject;
     case: "jsonFormat";
   } | {
     /**
-     * @generated from field: string text_format = 2 [json_name = ""];
+     * @generated from field: string text_format = 2;
      */
     value: string;
     case: "textFormat";
@@ -395,7 +395,7 @@ export const Bootstrap_ApplicationLogConfig_LogFormatSchema: GenMessage<Bootstra
  */
 export type Bootstrap_DeferredStatOptions = Message<"envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions"> & {
   /**
-   * @generated from field: bool enable_deferred_creation_stats = 1 [json_name = ""];
+   * @generated from field: bool enable_deferred_creation_stats = 1;
    */
   enableDeferredCreationStats: boolean;
 };
@@ -412,7 +412,7 @@ export const Bootstrap_DeferredStatOptionsSchema: GenMessage<Bootstrap_DeferredS
  */
 export type Bootstrap_GrpcAsyncClientManagerConfig = Message<"envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig"> & {
   /**
-   * @generated from field: google.protobuf.Duration max_cached_entry_idle_duration = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration max_cached_entry_idle_duration = 1;
    */
   maxCachedEntryIdleDuration?: Duration | undefined;
 };
@@ -429,38 +429,38 @@ export const Bootstrap_GrpcAsyncClientManagerConfigSchema: GenMessage<Bootstrap_
  */
 export type Admin = Message<"envoy.config.bootstrap.v3.Admin"> & {
   /**
-   * @generated from field: repeated envoy.config.accesslog.v3.AccessLog access_log = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.accesslog.v3.AccessLog access_log = 5;
    */
   accessLog: AccessLog[];
 
   /**
-   * @generated from field: string access_log_path = 1 [json_name = "", deprecated = true];
+   * @generated from field: string access_log_path = 1 [deprecated = true];
    * @deprecated
    */
   accessLogPath: string;
 
   /**
-   * @generated from field: string profile_path = 2 [json_name = ""];
+   * @generated from field: string profile_path = 2;
    */
   profilePath: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address address = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address address = 3;
    */
   address?: Address | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.SocketOption socket_options = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.SocketOption socket_options = 4;
    */
   socketOptions: SocketOption[];
 
   /**
-   * @generated from field: bool ignore_global_conn_limit = 6 [json_name = ""];
+   * @generated from field: bool ignore_global_conn_limit = 6;
    */
   ignoreGlobalConnLimit: boolean;
 
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher allow_paths = 7 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher allow_paths = 7;
    */
   allowPaths: StringMatcher[];
 };
@@ -477,27 +477,27 @@ export const AdminSchema: GenMessage<Admin> = /*@__PURE__*/
  */
 export type ClusterManager = Message<"envoy.config.bootstrap.v3.ClusterManager"> & {
   /**
-   * @generated from field: string local_cluster_name = 1 [json_name = ""];
+   * @generated from field: string local_cluster_name = 1;
    */
   localClusterName: string;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.ClusterManager.OutlierDetection outlier_detection = 2 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.ClusterManager.OutlierDetection outlier_detection = 2;
    */
   outlierDetection?: ClusterManager_OutlierDetection | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.BindConfig upstream_bind_config = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.BindConfig upstream_bind_config = 3;
    */
   upstreamBindConfig?: BindConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.ApiConfigSource load_stats_config = 4 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ApiConfigSource load_stats_config = 4;
    */
   loadStatsConfig?: ApiConfigSource | undefined;
 
   /**
-   * @generated from field: bool enable_deferred_cluster_creation = 5 [json_name = ""];
+   * @generated from field: bool enable_deferred_cluster_creation = 5;
    */
   enableDeferredClusterCreation: boolean;
 };
@@ -514,12 +514,12 @@ export const ClusterManagerSchema: GenMessage<ClusterManager> = /*@__PURE__*/
  */
 export type ClusterManager_OutlierDetection = Message<"envoy.config.bootstrap.v3.ClusterManager.OutlierDetection"> & {
   /**
-   * @generated from field: string event_log_path = 1 [json_name = ""];
+   * @generated from field: string event_log_path = 1;
    */
   eventLogPath: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.EventServiceConfig event_service = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.EventServiceConfig event_service = 2;
    */
   eventService?: EventServiceConfig | undefined;
 };
@@ -536,12 +536,12 @@ export const ClusterManager_OutlierDetectionSchema: GenMessage<ClusterManager_Ou
  */
 export type Watchdogs = Message<"envoy.config.bootstrap.v3.Watchdogs"> & {
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Watchdog main_thread_watchdog = 1 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Watchdog main_thread_watchdog = 1;
    */
   mainThreadWatchdog?: Watchdog | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Watchdog worker_watchdog = 2 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Watchdog worker_watchdog = 2;
    */
   workerWatchdog?: Watchdog | undefined;
 };
@@ -558,37 +558,37 @@ export const WatchdogsSchema: GenMessage<Watchdogs> = /*@__PURE__*/
  */
 export type Watchdog = Message<"envoy.config.bootstrap.v3.Watchdog"> & {
   /**
-   * @generated from field: repeated envoy.config.bootstrap.v3.Watchdog.WatchdogAction actions = 7 [json_name = ""];
+   * @generated from field: repeated envoy.config.bootstrap.v3.Watchdog.WatchdogAction actions = 7;
    */
   actions: Watchdog_WatchdogAction[];
 
   /**
-   * @generated from field: google.protobuf.Duration miss_timeout = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration miss_timeout = 1;
    */
   missTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration megamiss_timeout = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration megamiss_timeout = 2;
    */
   megamissTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration kill_timeout = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration kill_timeout = 3;
    */
   killTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration max_kill_timeout_jitter = 6 [json_name = ""];
+   * @generated from field: google.protobuf.Duration max_kill_timeout_jitter = 6;
    */
   maxKillTimeoutJitter?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration multikill_timeout = 4 [json_name = ""];
+   * @generated from field: google.protobuf.Duration multikill_timeout = 4;
    */
   multikillTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.Percent multikill_threshold = 5 [json_name = ""];
+   * @generated from field: envoy.type.v3.Percent multikill_threshold = 5;
    */
   multikillThreshold?: Percent | undefined;
 };
@@ -605,12 +605,12 @@ export const WatchdogSchema: GenMessage<Watchdog> = /*@__PURE__*/
  */
 export type Watchdog_WatchdogAction = Message<"envoy.config.bootstrap.v3.Watchdog.WatchdogAction"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig config = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig config = 1;
    */
   config?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.Watchdog.WatchdogAction.WatchdogEvent event = 2 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.Watchdog.WatchdogAction.WatchdogEvent event = 2;
    */
   event: Watchdog_WatchdogAction_WatchdogEvent;
 };
@@ -668,7 +668,7 @@ export const Watchdog_WatchdogAction_WatchdogEventSchema: GenEnum<Watchdog_Watch
  */
 export type FatalAction = Message<"envoy.config.bootstrap.v3.FatalAction"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig config = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig config = 1;
    */
   config?: TypedExtensionConfig | undefined;
 };
@@ -685,22 +685,22 @@ export const FatalActionSchema: GenMessage<FatalAction> = /*@__PURE__*/
  */
 export type Runtime = Message<"envoy.config.bootstrap.v3.Runtime"> & {
   /**
-   * @generated from field: string symlink_root = 1 [json_name = ""];
+   * @generated from field: string symlink_root = 1;
    */
   symlinkRoot: string;
 
   /**
-   * @generated from field: string subdirectory = 2 [json_name = ""];
+   * @generated from field: string subdirectory = 2;
    */
   subdirectory: string;
 
   /**
-   * @generated from field: string override_subdirectory = 3 [json_name = ""];
+   * @generated from field: string override_subdirectory = 3;
    */
   overrideSubdirectory: string;
 
   /**
-   * @generated from field: google.protobuf.Struct base = 4 [json_name = ""];
+   * @generated from field: google.protobuf.Struct base = 4;
    */
   base?: JsonObject | undefined;
 };
@@ -717,7 +717,7 @@ export const RuntimeSchema: GenMessage<Runtime> = /*@__PURE__*/
  */
 export type RuntimeLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -726,25 +726,25 @@ export type RuntimeLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer"> & {
    */
   layerSpecifier: {
     /**
-     * @generated from field: google.protobuf.Struct static_layer = 2 [json_name = ""];
+     * @generated from field: google.protobuf.Struct static_layer = 2;
      */
     value: JsonObject;
     case: "staticLayer";
   } | {
     /**
-     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer disk_layer = 3 [json_name = ""];
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer disk_layer = 3;
      */
     value: RuntimeLayer_DiskLayer;
     case: "diskLayer";
   } | {
     /**
-     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer admin_layer = 4 [json_name = ""];
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer admin_layer = 4;
      */
     value: RuntimeLayer_AdminLayer;
     case: "adminLayer";
   } | {
     /**
-     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer rtds_layer = 5 [json_name = ""];
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer rtds_layer = 5;
      */
     value: RuntimeLayer_RtdsLayer;
     case: "rtdsLayer";
@@ -763,17 +763,17 @@ export const RuntimeLayerSchema: GenMessage<RuntimeLayer> = /*@__PURE__*/
  */
 export type RuntimeLayer_DiskLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer"> & {
   /**
-   * @generated from field: string symlink_root = 1 [json_name = ""];
+   * @generated from field: string symlink_root = 1;
    */
   symlinkRoot: string;
 
   /**
-   * @generated from field: string subdirectory = 3 [json_name = ""];
+   * @generated from field: string subdirectory = 3;
    */
   subdirectory: string;
 
   /**
-   * @generated from field: bool append_service_cluster = 2 [json_name = ""];
+   * @generated from field: bool append_service_cluster = 2;
    */
   appendServiceCluster: boolean;
 };
@@ -803,12 +803,12 @@ export const RuntimeLayer_AdminLayerSchema: GenMessage<RuntimeLayer_AdminLayer> 
  */
 export type RuntimeLayer_RtdsLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource rtds_config = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource rtds_config = 2;
    */
   rtdsConfig?: ConfigSource | undefined;
 };
@@ -825,7 +825,7 @@ export const RuntimeLayer_RtdsLayerSchema: GenMessage<RuntimeLayer_RtdsLayer> = 
  */
 export type LayeredRuntime = Message<"envoy.config.bootstrap.v3.LayeredRuntime"> & {
   /**
-   * @generated from field: repeated envoy.config.bootstrap.v3.RuntimeLayer layers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.bootstrap.v3.RuntimeLayer layers = 1;
    */
   layers: RuntimeLayer[];
 };
@@ -842,12 +842,12 @@ export const LayeredRuntimeSchema: GenMessage<LayeredRuntime> = /*@__PURE__*/
  */
 export type CustomInlineHeader = Message<"envoy.config.bootstrap.v3.CustomInlineHeader"> & {
   /**
-   * @generated from field: string inline_header_name = 1 [json_name = ""];
+   * @generated from field: string inline_header_name = 1;
    */
   inlineHeaderName: string;
 
   /**
-   * @generated from field: envoy.config.bootstrap.v3.CustomInlineHeader.InlineHeaderType inline_header_type = 2 [json_name = ""];
+   * @generated from field: envoy.config.bootstrap.v3.CustomInlineHeader.InlineHeaderType inline_header_type = 2;
    */
   inlineHeaderType: CustomInlineHeader_InlineHeaderType;
 };
@@ -900,12 +900,12 @@ export const CustomInlineHeader_InlineHeaderTypeSchema: GenEnum<CustomInlineHead
  */
 export type MemoryAllocatorManager = Message<"envoy.config.bootstrap.v3.MemoryAllocatorManager"> & {
   /**
-   * @generated from field: uint64 bytes_to_release = 1 [json_name = ""];
+   * @generated from field: uint64 bytes_to_release = 1;
    */
   bytesToRelease: bigint;
 
   /**
-   * @generated from field: google.protobuf.Duration memory_release_interval = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration memory_release_interval = 2;
    */
   memoryReleaseInterval?: Duration | undefined;
 };

@@ -24,17 +24,17 @@ export const file_envoy_config_cluster_v3_filter: GenFile = /*@__PURE__*/
  */
 export type Filter = Message<"envoy.config.cluster.v3.Filter"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: google.protobuf.Any typed_config = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Any typed_config = 2;
    */
   typedConfig?: Any | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 3;
    */
   configDiscovery?: ExtensionConfigSource | undefined;
 };

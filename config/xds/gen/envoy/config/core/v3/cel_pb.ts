@@ -18,17 +18,17 @@ export const file_envoy_config_core_v3_cel: GenFile = /*@__PURE__*/
  */
 export type CelExpressionConfig = Message<"envoy.config.core.v3.CelExpressionConfig"> & {
   /**
-   * @generated from field: bool enable_string_conversion = 1 [json_name = ""];
+   * @generated from field: bool enable_string_conversion = 1;
    */
   enableStringConversion: boolean;
 
   /**
-   * @generated from field: bool enable_string_concat = 2 [json_name = ""];
+   * @generated from field: bool enable_string_concat = 2;
    */
   enableStringConcat: boolean;
 
   /**
-   * @generated from field: bool enable_string_functions = 3 [json_name = ""];
+   * @generated from field: bool enable_string_functions = 3;
    */
   enableStringFunctions: boolean;
 };

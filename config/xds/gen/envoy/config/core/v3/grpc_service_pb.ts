@@ -29,30 +29,30 @@ export type GrpcService = Message<"envoy.config.core.v3.GrpcService"> & {
    */
   targetSpecifier: {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.EnvoyGrpc envoy_grpc = 1 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.EnvoyGrpc envoy_grpc = 1;
      */
     value: GrpcService_EnvoyGrpc;
     case: "envoyGrpc";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc google_grpc = 2 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc google_grpc = 2;
      */
     value: GrpcService_GoogleGrpc;
     case: "googleGrpc";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: google.protobuf.Duration timeout = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration timeout = 3;
    */
   timeout?: Duration | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValue initial_metadata = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValue initial_metadata = 5;
    */
   initialMetadata: HeaderValue[];
 
   /**
-   * @generated from field: envoy.config.core.v3.RetryPolicy retry_policy = 6 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RetryPolicy retry_policy = 6;
    */
   retryPolicy?: RetryPolicy | undefined;
 };
@@ -69,27 +69,27 @@ export const GrpcServiceSchema: GenMessage<GrpcService> = /*@__PURE__*/
  */
 export type GrpcService_EnvoyGrpc = Message<"envoy.config.core.v3.GrpcService.EnvoyGrpc"> & {
   /**
-   * @generated from field: string cluster_name = 1 [json_name = ""];
+   * @generated from field: string cluster_name = 1;
    */
   clusterName: string;
 
   /**
-   * @generated from field: string authority = 2 [json_name = ""];
+   * @generated from field: string authority = 2;
    */
   authority: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.RetryPolicy retry_policy = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RetryPolicy retry_policy = 3;
    */
   retryPolicy?: RetryPolicy | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_receive_message_length = 4 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_receive_message_length = 4;
    */
   maxReceiveMessageLength?: number | undefined;
 
   /**
-   * @generated from field: bool skip_envoy_headers = 5 [json_name = ""];
+   * @generated from field: bool skip_envoy_headers = 5;
    */
   skipEnvoyHeaders: boolean;
 };
@@ -106,52 +106,52 @@ export const GrpcService_EnvoyGrpcSchema: GenMessage<GrpcService_EnvoyGrpc> = /*
  */
 export type GrpcService_GoogleGrpc = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc"> & {
   /**
-   * @generated from field: string target_uri = 1 [json_name = ""];
+   * @generated from field: string target_uri = 1;
    */
   targetUri: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials channel_credentials = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials channel_credentials = 2;
    */
   channelCredentials?: GrpcService_GoogleGrpc_ChannelCredentials | undefined;
 
   /**
-   * @generated from field: repeated google.protobuf.Any channel_credentials_plugin = 9 [json_name = ""];
+   * @generated from field: repeated google.protobuf.Any channel_credentials_plugin = 9;
    */
   channelCredentialsPlugin: Any[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials call_credentials = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials call_credentials = 3;
    */
   callCredentials: GrpcService_GoogleGrpc_CallCredentials[];
 
   /**
-   * @generated from field: repeated google.protobuf.Any call_credentials_plugin = 10 [json_name = ""];
+   * @generated from field: repeated google.protobuf.Any call_credentials_plugin = 10;
    */
   callCredentialsPlugin: Any[];
 
   /**
-   * @generated from field: string stat_prefix = 4 [json_name = ""];
+   * @generated from field: string stat_prefix = 4;
    */
   statPrefix: string;
 
   /**
-   * @generated from field: string credentials_factory_name = 5 [json_name = ""];
+   * @generated from field: string credentials_factory_name = 5;
    */
   credentialsFactoryName: string;
 
   /**
-   * @generated from field: google.protobuf.Struct config = 6 [json_name = ""];
+   * @generated from field: google.protobuf.Struct config = 6;
    */
   config?: JsonObject | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value per_stream_buffer_limit_bytes = 7 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value per_stream_buffer_limit_bytes = 7;
    */
   perStreamBufferLimitBytes?: number | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs channel_args = 8 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs channel_args = 8;
    */
   channelArgs?: GrpcService_GoogleGrpc_ChannelArgs | undefined;
 };
@@ -168,17 +168,17 @@ export const GrpcService_GoogleGrpcSchema: GenMessage<GrpcService_GoogleGrpc> = 
  */
 export type GrpcService_GoogleGrpc_SslCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials"> & {
   /**
-   * @generated from field: envoy.config.core.v3.DataSource root_certs = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DataSource root_certs = 1;
    */
   rootCerts?: DataSource | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.DataSource private_key = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DataSource private_key = 2;
    */
   privateKey?: DataSource | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.DataSource cert_chain = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DataSource cert_chain = 3;
    */
   certChain?: DataSource | undefined;
 };
@@ -212,19 +212,19 @@ export type GrpcService_GoogleGrpc_ChannelCredentials = Message<"envoy.config.co
    */
   credentialSpecifier: {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials ssl_credentials = 1 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials ssl_credentials = 1;
      */
     value: GrpcService_GoogleGrpc_SslCredentials;
     case: "sslCredentials";
   } | {
     /**
-     * @generated from field: google.protobuf.Empty google_default = 2 [json_name = ""];
+     * @generated from field: google.protobuf.Empty google_default = 2;
      */
     value: Empty;
     case: "googleDefault";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials local_credentials = 3 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials local_credentials = 3;
      */
     value: GrpcService_GoogleGrpc_GoogleLocalCredentials;
     case: "localCredentials";
@@ -247,43 +247,43 @@ export type GrpcService_GoogleGrpc_CallCredentials = Message<"envoy.config.core.
    */
   credentialSpecifier: {
     /**
-     * @generated from field: string access_token = 1 [json_name = ""];
+     * @generated from field: string access_token = 1;
      */
     value: string;
     case: "accessToken";
   } | {
     /**
-     * @generated from field: google.protobuf.Empty google_compute_engine = 2 [json_name = ""];
+     * @generated from field: google.protobuf.Empty google_compute_engine = 2;
      */
     value: Empty;
     case: "googleComputeEngine";
   } | {
     /**
-     * @generated from field: string google_refresh_token = 3 [json_name = ""];
+     * @generated from field: string google_refresh_token = 3;
      */
     value: string;
     case: "googleRefreshToken";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials service_account_jwt_access = 4 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials service_account_jwt_access = 4;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials;
     case: "serviceAccountJwtAccess";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials google_iam = 5 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials google_iam = 5;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials;
     case: "googleIam";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin from_plugin = 6 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin from_plugin = 6;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin;
     case: "fromPlugin";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService sts_service = 7 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService sts_service = 7;
      */
     value: GrpcService_GoogleGrpc_CallCredentials_StsService;
     case: "stsService";
@@ -302,12 +302,12 @@ export const GrpcService_GoogleGrpc_CallCredentialsSchema: GenMessage<GrpcServic
  */
 export type GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials"> & {
   /**
-   * @generated from field: string json_key = 1 [json_name = ""];
+   * @generated from field: string json_key = 1;
    */
   jsonKey: string;
 
   /**
-   * @generated from field: uint64 token_lifetime_seconds = 2 [json_name = ""];
+   * @generated from field: uint64 token_lifetime_seconds = 2;
    */
   tokenLifetimeSeconds: bigint;
 };
@@ -324,12 +324,12 @@ export const GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCrede
  */
 export type GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials"> & {
   /**
-   * @generated from field: string authorization_token = 1 [json_name = ""];
+   * @generated from field: string authorization_token = 1;
    */
   authorizationToken: string;
 
   /**
-   * @generated from field: string authority_selector = 2 [json_name = ""];
+   * @generated from field: string authority_selector = 2;
    */
   authoritySelector: string;
 };
@@ -346,7 +346,7 @@ export const GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentialsSchema: 
  */
 export type GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -355,7 +355,7 @@ export type GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";
@@ -374,47 +374,47 @@ export const GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugi
  */
 export type GrpcService_GoogleGrpc_CallCredentials_StsService = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService"> & {
   /**
-   * @generated from field: string token_exchange_service_uri = 1 [json_name = ""];
+   * @generated from field: string token_exchange_service_uri = 1;
    */
   tokenExchangeServiceUri: string;
 
   /**
-   * @generated from field: string resource = 2 [json_name = ""];
+   * @generated from field: string resource = 2;
    */
   resource: string;
 
   /**
-   * @generated from field: string audience = 3 [json_name = ""];
+   * @generated from field: string audience = 3;
    */
   audience: string;
 
   /**
-   * @generated from field: string scope = 4 [json_name = ""];
+   * @generated from field: string scope = 4;
    */
   scope: string;
 
   /**
-   * @generated from field: string requested_token_type = 5 [json_name = ""];
+   * @generated from field: string requested_token_type = 5;
    */
   requestedTokenType: string;
 
   /**
-   * @generated from field: string subject_token_path = 6 [json_name = ""];
+   * @generated from field: string subject_token_path = 6;
    */
   subjectTokenPath: string;
 
   /**
-   * @generated from field: string subject_token_type = 7 [json_name = ""];
+   * @generated from field: string subject_token_type = 7;
    */
   subjectTokenType: string;
 
   /**
-   * @generated from field: string actor_token_path = 8 [json_name = ""];
+   * @generated from field: string actor_token_path = 8;
    */
   actorTokenPath: string;
 
   /**
-   * @generated from field: string actor_token_type = 9 [json_name = ""];
+   * @generated from field: string actor_token_type = 9;
    */
   actorTokenType: string;
 };
@@ -431,7 +431,7 @@ export const GrpcService_GoogleGrpc_CallCredentials_StsServiceSchema: GenMessage
  */
 export type GrpcService_GoogleGrpc_ChannelArgs = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs"> & {
   /**
-   * @generated from field: map<string, envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value> args = 1 [json_name = ""];
+   * @generated from field: map<string, envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value> args = 1;
    */
   args: { [key: string]: GrpcService_GoogleGrpc_ChannelArgs_Value };
 };
@@ -452,13 +452,13 @@ export type GrpcService_GoogleGrpc_ChannelArgs_Value = Message<"envoy.config.cor
    */
   valueSpecifier: {
     /**
-     * @generated from field: string string_value = 1 [json_name = ""];
+     * @generated from field: string string_value = 1;
      */
     value: string;
     case: "stringValue";
   } | {
     /**
-     * @generated from field: int64 int_value = 2 [json_name = ""];
+     * @generated from field: int64 int_value = 2;
      */
     value: bigint;
     case: "intValue";

@@ -22,7 +22,7 @@ export const file_envoy_config_core_v3_http_uri: GenFile = /*@__PURE__*/
  */
 export type HttpUri = Message<"envoy.config.core.v3.HttpUri"> & {
   /**
-   * @generated from field: string uri = 1 [json_name = ""];
+   * @generated from field: string uri = 1;
    */
   uri: string;
 
@@ -31,14 +31,14 @@ export type HttpUri = Message<"envoy.config.core.v3.HttpUri"> & {
    */
   httpUpstreamType: {
     /**
-     * @generated from field: string cluster = 2 [json_name = ""];
+     * @generated from field: string cluster = 2;
      */
     value: string;
     case: "cluster";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: google.protobuf.Duration timeout = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration timeout = 3;
    */
   timeout?: Duration | undefined;
 };

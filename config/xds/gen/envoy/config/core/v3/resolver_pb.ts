@@ -21,12 +21,12 @@ export const file_envoy_config_core_v3_resolver: GenFile = /*@__PURE__*/
  */
 export type DnsResolverOptions = Message<"envoy.config.core.v3.DnsResolverOptions"> & {
   /**
-   * @generated from field: bool use_tcp_for_dns_lookups = 1 [json_name = ""];
+   * @generated from field: bool use_tcp_for_dns_lookups = 1;
    */
   useTcpForDnsLookups: boolean;
 
   /**
-   * @generated from field: bool no_default_search_domain = 2 [json_name = ""];
+   * @generated from field: bool no_default_search_domain = 2;
    */
   noDefaultSearchDomain: boolean;
 };
@@ -43,12 +43,12 @@ export const DnsResolverOptionsSchema: GenMessage<DnsResolverOptions> = /*@__PUR
  */
 export type DnsResolutionConfig = Message<"envoy.config.core.v3.DnsResolutionConfig"> & {
   /**
-   * @generated from field: repeated envoy.config.core.v3.Address resolvers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.Address resolvers = 1;
    */
   resolvers: Address[];
 
   /**
-   * @generated from field: envoy.config.core.v3.DnsResolverOptions dns_resolver_options = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DnsResolverOptions dns_resolver_options = 2;
    */
   dnsResolverOptions?: DnsResolverOptions | undefined;
 };

@@ -25,7 +25,7 @@ export const file_envoy_config_core_v3_substitution_format_string: GenFile = /*@
  */
 export type JsonFormatOptions = Message<"envoy.config.core.v3.JsonFormatOptions"> & {
   /**
-   * @generated from field: bool sort_properties = 1 [json_name = "", deprecated = true];
+   * @generated from field: bool sort_properties = 1 [deprecated = true];
    * @deprecated
    */
   sortProperties: boolean;
@@ -47,42 +47,42 @@ export type SubstitutionFormatString = Message<"envoy.config.core.v3.Substitutio
    */
   format: {
     /**
-     * @generated from field: string text_format = 1 [json_name = "", deprecated = true];
+     * @generated from field: string text_format = 1 [deprecated = true];
      * @deprecated
      */
     value: string;
     case: "textFormat";
   } | {
     /**
-     * @generated from field: google.protobuf.Struct json_format = 2 [json_name = ""];
+     * @generated from field: google.protobuf.Struct json_format = 2;
      */
     value: JsonObject;
     case: "jsonFormat";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.DataSource text_format_source = 5 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.DataSource text_format_source = 5;
      */
     value: DataSource;
     case: "textFormatSource";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool omit_empty_values = 3 [json_name = ""];
+   * @generated from field: bool omit_empty_values = 3;
    */
   omitEmptyValues: boolean;
 
   /**
-   * @generated from field: string content_type = 4 [json_name = ""];
+   * @generated from field: string content_type = 4;
    */
   contentType: string;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 6 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 6;
    */
   formatters: TypedExtensionConfig[];
 
   /**
-   * @generated from field: envoy.config.core.v3.JsonFormatOptions json_format_options = 7 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.JsonFormatOptions json_format_options = 7;
    */
   jsonFormatOptions?: JsonFormatOptions | undefined;
 };

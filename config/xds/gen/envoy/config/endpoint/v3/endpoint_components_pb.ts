@@ -32,22 +32,22 @@ export const file_envoy_config_endpoint_v3_endpoint_components: GenFile = /*@__P
  */
 export type Endpoint = Message<"envoy.config.endpoint.v3.Endpoint"> & {
   /**
-   * @generated from field: envoy.config.core.v3.Address address = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address address = 1;
    */
   address?: Address | undefined;
 
   /**
-   * @generated from field: envoy.config.endpoint.v3.Endpoint.HealthCheckConfig health_check_config = 2 [json_name = ""];
+   * @generated from field: envoy.config.endpoint.v3.Endpoint.HealthCheckConfig health_check_config = 2;
    */
   healthCheckConfig?: Endpoint_HealthCheckConfig | undefined;
 
   /**
-   * @generated from field: string hostname = 3 [json_name = ""];
+   * @generated from field: string hostname = 3;
    */
   hostname: string;
 
   /**
-   * @generated from field: repeated envoy.config.endpoint.v3.Endpoint.AdditionalAddress additional_addresses = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.endpoint.v3.Endpoint.AdditionalAddress additional_addresses = 4;
    */
   additionalAddresses: Endpoint_AdditionalAddress[];
 };
@@ -64,22 +64,22 @@ export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
  */
 export type Endpoint_HealthCheckConfig = Message<"envoy.config.endpoint.v3.Endpoint.HealthCheckConfig"> & {
   /**
-   * @generated from field: uint32 port_value = 1 [json_name = ""];
+   * @generated from field: uint32 port_value = 1;
    */
   portValue: number;
 
   /**
-   * @generated from field: string hostname = 2 [json_name = ""];
+   * @generated from field: string hostname = 2;
    */
   hostname: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address address = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address address = 3;
    */
   address?: Address | undefined;
 
   /**
-   * @generated from field: bool disable_active_health_check = 4 [json_name = ""];
+   * @generated from field: bool disable_active_health_check = 4;
    */
   disableActiveHealthCheck: boolean;
 };
@@ -96,7 +96,7 @@ export const Endpoint_HealthCheckConfigSchema: GenMessage<Endpoint_HealthCheckCo
  */
 export type Endpoint_AdditionalAddress = Message<"envoy.config.endpoint.v3.Endpoint.AdditionalAddress"> & {
   /**
-   * @generated from field: envoy.config.core.v3.Address address = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address address = 1;
    */
   address?: Address | undefined;
 };
@@ -117,30 +117,30 @@ export type LbEndpoint = Message<"envoy.config.endpoint.v3.LbEndpoint"> & {
    */
   hostIdentifier: {
     /**
-     * @generated from field: envoy.config.endpoint.v3.Endpoint endpoint = 1 [json_name = ""];
+     * @generated from field: envoy.config.endpoint.v3.Endpoint endpoint = 1;
      */
     value: Endpoint;
     case: "endpoint";
   } | {
     /**
-     * @generated from field: string endpoint_name = 5 [json_name = ""];
+     * @generated from field: string endpoint_name = 5;
      */
     value: string;
     case: "endpointName";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.core.v3.HealthStatus health_status = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.HealthStatus health_status = 2;
    */
   healthStatus: HealthStatus;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 3;
    */
   metadata?: Metadata | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value load_balancing_weight = 4 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value load_balancing_weight = 4;
    */
   loadBalancingWeight?: number | undefined;
 };
@@ -157,7 +157,7 @@ export const LbEndpointSchema: GenMessage<LbEndpoint> = /*@__PURE__*/
  */
 export type LbEndpointCollection = Message<"envoy.config.endpoint.v3.LbEndpointCollection"> & {
   /**
-   * @generated from field: xds.core.v3.CollectionEntry entries = 1 [json_name = ""];
+   * @generated from field: xds.core.v3.CollectionEntry entries = 1;
    */
   entries?: CollectionEntry | undefined;
 };
@@ -174,12 +174,12 @@ export const LbEndpointCollectionSchema: GenMessage<LbEndpointCollection> = /*@_
  */
 export type LedsClusterLocalityConfig = Message<"envoy.config.endpoint.v3.LedsClusterLocalityConfig"> & {
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource leds_config = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource leds_config = 1;
    */
   ledsConfig?: ConfigSource | undefined;
 
   /**
-   * @generated from field: string leds_collection_name = 2 [json_name = ""];
+   * @generated from field: string leds_collection_name = 2;
    */
   ledsCollectionName: string;
 };
@@ -196,17 +196,17 @@ export const LedsClusterLocalityConfigSchema: GenMessage<LedsClusterLocalityConf
  */
 export type LocalityLbEndpoints = Message<"envoy.config.endpoint.v3.LocalityLbEndpoints"> & {
   /**
-   * @generated from field: envoy.config.core.v3.Locality locality = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Locality locality = 1;
    */
   locality?: Locality | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 9 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 9;
    */
   metadata?: Metadata | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 2;
    */
   lbEndpoints: LbEndpoint[];
 
@@ -215,31 +215,31 @@ export type LocalityLbEndpoints = Message<"envoy.config.endpoint.v3.LocalityLbEn
    */
   lbConfig: {
     /**
-     * @generated from field: envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList load_balancer_endpoints = 7 [json_name = "", deprecated = true];
+     * @generated from field: envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList load_balancer_endpoints = 7 [deprecated = true];
      * @deprecated
      */
     value: LocalityLbEndpoints_LbEndpointList;
     case: "loadBalancerEndpoints";
   } | {
     /**
-     * @generated from field: envoy.config.endpoint.v3.LedsClusterLocalityConfig leds_cluster_locality_config = 8 [json_name = ""];
+     * @generated from field: envoy.config.endpoint.v3.LedsClusterLocalityConfig leds_cluster_locality_config = 8;
      */
     value: LedsClusterLocalityConfig;
     case: "ledsClusterLocalityConfig";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: google.protobuf.UInt32Value load_balancing_weight = 3 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value load_balancing_weight = 3;
    */
   loadBalancingWeight?: number | undefined;
 
   /**
-   * @generated from field: uint32 priority = 5 [json_name = ""];
+   * @generated from field: uint32 priority = 5;
    */
   priority: number;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value proximity = 6 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value proximity = 6;
    */
   proximity?: number | undefined;
 };
@@ -256,7 +256,7 @@ export const LocalityLbEndpointsSchema: GenMessage<LocalityLbEndpoints> = /*@__P
  */
 export type LocalityLbEndpoints_LbEndpointList = Message<"envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList"> & {
   /**
-   * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 1;
    */
   lbEndpoints: LbEndpoint[];
 };

@@ -21,7 +21,7 @@ export const file_envoy_config_listener_v3_api_listener: GenFile = /*@__PURE__*/
  */
 export type ApiListener = Message<"envoy.config.listener.v3.ApiListener"> & {
   /**
-   * @generated from field: google.protobuf.Any api_listener = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Any api_listener = 1;
    */
   apiListener?: Any | undefined;
 };

@@ -31,72 +31,72 @@ export const file_envoy_config_listener_v3_quic_config: GenFile = /*@__PURE__*/
  */
 export type QuicProtocolOptions = Message<"envoy.config.listener.v3.QuicProtocolOptions"> & {
   /**
-   * @generated from field: envoy.config.core.v3.QuicProtocolOptions quic_protocol_options = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.QuicProtocolOptions quic_protocol_options = 1;
    */
   quicProtocolOptions?: QuicProtocolOptions$1 | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration idle_timeout = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration idle_timeout = 2;
    */
   idleTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration crypto_handshake_timeout = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration crypto_handshake_timeout = 3;
    */
   cryptoHandshakeTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFeatureFlag enabled = 4 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFeatureFlag enabled = 4;
    */
   enabled?: RuntimeFeatureFlag | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value packets_to_read_to_connection_count_ratio = 5 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value packets_to_read_to_connection_count_ratio = 5;
    */
   packetsToReadToConnectionCountRatio?: number | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig crypto_stream_config = 6 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig crypto_stream_config = 6;
    */
   cryptoStreamConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig proof_source_config = 7 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig proof_source_config = 7;
    */
   proofSourceConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig connection_id_generator_config = 8 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig connection_id_generator_config = 8;
    */
   connectionIdGeneratorConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig server_preferred_address_config = 9 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig server_preferred_address_config = 9;
    */
   serverPreferredAddressConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue send_disable_active_migration = 10 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue send_disable_active_migration = 10;
    */
   sendDisableActiveMigration?: boolean | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig connection_debug_visitor_config = 11 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig connection_debug_visitor_config = 11;
    */
   connectionDebugVisitorConfig?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.SocketCmsgHeaders save_cmsg_config = 12 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.SocketCmsgHeaders save_cmsg_config = 12;
    */
   saveCmsgConfig: SocketCmsgHeaders[];
 
   /**
-   * @generated from field: bool reject_new_connections = 13 [json_name = ""];
+   * @generated from field: bool reject_new_connections = 13;
    */
   rejectNewConnections: boolean;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_sessions_per_event_loop = 14 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_sessions_per_event_loop = 14;
    */
   maxSessionsPerEventLoop?: number | undefined;
 };

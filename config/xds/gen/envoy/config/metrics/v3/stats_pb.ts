@@ -26,7 +26,7 @@ export const file_envoy_config_metrics_v3_stats: GenFile = /*@__PURE__*/
  */
 export type StatsSink = Message<"envoy.config.metrics.v3.StatsSink"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -35,7 +35,7 @@ export type StatsSink = Message<"envoy.config.metrics.v3.StatsSink"> & {
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";
@@ -54,22 +54,22 @@ export const StatsSinkSchema: GenMessage<StatsSink> = /*@__PURE__*/
  */
 export type StatsConfig = Message<"envoy.config.metrics.v3.StatsConfig"> & {
   /**
-   * @generated from field: repeated envoy.config.metrics.v3.TagSpecifier stats_tags = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.metrics.v3.TagSpecifier stats_tags = 1;
    */
   statsTags: TagSpecifier[];
 
   /**
-   * @generated from field: google.protobuf.BoolValue use_all_default_tags = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue use_all_default_tags = 2;
    */
   useAllDefaultTags?: boolean | undefined;
 
   /**
-   * @generated from field: envoy.config.metrics.v3.StatsMatcher stats_matcher = 3 [json_name = ""];
+   * @generated from field: envoy.config.metrics.v3.StatsMatcher stats_matcher = 3;
    */
   statsMatcher?: StatsMatcher | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.metrics.v3.HistogramBucketSettings histogram_bucket_settings = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.metrics.v3.HistogramBucketSettings histogram_bucket_settings = 4;
    */
   histogramBucketSettings: HistogramBucketSettings[];
 };
@@ -90,19 +90,19 @@ export type StatsMatcher = Message<"envoy.config.metrics.v3.StatsMatcher"> & {
    */
   statsMatcher: {
     /**
-     * @generated from field: bool reject_all = 1 [json_name = ""];
+     * @generated from field: bool reject_all = 1;
      */
     value: boolean;
     case: "rejectAll";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.ListStringMatcher exclusion_list = 2 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.ListStringMatcher exclusion_list = 2;
      */
     value: ListStringMatcher;
     case: "exclusionList";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.ListStringMatcher inclusion_list = 3 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.ListStringMatcher inclusion_list = 3;
      */
     value: ListStringMatcher;
     case: "inclusionList";
@@ -121,7 +121,7 @@ export const StatsMatcherSchema: GenMessage<StatsMatcher> = /*@__PURE__*/
  */
 export type TagSpecifier = Message<"envoy.config.metrics.v3.TagSpecifier"> & {
   /**
-   * @generated from field: string tag_name = 1 [json_name = ""];
+   * @generated from field: string tag_name = 1;
    */
   tagName: string;
 
@@ -130,13 +130,13 @@ export type TagSpecifier = Message<"envoy.config.metrics.v3.TagSpecifier"> & {
    */
   tagValue: {
     /**
-     * @generated from field: string regex = 2 [json_name = ""];
+     * @generated from field: string regex = 2;
      */
     value: string;
     case: "regex";
   } | {
     /**
-     * @generated from field: string fixed_value = 3 [json_name = ""];
+     * @generated from field: string fixed_value = 3;
      */
     value: string;
     case: "fixedValue";
@@ -155,17 +155,17 @@ export const TagSpecifierSchema: GenMessage<TagSpecifier> = /*@__PURE__*/
  */
 export type HistogramBucketSettings = Message<"envoy.config.metrics.v3.HistogramBucketSettings"> & {
   /**
-   * @generated from field: envoy.type.matcher.v3.StringMatcher match = 1 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.StringMatcher match = 1;
    */
   match?: StringMatcher | undefined;
 
   /**
-   * @generated from field: repeated double buckets = 2 [json_name = ""];
+   * @generated from field: repeated double buckets = 2;
    */
   buckets: number[];
 
   /**
-   * @generated from field: google.protobuf.UInt32Value bins = 3 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value bins = 3;
    */
   bins?: number | undefined;
 };
@@ -186,20 +186,20 @@ export type StatsdSink = Message<"envoy.config.metrics.v3.StatsdSink"> & {
    */
   statsdSpecifier: {
     /**
-     * @generated from field: envoy.config.core.v3.Address address = 1 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.Address address = 1;
      */
     value: Address;
     case: "address";
   } | {
     /**
-     * @generated from field: string tcp_cluster_name = 2 [json_name = ""];
+     * @generated from field: string tcp_cluster_name = 2;
      */
     value: string;
     case: "tcpClusterName";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: string prefix = 3 [json_name = ""];
+   * @generated from field: string prefix = 3;
    */
   prefix: string;
 };
@@ -220,19 +220,19 @@ export type DogStatsdSink = Message<"envoy.config.metrics.v3.DogStatsdSink"> & {
    */
   dogStatsdSpecifier: {
     /**
-     * @generated from field: envoy.config.core.v3.Address address = 1 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.Address address = 1;
      */
     value: Address;
     case: "address";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: string prefix = 3 [json_name = ""];
+   * @generated from field: string prefix = 3;
    */
   prefix: string;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value max_bytes_per_datagram = 4 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value max_bytes_per_datagram = 4;
    */
   maxBytesPerDatagram?: bigint | undefined;
 };
@@ -249,7 +249,7 @@ export const DogStatsdSinkSchema: GenMessage<DogStatsdSink> = /*@__PURE__*/
  */
 export type HystrixSink = Message<"envoy.config.metrics.v3.HystrixSink"> & {
   /**
-   * @generated from field: int64 num_buckets = 1 [json_name = ""];
+   * @generated from field: int64 num_buckets = 1;
    */
   numBuckets: bigint;
 };

@@ -24,7 +24,7 @@ export const file_envoy_config_overload_v3_overload: GenFile = /*@__PURE__*/
  */
 export type ResourceMonitor = Message<"envoy.config.overload.v3.ResourceMonitor"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -33,7 +33,7 @@ export type ResourceMonitor = Message<"envoy.config.overload.v3.ResourceMonitor"
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";
@@ -52,7 +52,7 @@ export const ResourceMonitorSchema: GenMessage<ResourceMonitor> = /*@__PURE__*/
  */
 export type ThresholdTrigger = Message<"envoy.config.overload.v3.ThresholdTrigger"> & {
   /**
-   * @generated from field: double value = 1 [json_name = ""];
+   * @generated from field: double value = 1;
    */
   value: number;
 };
@@ -69,12 +69,12 @@ export const ThresholdTriggerSchema: GenMessage<ThresholdTrigger> = /*@__PURE__*
  */
 export type ScaledTrigger = Message<"envoy.config.overload.v3.ScaledTrigger"> & {
   /**
-   * @generated from field: double scaling_threshold = 1 [json_name = ""];
+   * @generated from field: double scaling_threshold = 1;
    */
   scalingThreshold: number;
 
   /**
-   * @generated from field: double saturation_threshold = 2 [json_name = ""];
+   * @generated from field: double saturation_threshold = 2;
    */
   saturationThreshold: number;
 };
@@ -91,7 +91,7 @@ export const ScaledTriggerSchema: GenMessage<ScaledTrigger> = /*@__PURE__*/
  */
 export type Trigger = Message<"envoy.config.overload.v3.Trigger"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -100,13 +100,13 @@ export type Trigger = Message<"envoy.config.overload.v3.Trigger"> & {
    */
   triggerOneof: {
     /**
-     * @generated from field: envoy.config.overload.v3.ThresholdTrigger threshold = 2 [json_name = ""];
+     * @generated from field: envoy.config.overload.v3.ThresholdTrigger threshold = 2;
      */
     value: ThresholdTrigger;
     case: "threshold";
   } | {
     /**
-     * @generated from field: envoy.config.overload.v3.ScaledTrigger scaled = 3 [json_name = ""];
+     * @generated from field: envoy.config.overload.v3.ScaledTrigger scaled = 3;
      */
     value: ScaledTrigger;
     case: "scaled";
@@ -125,7 +125,7 @@ export const TriggerSchema: GenMessage<Trigger> = /*@__PURE__*/
  */
 export type ScaleTimersOverloadActionConfig = Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig"> & {
   /**
-   * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer timer_scale_factors = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer timer_scale_factors = 1;
    */
   timerScaleFactors: ScaleTimersOverloadActionConfig_ScaleTimer[];
 };
@@ -142,7 +142,7 @@ export const ScaleTimersOverloadActionConfigSchema: GenMessage<ScaleTimersOverlo
  */
 export type ScaleTimersOverloadActionConfig_ScaleTimer = Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer"> & {
   /**
-   * @generated from field: envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType timer = 1 [json_name = ""];
+   * @generated from field: envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType timer = 1;
    */
   timer: ScaleTimersOverloadActionConfig_TimerType;
 
@@ -151,13 +151,13 @@ export type ScaleTimersOverloadActionConfig_ScaleTimer = Message<"envoy.config.o
    */
   overloadAdjust: {
     /**
-     * @generated from field: google.protobuf.Duration min_timeout = 2 [json_name = ""];
+     * @generated from field: google.protobuf.Duration min_timeout = 2;
      */
     value: Duration;
     case: "minTimeout";
   } | {
     /**
-     * @generated from field: envoy.type.v3.Percent min_scale = 3 [json_name = ""];
+     * @generated from field: envoy.type.v3.Percent min_scale = 3;
      */
     value: Percent;
     case: "minScale";
@@ -222,17 +222,17 @@ export const ScaleTimersOverloadActionConfig_TimerTypeSchema: GenEnum<ScaleTimer
  */
 export type OverloadAction = Message<"envoy.config.overload.v3.OverloadAction"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: repeated envoy.config.overload.v3.Trigger triggers = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.Trigger triggers = 2;
    */
   triggers: Trigger[];
 
   /**
-   * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Any typed_config = 3;
    */
   typedConfig?: Any | undefined;
 };
@@ -249,12 +249,12 @@ export const OverloadActionSchema: GenMessage<OverloadAction> = /*@__PURE__*/
  */
 export type LoadShedPoint = Message<"envoy.config.overload.v3.LoadShedPoint"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: repeated envoy.config.overload.v3.Trigger triggers = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.Trigger triggers = 2;
    */
   triggers: Trigger[];
 };
@@ -271,7 +271,7 @@ export const LoadShedPointSchema: GenMessage<LoadShedPoint> = /*@__PURE__*/
  */
 export type BufferFactoryConfig = Message<"envoy.config.overload.v3.BufferFactoryConfig"> & {
   /**
-   * @generated from field: uint32 minimum_account_to_track_power_of_two = 1 [json_name = ""];
+   * @generated from field: uint32 minimum_account_to_track_power_of_two = 1;
    */
   minimumAccountToTrackPowerOfTwo: number;
 };
@@ -288,27 +288,27 @@ export const BufferFactoryConfigSchema: GenMessage<BufferFactoryConfig> = /*@__P
  */
 export type OverloadManager = Message<"envoy.config.overload.v3.OverloadManager"> & {
   /**
-   * @generated from field: google.protobuf.Duration refresh_interval = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration refresh_interval = 1;
    */
   refreshInterval?: Duration | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.overload.v3.ResourceMonitor resource_monitors = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.ResourceMonitor resource_monitors = 2;
    */
   resourceMonitors: ResourceMonitor[];
 
   /**
-   * @generated from field: repeated envoy.config.overload.v3.OverloadAction actions = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.OverloadAction actions = 3;
    */
   actions: OverloadAction[];
 
   /**
-   * @generated from field: repeated envoy.config.overload.v3.LoadShedPoint loadshed_points = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.overload.v3.LoadShedPoint loadshed_points = 5;
    */
   loadshedPoints: LoadShedPoint[];
 
   /**
-   * @generated from field: envoy.config.overload.v3.BufferFactoryConfig buffer_factory_config = 4 [json_name = ""];
+   * @generated from field: envoy.config.overload.v3.BufferFactoryConfig buffer_factory_config = 4;
    */
   bufferFactoryConfig?: BufferFactoryConfig | undefined;
 };

@@ -44,17 +44,17 @@ export const file_envoy_config_rbac_v3_rbac: GenFile = /*@__PURE__*/
  */
 export type RBAC = Message<"envoy.config.rbac.v3.RBAC"> & {
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC.Action action = 1 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC.Action action = 1;
    */
   action: RBAC_Action;
 
   /**
-   * @generated from field: map<string, envoy.config.rbac.v3.Policy> policies = 2 [json_name = ""];
+   * @generated from field: map<string, envoy.config.rbac.v3.Policy> policies = 2;
    */
   policies: { [key: string]: Policy };
 
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC.AuditLoggingOptions audit_logging_options = 3 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC.AuditLoggingOptions audit_logging_options = 3;
    */
   auditLoggingOptions?: RBAC_AuditLoggingOptions | undefined;
 };
@@ -71,12 +71,12 @@ export const RBACSchema: GenMessage<RBAC> = /*@__PURE__*/
  */
 export type RBAC_AuditLoggingOptions = Message<"envoy.config.rbac.v3.RBAC.AuditLoggingOptions"> & {
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditCondition audit_condition = 1 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditCondition audit_condition = 1;
    */
   auditCondition: RBAC_AuditLoggingOptions_AuditCondition;
 
   /**
-   * @generated from field: repeated envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig logger_configs = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig logger_configs = 2;
    */
   loggerConfigs: RBAC_AuditLoggingOptions_AuditLoggerConfig[];
 };
@@ -93,12 +93,12 @@ export const RBAC_AuditLoggingOptionsSchema: GenMessage<RBAC_AuditLoggingOptions
  */
 export type RBAC_AuditLoggingOptions_AuditLoggerConfig = Message<"envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig audit_logger = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig audit_logger = 1;
    */
   auditLogger?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: bool is_optional = 2 [json_name = ""];
+   * @generated from field: bool is_optional = 2;
    */
   isOptional: boolean;
 };
@@ -182,27 +182,27 @@ export const RBAC_ActionSchema: GenEnum<RBAC_Action> = /*@__PURE__*/
  */
 export type Policy = Message<"envoy.config.rbac.v3.Policy"> & {
   /**
-   * @generated from field: repeated envoy.config.rbac.v3.Permission permissions = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.rbac.v3.Permission permissions = 1;
    */
   permissions: Permission[];
 
   /**
-   * @generated from field: repeated envoy.config.rbac.v3.Principal principals = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.rbac.v3.Principal principals = 2;
    */
   principals: Principal[];
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr condition = 3 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr condition = 3;
    */
   condition?: Expr | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.CheckedExpr checked_condition = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.CheckedExpr checked_condition = 4;
    */
   checkedCondition?: CheckedExpr | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.CelExpressionConfig cel_config = 5 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.CelExpressionConfig cel_config = 5;
    */
   celConfig?: CelExpressionConfig | undefined;
 };
@@ -219,12 +219,12 @@ export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
  */
 export type SourcedMetadata = Message<"envoy.config.rbac.v3.SourcedMetadata"> & {
   /**
-   * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata_matcher = 1 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata_matcher = 1;
    */
   metadataMatcher?: MetadataMatcher | undefined;
 
   /**
-   * @generated from field: envoy.config.rbac.v3.MetadataSource metadata_source = 2 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.MetadataSource metadata_source = 2;
    */
   metadataSource: MetadataSource;
 };
@@ -245,86 +245,86 @@ export type Permission = Message<"envoy.config.rbac.v3.Permission"> & {
    */
   rule: {
     /**
-     * @generated from field: envoy.config.rbac.v3.Permission.Set and_rules = 1 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Permission.Set and_rules = 1;
      */
     value: Permission_Set;
     case: "andRules";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.Permission.Set or_rules = 2 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Permission.Set or_rules = 2;
      */
     value: Permission_Set;
     case: "orRules";
   } | {
     /**
-     * @generated from field: bool any = 3 [json_name = ""];
+     * @generated from field: bool any = 3;
      */
     value: boolean;
     case: "any";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 4 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 4;
      */
     value: HeaderMatcher;
     case: "header";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 10 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 10;
      */
     value: PathMatcher;
     case: "urlPath";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.CidrRange destination_ip = 5 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.CidrRange destination_ip = 5;
      */
     value: CidrRange;
     case: "destinationIp";
   } | {
     /**
-     * @generated from field: uint32 destination_port = 6 [json_name = ""];
+     * @generated from field: uint32 destination_port = 6;
      */
     value: number;
     case: "destinationPort";
   } | {
     /**
-     * @generated from field: envoy.type.v3.Int32Range destination_port_range = 11 [json_name = ""];
+     * @generated from field: envoy.type.v3.Int32Range destination_port_range = 11;
      */
     value: Int32Range;
     case: "destinationPortRange";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [json_name = "", deprecated = true];
+     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
      * @deprecated
      */
     value: MetadataMatcher;
     case: "metadata";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.Permission not_rule = 8 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Permission not_rule = 8;
      */
     value: Permission;
     case: "notRule";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher requested_server_name = 9 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher requested_server_name = 9;
      */
     value: StringMatcher;
     case: "requestedServerName";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig matcher = 12 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig matcher = 12;
      */
     value: TypedExtensionConfig;
     case: "matcher";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig uri_template = 13 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig uri_template = 13;
      */
     value: TypedExtensionConfig;
     case: "uriTemplate";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 14 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 14;
      */
     value: SourcedMetadata;
     case: "sourcedMetadata";
@@ -343,7 +343,7 @@ export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
  */
 export type Permission_Set = Message<"envoy.config.rbac.v3.Permission.Set"> & {
   /**
-   * @generated from field: repeated envoy.config.rbac.v3.Permission rules = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.rbac.v3.Permission rules = 1;
    */
   rules: Permission[];
 };
@@ -364,87 +364,87 @@ export type Principal = Message<"envoy.config.rbac.v3.Principal"> & {
    */
   identifier: {
     /**
-     * @generated from field: envoy.config.rbac.v3.Principal.Set and_ids = 1 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Principal.Set and_ids = 1;
      */
     value: Principal_Set;
     case: "andIds";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.Principal.Set or_ids = 2 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Principal.Set or_ids = 2;
      */
     value: Principal_Set;
     case: "orIds";
   } | {
     /**
-     * @generated from field: bool any = 3 [json_name = ""];
+     * @generated from field: bool any = 3;
      */
     value: boolean;
     case: "any";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.Principal.Authenticated authenticated = 4 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Principal.Authenticated authenticated = 4;
      */
     value: Principal_Authenticated;
     case: "authenticated";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.CidrRange source_ip = 5 [json_name = "", deprecated = true];
+     * @generated from field: envoy.config.core.v3.CidrRange source_ip = 5 [deprecated = true];
      * @deprecated
      */
     value: CidrRange;
     case: "sourceIp";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.CidrRange direct_remote_ip = 10 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.CidrRange direct_remote_ip = 10;
      */
     value: CidrRange;
     case: "directRemoteIp";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.CidrRange remote_ip = 11 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.CidrRange remote_ip = 11;
      */
     value: CidrRange;
     case: "remoteIp";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 6 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 6;
      */
     value: HeaderMatcher;
     case: "header";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 9 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 9;
      */
     value: PathMatcher;
     case: "urlPath";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [json_name = "", deprecated = true];
+     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
      * @deprecated
      */
     value: MetadataMatcher;
     case: "metadata";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.FilterStateMatcher filter_state = 12 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.FilterStateMatcher filter_state = 12;
      */
     value: FilterStateMatcher;
     case: "filterState";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.Principal not_id = 8 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.Principal not_id = 8;
      */
     value: Principal;
     case: "notId";
   } | {
     /**
-     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 13 [json_name = ""];
+     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 13;
      */
     value: SourcedMetadata;
     case: "sourcedMetadata";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom = 14 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom = 14;
      */
     value: TypedExtensionConfig;
     case: "custom";
@@ -463,7 +463,7 @@ export const PrincipalSchema: GenMessage<Principal> = /*@__PURE__*/
  */
 export type Principal_Set = Message<"envoy.config.rbac.v3.Principal.Set"> & {
   /**
-   * @generated from field: repeated envoy.config.rbac.v3.Principal ids = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.rbac.v3.Principal ids = 1;
    */
   ids: Principal[];
 };
@@ -480,7 +480,7 @@ export const Principal_SetSchema: GenMessage<Principal_Set> = /*@__PURE__*/
  */
 export type Principal_Authenticated = Message<"envoy.config.rbac.v3.Principal.Authenticated"> & {
   /**
-   * @generated from field: envoy.type.matcher.v3.StringMatcher principal_name = 2 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.StringMatcher principal_name = 2;
    */
   principalName?: StringMatcher | undefined;
 };
@@ -497,12 +497,12 @@ export const Principal_AuthenticatedSchema: GenMessage<Principal_Authenticated> 
  */
 export type Action = Message<"envoy.config.rbac.v3.Action"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC.Action action = 2 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC.Action action = 2;
    */
   action: RBAC_Action;
 };

@@ -52,119 +52,119 @@ export const file_envoy_config_route_v3_route_components: GenFile = /*@__PURE__*
  */
 export type VirtualHost = Message<"envoy.config.route.v3.VirtualHost"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: repeated string domains = 2 [json_name = ""];
+   * @generated from field: repeated string domains = 2;
    */
   domains: string[];
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.Route routes = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.Route routes = 3;
    */
   routes: Route[];
 
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher matcher = 21 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher matcher = 21;
    */
   matcher?: Matcher | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.VirtualHost.TlsRequirementType require_tls = 4 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.VirtualHost.TlsRequirementType require_tls = 4;
    */
   requireTls: VirtualHost_TlsRequirementType;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.VirtualCluster virtual_clusters = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.VirtualCluster virtual_clusters = 5;
    */
   virtualClusters: VirtualCluster[];
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 6 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 6;
    */
   rateLimits: RateLimit[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 7 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 7;
    */
   requestHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string request_headers_to_remove = 13 [json_name = ""];
+   * @generated from field: repeated string request_headers_to_remove = 13;
    */
   requestHeadersToRemove: string[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 10 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 10;
    */
   responseHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string response_headers_to_remove = 11 [json_name = ""];
+   * @generated from field: repeated string response_headers_to_remove = 11;
    */
   responseHeadersToRemove: string[];
 
   /**
-   * @generated from field: envoy.config.route.v3.CorsPolicy cors = 8 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.route.v3.CorsPolicy cors = 8 [deprecated = true];
    * @deprecated
    */
   cors?: CorsPolicy | undefined;
 
   /**
-   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 15 [json_name = ""];
+   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 15;
    */
   typedPerFilterConfig: { [key: string]: Any };
 
   /**
-   * @generated from field: bool include_request_attempt_count = 14 [json_name = ""];
+   * @generated from field: bool include_request_attempt_count = 14;
    */
   includeRequestAttemptCount: boolean;
 
   /**
-   * @generated from field: bool include_attempt_count_in_response = 19 [json_name = ""];
+   * @generated from field: bool include_attempt_count_in_response = 19;
    */
   includeAttemptCountInResponse: boolean;
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy retry_policy = 16 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy retry_policy = 16;
    */
   retryPolicy?: RetryPolicy | undefined;
 
   /**
-   * @generated from field: google.protobuf.Any retry_policy_typed_config = 20 [json_name = ""];
+   * @generated from field: google.protobuf.Any retry_policy_typed_config = 20;
    */
   retryPolicyTypedConfig?: Any | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.HedgePolicy hedge_policy = 17 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.HedgePolicy hedge_policy = 17;
    */
   hedgePolicy?: HedgePolicy | undefined;
 
   /**
-   * @generated from field: bool include_is_timeout_retry_header = 23 [json_name = ""];
+   * @generated from field: bool include_is_timeout_retry_header = 23;
    */
   includeIsTimeoutRetryHeader: boolean;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value per_request_buffer_limit_bytes = 18 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value per_request_buffer_limit_bytes = 18 [deprecated = true];
    * @deprecated
    */
   perRequestBufferLimitBytes?: number | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 25 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 25;
    */
   requestBodyBufferLimit?: bigint | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 22 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 22;
    */
   requestMirrorPolicies: RouteAction_RequestMirrorPolicy[];
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 24 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 24;
    */
   metadata?: Metadata | undefined;
 };
@@ -212,7 +212,7 @@ export const VirtualHost_TlsRequirementTypeSchema: GenEnum<VirtualHost_TlsRequir
  */
 export type FilterAction = Message<"envoy.config.route.v3.FilterAction"> & {
   /**
-   * @generated from field: google.protobuf.Any action = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Any action = 1;
    */
   action?: Any | undefined;
 };
@@ -229,7 +229,7 @@ export const FilterActionSchema: GenMessage<FilterAction> = /*@__PURE__*/
  */
 export type RouteList = Message<"envoy.config.route.v3.RouteList"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.Route routes = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.Route routes = 1;
    */
   routes: Route[];
 };
@@ -246,12 +246,12 @@ export const RouteListSchema: GenMessage<RouteList> = /*@__PURE__*/
  */
 export type Route = Message<"envoy.config.route.v3.Route"> & {
   /**
-   * @generated from field: string name = 14 [json_name = ""];
+   * @generated from field: string name = 14;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteMatch match = 1 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteMatch match = 1;
    */
   match?: RouteMatch | undefined;
 
@@ -260,89 +260,89 @@ export type Route = Message<"envoy.config.route.v3.Route"> & {
    */
   action: {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction route = 2 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction route = 2;
      */
     value: RouteAction;
     case: "route";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RedirectAction redirect = 3 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RedirectAction redirect = 3;
      */
     value: RedirectAction;
     case: "redirect";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.DirectResponseAction direct_response = 7 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.DirectResponseAction direct_response = 7;
      */
     value: DirectResponseAction;
     case: "directResponse";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.FilterAction filter_action = 17 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.FilterAction filter_action = 17;
      */
     value: FilterAction;
     case: "filterAction";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.NonForwardingAction non_forwarding_action = 18 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.NonForwardingAction non_forwarding_action = 18;
      */
     value: NonForwardingAction;
     case: "nonForwardingAction";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 4 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 4;
    */
   metadata?: Metadata | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.Decorator decorator = 5 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.Decorator decorator = 5;
    */
   decorator?: Decorator | undefined;
 
   /**
-   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 13 [json_name = ""];
+   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 13;
    */
   typedPerFilterConfig: { [key: string]: Any };
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 9 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 9;
    */
   requestHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string request_headers_to_remove = 12 [json_name = ""];
+   * @generated from field: repeated string request_headers_to_remove = 12;
    */
   requestHeadersToRemove: string[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 10 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 10;
    */
   responseHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string response_headers_to_remove = 11 [json_name = ""];
+   * @generated from field: repeated string response_headers_to_remove = 11;
    */
   responseHeadersToRemove: string[];
 
   /**
-   * @generated from field: envoy.config.route.v3.Tracing tracing = 15 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.Tracing tracing = 15;
    */
   tracing?: Tracing | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value per_request_buffer_limit_bytes = 16 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value per_request_buffer_limit_bytes = 16 [deprecated = true];
    * @deprecated
    */
   perRequestBufferLimitBytes?: number | undefined;
 
   /**
-   * @generated from field: string stat_prefix = 19 [json_name = ""];
+   * @generated from field: string stat_prefix = 19;
    */
   statPrefix: string;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 20 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 20;
    */
   requestBodyBufferLimit?: bigint | undefined;
 };
@@ -359,18 +359,18 @@ export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
  */
 export type WeightedCluster = Message<"envoy.config.route.v3.WeightedCluster"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.WeightedCluster.ClusterWeight clusters = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.WeightedCluster.ClusterWeight clusters = 1;
    */
   clusters: WeightedCluster_ClusterWeight[];
 
   /**
-   * @generated from field: google.protobuf.UInt32Value total_weight = 3 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value total_weight = 3 [deprecated = true];
    * @deprecated
    */
   totalWeight?: number | undefined;
 
   /**
-   * @generated from field: string runtime_key_prefix = 2 [json_name = ""];
+   * @generated from field: string runtime_key_prefix = 2;
    */
   runtimeKeyPrefix: string;
 
@@ -379,13 +379,13 @@ export type WeightedCluster = Message<"envoy.config.route.v3.WeightedCluster"> &
    */
   randomValueSpecifier: {
     /**
-     * @generated from field: string header_name = 4 [json_name = ""];
+     * @generated from field: string header_name = 4;
      */
     value: string;
     case: "headerName";
   } | {
     /**
-     * @generated from field: google.protobuf.BoolValue use_hash_policy = 5 [json_name = ""];
+     * @generated from field: google.protobuf.BoolValue use_hash_policy = 5;
      */
     value: BoolValue;
     case: "useHashPolicy";
@@ -404,47 +404,47 @@ export const WeightedClusterSchema: GenMessage<WeightedCluster> = /*@__PURE__*/
  */
 export type WeightedCluster_ClusterWeight = Message<"envoy.config.route.v3.WeightedCluster.ClusterWeight"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: string cluster_header = 12 [json_name = ""];
+   * @generated from field: string cluster_header = 12;
    */
   clusterHeader: string;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value weight = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value weight = 2;
    */
   weight?: number | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata_match = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata_match = 3;
    */
   metadataMatch?: Metadata | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add = 4;
    */
   requestHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string request_headers_to_remove = 9 [json_name = ""];
+   * @generated from field: repeated string request_headers_to_remove = 9;
    */
   requestHeadersToRemove: string[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 5;
    */
   responseHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated string response_headers_to_remove = 6 [json_name = ""];
+   * @generated from field: repeated string response_headers_to_remove = 6;
    */
   responseHeadersToRemove: string[];
 
   /**
-   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 10 [json_name = ""];
+   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 10;
    */
   typedPerFilterConfig: { [key: string]: Any };
 
@@ -453,7 +453,7 @@ export type WeightedCluster_ClusterWeight = Message<"envoy.config.route.v3.Weigh
    */
   hostRewriteSpecifier: {
     /**
-     * @generated from field: string host_rewrite_literal = 11 [json_name = ""];
+     * @generated from field: string host_rewrite_literal = 11;
      */
     value: string;
     case: "hostRewriteLiteral";
@@ -472,12 +472,12 @@ export const WeightedCluster_ClusterWeightSchema: GenMessage<WeightedCluster_Clu
  */
 export type ClusterSpecifierPlugin = Message<"envoy.config.route.v3.ClusterSpecifierPlugin"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 1;
    */
   extension?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: bool is_optional = 2 [json_name = ""];
+   * @generated from field: bool is_optional = 2;
    */
   isOptional: boolean;
 };
@@ -498,79 +498,79 @@ export type RouteMatch = Message<"envoy.config.route.v3.RouteMatch"> & {
    */
   pathSpecifier: {
     /**
-     * @generated from field: string prefix = 1 [json_name = ""];
+     * @generated from field: string prefix = 1;
      */
     value: string;
     case: "prefix";
   } | {
     /**
-     * @generated from field: string path = 2 [json_name = ""];
+     * @generated from field: string path = 2;
      */
     value: string;
     case: "path";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 10 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 10;
      */
     value: RegexMatcher;
     case: "safeRegex";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteMatch.ConnectMatcher connect_matcher = 12 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteMatch.ConnectMatcher connect_matcher = 12;
      */
     value: RouteMatch_ConnectMatcher;
     case: "connectMatcher";
   } | {
     /**
-     * @generated from field: string path_separated_prefix = 14 [json_name = ""];
+     * @generated from field: string path_separated_prefix = 14;
      */
     value: string;
     case: "pathSeparatedPrefix";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_match_policy = 15 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_match_policy = 15;
      */
     value: TypedExtensionConfig;
     case: "pathMatchPolicy";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: google.protobuf.BoolValue case_sensitive = 4 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue case_sensitive = 4;
    */
   caseSensitive?: boolean | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 9 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 9;
    */
   runtimeFraction?: RuntimeFractionalPercent | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 6 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 6;
    */
   headers: HeaderMatcher[];
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 7 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 7;
    */
   queryParameters: QueryParameterMatcher[];
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions grpc = 8 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions grpc = 8;
    */
   grpc?: RouteMatch_GrpcRouteMatchOptions | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteMatch.TlsContextMatchOptions tls_context = 11 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteMatch.TlsContextMatchOptions tls_context = 11;
    */
   tlsContext?: RouteMatch_TlsContextMatchOptions | undefined;
 
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.MetadataMatcher dynamic_metadata = 13 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.MetadataMatcher dynamic_metadata = 13;
    */
   dynamicMetadata: MetadataMatcher[];
 
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.FilterStateMatcher filter_state = 16 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.FilterStateMatcher filter_state = 16;
    */
   filterState: FilterStateMatcher[];
 };
@@ -600,12 +600,12 @@ export const RouteMatch_GrpcRouteMatchOptionsSchema: GenMessage<RouteMatch_GrpcR
  */
 export type RouteMatch_TlsContextMatchOptions = Message<"envoy.config.route.v3.RouteMatch.TlsContextMatchOptions"> & {
   /**
-   * @generated from field: google.protobuf.BoolValue presented = 1 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue presented = 1;
    */
   presented?: boolean | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue validated = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue validated = 2;
    */
   validated?: boolean | undefined;
 };
@@ -635,32 +635,32 @@ export const RouteMatch_ConnectMatcherSchema: GenMessage<RouteMatch_ConnectMatch
  */
 export type CorsPolicy = Message<"envoy.config.route.v3.CorsPolicy"> & {
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher allow_origin_string_match = 11 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher allow_origin_string_match = 11;
    */
   allowOriginStringMatch: StringMatcher[];
 
   /**
-   * @generated from field: string allow_methods = 2 [json_name = ""];
+   * @generated from field: string allow_methods = 2;
    */
   allowMethods: string;
 
   /**
-   * @generated from field: string allow_headers = 3 [json_name = ""];
+   * @generated from field: string allow_headers = 3;
    */
   allowHeaders: string;
 
   /**
-   * @generated from field: string expose_headers = 4 [json_name = ""];
+   * @generated from field: string expose_headers = 4;
    */
   exposeHeaders: string;
 
   /**
-   * @generated from field: string max_age = 5 [json_name = ""];
+   * @generated from field: string max_age = 5;
    */
   maxAge: string;
 
   /**
-   * @generated from field: google.protobuf.BoolValue allow_credentials = 6 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue allow_credentials = 6;
    */
   allowCredentials?: boolean | undefined;
 
@@ -669,24 +669,24 @@ export type CorsPolicy = Message<"envoy.config.route.v3.CorsPolicy"> & {
    */
   enabledSpecifier: {
     /**
-     * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 9 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 9;
      */
     value: RuntimeFractionalPercent;
     case: "filterEnabled";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent shadow_enabled = 10 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent shadow_enabled = 10;
    */
   shadowEnabled?: RuntimeFractionalPercent | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue allow_private_network_access = 12 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue allow_private_network_access = 12;
    */
   allowPrivateNetworkAccess?: boolean | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue forward_not_matching_preflights = 13 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue forward_not_matching_preflights = 13;
    */
   forwardNotMatchingPreflights?: boolean | undefined;
 };
@@ -707,63 +707,63 @@ export type RouteAction = Message<"envoy.config.route.v3.RouteAction"> & {
    */
   clusterSpecifier: {
     /**
-     * @generated from field: string cluster = 1 [json_name = ""];
+     * @generated from field: string cluster = 1;
      */
     value: string;
     case: "cluster";
   } | {
     /**
-     * @generated from field: string cluster_header = 2 [json_name = ""];
+     * @generated from field: string cluster_header = 2;
      */
     value: string;
     case: "clusterHeader";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.WeightedCluster weighted_clusters = 3 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.WeightedCluster weighted_clusters = 3;
      */
     value: WeightedCluster;
     case: "weightedClusters";
   } | {
     /**
-     * @generated from field: string cluster_specifier_plugin = 37 [json_name = ""];
+     * @generated from field: string cluster_specifier_plugin = 37;
      */
     value: string;
     case: "clusterSpecifierPlugin";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.ClusterSpecifierPlugin inline_cluster_specifier_plugin = 39 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.ClusterSpecifierPlugin inline_cluster_specifier_plugin = 39;
      */
     value: ClusterSpecifierPlugin;
     case: "inlineClusterSpecifierPlugin";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode cluster_not_found_response_code = 20 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode cluster_not_found_response_code = 20;
    */
   clusterNotFoundResponseCode: RouteAction_ClusterNotFoundResponseCode;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata_match = 4 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata_match = 4;
    */
   metadataMatch?: Metadata | undefined;
 
   /**
-   * @generated from field: string prefix_rewrite = 5 [json_name = ""];
+   * @generated from field: string prefix_rewrite = 5;
    */
   prefixRewrite: string;
 
   /**
-   * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 32 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 32;
    */
   regexRewrite?: RegexMatchAndSubstitute | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_rewrite_policy = 41 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_rewrite_policy = 41;
    */
   pathRewritePolicy?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: string path_rewrite = 45 [json_name = ""];
+   * @generated from field: string path_rewrite = 45;
    */
   pathRewrite: string;
 
@@ -772,144 +772,144 @@ export type RouteAction = Message<"envoy.config.route.v3.RouteAction"> & {
    */
   hostRewriteSpecifier: {
     /**
-     * @generated from field: string host_rewrite_literal = 6 [json_name = ""];
+     * @generated from field: string host_rewrite_literal = 6;
      */
     value: string;
     case: "hostRewriteLiteral";
   } | {
     /**
-     * @generated from field: google.protobuf.BoolValue auto_host_rewrite = 7 [json_name = ""];
+     * @generated from field: google.protobuf.BoolValue auto_host_rewrite = 7;
      */
     value: BoolValue;
     case: "autoHostRewrite";
   } | {
     /**
-     * @generated from field: string host_rewrite_header = 29 [json_name = ""];
+     * @generated from field: string host_rewrite_header = 29;
      */
     value: string;
     case: "hostRewriteHeader";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute host_rewrite_path_regex = 35 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute host_rewrite_path_regex = 35;
      */
     value: RegexMatchAndSubstitute;
     case: "hostRewritePathRegex";
   } | {
     /**
-     * @generated from field: string host_rewrite = 44 [json_name = ""];
+     * @generated from field: string host_rewrite = 44;
      */
     value: string;
     case: "hostRewrite";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool append_x_forwarded_host = 38 [json_name = ""];
+   * @generated from field: bool append_x_forwarded_host = 38;
    */
   appendXForwardedHost: boolean;
 
   /**
-   * @generated from field: google.protobuf.Duration timeout = 8 [json_name = ""];
+   * @generated from field: google.protobuf.Duration timeout = 8;
    */
   timeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration idle_timeout = 24 [json_name = ""];
+   * @generated from field: google.protobuf.Duration idle_timeout = 24;
    */
   idleTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration flush_timeout = 42 [json_name = ""];
+   * @generated from field: google.protobuf.Duration flush_timeout = 42;
    */
   flushTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig early_data_policy = 40 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig early_data_policy = 40;
    */
   earlyDataPolicy?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy retry_policy = 9 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy retry_policy = 9;
    */
   retryPolicy?: RetryPolicy | undefined;
 
   /**
-   * @generated from field: google.protobuf.Any retry_policy_typed_config = 33 [json_name = ""];
+   * @generated from field: google.protobuf.Any retry_policy_typed_config = 33;
    */
   retryPolicyTypedConfig?: Any | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 30 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 30;
    */
   requestMirrorPolicies: RouteAction_RequestMirrorPolicy[];
 
   /**
-   * @generated from field: envoy.config.core.v3.RoutingPriority priority = 11 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RoutingPriority priority = 11;
    */
   priority: RoutingPriority;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 13 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 13;
    */
   rateLimits: RateLimit[];
 
   /**
-   * @generated from field: google.protobuf.BoolValue include_vh_rate_limits = 14 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.BoolValue include_vh_rate_limits = 14 [deprecated = true];
    * @deprecated
    */
   includeVhRateLimits?: boolean | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 15 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 15;
    */
   hashPolicy: RouteAction_HashPolicy[];
 
   /**
-   * @generated from field: envoy.config.route.v3.CorsPolicy cors = 17 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.route.v3.CorsPolicy cors = 17 [deprecated = true];
    * @deprecated
    */
   cors?: CorsPolicy | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration max_grpc_timeout = 23 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.Duration max_grpc_timeout = 23 [deprecated = true];
    * @deprecated
    */
   maxGrpcTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration grpc_timeout_offset = 28 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.Duration grpc_timeout_offset = 28 [deprecated = true];
    * @deprecated
    */
   grpcTimeoutOffset?: Duration | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.UpgradeConfig upgrade_configs = 25 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.UpgradeConfig upgrade_configs = 25;
    */
   upgradeConfigs: RouteAction_UpgradeConfig[];
 
   /**
-   * @generated from field: envoy.config.route.v3.InternalRedirectPolicy internal_redirect_policy = 34 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.InternalRedirectPolicy internal_redirect_policy = 34;
    */
   internalRedirectPolicy?: InternalRedirectPolicy | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.InternalRedirectAction internal_redirect_action = 26 [json_name = "", deprecated = true];
+   * @generated from field: envoy.config.route.v3.RouteAction.InternalRedirectAction internal_redirect_action = 26 [deprecated = true];
    * @deprecated
    */
   internalRedirectAction: RouteAction_InternalRedirectAction;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_internal_redirects = 31 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value max_internal_redirects = 31 [deprecated = true];
    * @deprecated
    */
   maxInternalRedirects?: number | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.HedgePolicy hedge_policy = 27 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.HedgePolicy hedge_policy = 27;
    */
   hedgePolicy?: HedgePolicy | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.MaxStreamDuration max_stream_duration = 36 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteAction.MaxStreamDuration max_stream_duration = 36;
    */
   maxStreamDuration?: RouteAction_MaxStreamDuration | undefined;
 };
@@ -926,37 +926,37 @@ export const RouteActionSchema: GenMessage<RouteAction> = /*@__PURE__*/
  */
 export type RouteAction_RequestMirrorPolicy = Message<"envoy.config.route.v3.RouteAction.RequestMirrorPolicy"> & {
   /**
-   * @generated from field: string cluster = 1 [json_name = ""];
+   * @generated from field: string cluster = 1;
    */
   cluster: string;
 
   /**
-   * @generated from field: string cluster_header = 5 [json_name = ""];
+   * @generated from field: string cluster_header = 5;
    */
   clusterHeader: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 3;
    */
   runtimeFraction?: RuntimeFractionalPercent | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue trace_sampled = 4 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue trace_sampled = 4;
    */
   traceSampled?: boolean | undefined;
 
   /**
-   * @generated from field: bool disable_shadow_host_suffix_append = 6 [json_name = ""];
+   * @generated from field: bool disable_shadow_host_suffix_append = 6;
    */
   disableShadowHostSuffixAppend: boolean;
 
   /**
-   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_headers_mutations = 7 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_headers_mutations = 7;
    */
   requestHeadersMutations: HeaderMutation[];
 
   /**
-   * @generated from field: string host_rewrite_literal = 8 [json_name = ""];
+   * @generated from field: string host_rewrite_literal = 8;
    */
   hostRewriteLiteral: string;
 };
@@ -977,38 +977,38 @@ export type RouteAction_HashPolicy = Message<"envoy.config.route.v3.RouteAction.
    */
   policySpecifier: {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Header header = 1 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Header header = 1;
      */
     value: RouteAction_HashPolicy_Header;
     case: "header";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Cookie cookie = 2 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Cookie cookie = 2;
      */
     value: RouteAction_HashPolicy_Cookie;
     case: "cookie";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties = 3 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties = 3;
      */
     value: RouteAction_HashPolicy_ConnectionProperties;
     case: "connectionProperties";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter query_parameter = 5 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter query_parameter = 5;
      */
     value: RouteAction_HashPolicy_QueryParameter;
     case: "queryParameter";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.FilterState filter_state = 6 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.FilterState filter_state = 6;
      */
     value: RouteAction_HashPolicy_FilterState;
     case: "filterState";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool terminal = 4 [json_name = ""];
+   * @generated from field: bool terminal = 4;
    */
   terminal: boolean;
 };
@@ -1025,12 +1025,12 @@ export const RouteAction_HashPolicySchema: GenMessage<RouteAction_HashPolicy> = 
  */
 export type RouteAction_HashPolicy_Header = Message<"envoy.config.route.v3.RouteAction.HashPolicy.Header"> & {
   /**
-   * @generated from field: string header_name = 1 [json_name = ""];
+   * @generated from field: string header_name = 1;
    */
   headerName: string;
 
   /**
-   * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 2 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 2;
    */
   regexRewrite?: RegexMatchAndSubstitute | undefined;
 };
@@ -1047,12 +1047,12 @@ export const RouteAction_HashPolicy_HeaderSchema: GenMessage<RouteAction_HashPol
  */
 export type RouteAction_HashPolicy_CookieAttribute = Message<"envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: string value = 2 [json_name = ""];
+   * @generated from field: string value = 2;
    */
   value: string;
 };
@@ -1069,22 +1069,22 @@ export const RouteAction_HashPolicy_CookieAttributeSchema: GenMessage<RouteActio
  */
 export type RouteAction_HashPolicy_Cookie = Message<"envoy.config.route.v3.RouteAction.HashPolicy.Cookie"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: google.protobuf.Duration ttl = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration ttl = 2;
    */
   ttl?: Duration | undefined;
 
   /**
-   * @generated from field: string path = 3 [json_name = ""];
+   * @generated from field: string path = 3;
    */
   path: string;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute attributes = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute attributes = 4;
    */
   attributes: RouteAction_HashPolicy_CookieAttribute[];
 };
@@ -1101,7 +1101,7 @@ export const RouteAction_HashPolicy_CookieSchema: GenMessage<RouteAction_HashPol
  */
 export type RouteAction_HashPolicy_ConnectionProperties = Message<"envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"> & {
   /**
-   * @generated from field: bool source_ip = 1 [json_name = ""];
+   * @generated from field: bool source_ip = 1;
    */
   sourceIp: boolean;
 };
@@ -1118,7 +1118,7 @@ export const RouteAction_HashPolicy_ConnectionPropertiesSchema: GenMessage<Route
  */
 export type RouteAction_HashPolicy_QueryParameter = Message<"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 };
@@ -1135,7 +1135,7 @@ export const RouteAction_HashPolicy_QueryParameterSchema: GenMessage<RouteAction
  */
 export type RouteAction_HashPolicy_FilterState = Message<"envoy.config.route.v3.RouteAction.HashPolicy.FilterState"> & {
   /**
-   * @generated from field: string key = 1 [json_name = ""];
+   * @generated from field: string key = 1;
    */
   key: string;
 };
@@ -1152,17 +1152,17 @@ export const RouteAction_HashPolicy_FilterStateSchema: GenMessage<RouteAction_Ha
  */
 export type RouteAction_UpgradeConfig = Message<"envoy.config.route.v3.RouteAction.UpgradeConfig"> & {
   /**
-   * @generated from field: string upgrade_type = 1 [json_name = ""];
+   * @generated from field: string upgrade_type = 1;
    */
   upgradeType: string;
 
   /**
-   * @generated from field: google.protobuf.BoolValue enabled = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue enabled = 2;
    */
   enabled?: boolean | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig connect_config = 3 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig connect_config = 3;
    */
   connectConfig?: RouteAction_UpgradeConfig_ConnectConfig | undefined;
 };
@@ -1179,12 +1179,12 @@ export const RouteAction_UpgradeConfigSchema: GenMessage<RouteAction_UpgradeConf
  */
 export type RouteAction_UpgradeConfig_ConnectConfig = Message<"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig"> & {
   /**
-   * @generated from field: envoy.config.core.v3.ProxyProtocolConfig proxy_protocol_config = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ProxyProtocolConfig proxy_protocol_config = 1;
    */
   proxyProtocolConfig?: ProxyProtocolConfig | undefined;
 
   /**
-   * @generated from field: bool allow_post = 2 [json_name = ""];
+   * @generated from field: bool allow_post = 2;
    */
   allowPost: boolean;
 };
@@ -1201,17 +1201,17 @@ export const RouteAction_UpgradeConfig_ConnectConfigSchema: GenMessage<RouteActi
  */
 export type RouteAction_MaxStreamDuration = Message<"envoy.config.route.v3.RouteAction.MaxStreamDuration"> & {
   /**
-   * @generated from field: google.protobuf.Duration max_stream_duration = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration max_stream_duration = 1;
    */
   maxStreamDuration?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration grpc_timeout_header_max = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration grpc_timeout_header_max = 2;
    */
   grpcTimeoutHeaderMax?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration grpc_timeout_header_offset = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration grpc_timeout_header_offset = 3;
    */
   grpcTimeoutHeaderOffset?: Duration | undefined;
 };
@@ -1288,67 +1288,67 @@ export const RouteAction_InternalRedirectActionSchema: GenEnum<RouteAction_Inter
  */
 export type RetryPolicy = Message<"envoy.config.route.v3.RetryPolicy"> & {
   /**
-   * @generated from field: string retry_on = 1 [json_name = ""];
+   * @generated from field: string retry_on = 1;
    */
   retryOn: string;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value num_retries = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value num_retries = 2;
    */
   numRetries?: number | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration per_try_timeout = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration per_try_timeout = 3;
    */
   perTryTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration per_try_idle_timeout = 13 [json_name = ""];
+   * @generated from field: google.protobuf.Duration per_try_idle_timeout = 13;
    */
   perTryIdleTimeout?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy.RetryPriority retry_priority = 4 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy.RetryPriority retry_priority = 4;
    */
   retryPriority?: RetryPolicy_RetryPriority | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RetryPolicy.RetryHostPredicate retry_host_predicate = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RetryPolicy.RetryHostPredicate retry_host_predicate = 5;
    */
   retryHostPredicate: RetryPolicy_RetryHostPredicate[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig retry_options_predicates = 12 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig retry_options_predicates = 12;
    */
   retryOptionsPredicates: TypedExtensionConfig[];
 
   /**
-   * @generated from field: int64 host_selection_retry_max_attempts = 6 [json_name = ""];
+   * @generated from field: int64 host_selection_retry_max_attempts = 6;
    */
   hostSelectionRetryMaxAttempts: bigint;
 
   /**
-   * @generated from field: repeated uint32 retriable_status_codes = 7 [json_name = ""];
+   * @generated from field: repeated uint32 retriable_status_codes = 7;
    */
   retriableStatusCodes: number[];
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy.RetryBackOff retry_back_off = 8 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy.RetryBackOff retry_back_off = 8;
    */
   retryBackOff?: RetryPolicy_RetryBackOff | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff rate_limited_retry_back_off = 11 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff rate_limited_retry_back_off = 11;
    */
   rateLimitedRetryBackOff?: RetryPolicy_RateLimitedRetryBackOff | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher retriable_headers = 9 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher retriable_headers = 9;
    */
   retriableHeaders: HeaderMatcher[];
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher retriable_request_headers = 10 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher retriable_request_headers = 10;
    */
   retriableRequestHeaders: HeaderMatcher[];
 };
@@ -1365,7 +1365,7 @@ export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
  */
 export type RetryPolicy_RetryPriority = Message<"envoy.config.route.v3.RetryPolicy.RetryPriority"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -1374,7 +1374,7 @@ export type RetryPolicy_RetryPriority = Message<"envoy.config.route.v3.RetryPoli
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";
@@ -1393,7 +1393,7 @@ export const RetryPolicy_RetryPrioritySchema: GenMessage<RetryPolicy_RetryPriori
  */
 export type RetryPolicy_RetryHostPredicate = Message<"envoy.config.route.v3.RetryPolicy.RetryHostPredicate"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -1402,7 +1402,7 @@ export type RetryPolicy_RetryHostPredicate = Message<"envoy.config.route.v3.Retr
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";
@@ -1421,12 +1421,12 @@ export const RetryPolicy_RetryHostPredicateSchema: GenMessage<RetryPolicy_RetryH
  */
 export type RetryPolicy_RetryBackOff = Message<"envoy.config.route.v3.RetryPolicy.RetryBackOff"> & {
   /**
-   * @generated from field: google.protobuf.Duration base_interval = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration base_interval = 1;
    */
   baseInterval?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration max_interval = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration max_interval = 2;
    */
   maxInterval?: Duration | undefined;
 };
@@ -1443,12 +1443,12 @@ export const RetryPolicy_RetryBackOffSchema: GenMessage<RetryPolicy_RetryBackOff
  */
 export type RetryPolicy_ResetHeader = Message<"envoy.config.route.v3.RetryPolicy.ResetHeader"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.config.route.v3.RetryPolicy.ResetHeaderFormat format = 2 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RetryPolicy.ResetHeaderFormat format = 2;
    */
   format: RetryPolicy_ResetHeaderFormat;
 };
@@ -1465,12 +1465,12 @@ export const RetryPolicy_ResetHeaderSchema: GenMessage<RetryPolicy_ResetHeader> 
  */
 export type RetryPolicy_RateLimitedRetryBackOff = Message<"envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.RetryPolicy.ResetHeader reset_headers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RetryPolicy.ResetHeader reset_headers = 1;
    */
   resetHeaders: RetryPolicy_ResetHeader[];
 
   /**
-   * @generated from field: google.protobuf.Duration max_interval = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration max_interval = 2;
    */
   maxInterval?: Duration | undefined;
 };
@@ -1513,17 +1513,17 @@ export const RetryPolicy_ResetHeaderFormatSchema: GenEnum<RetryPolicy_ResetHeade
  */
 export type HedgePolicy = Message<"envoy.config.route.v3.HedgePolicy"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value initial_requests = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value initial_requests = 1;
    */
   initialRequests?: number | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent additional_request_chance = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent additional_request_chance = 2;
    */
   additionalRequestChance?: FractionalPercent | undefined;
 
   /**
-   * @generated from field: bool hedge_on_per_try_timeout = 3 [json_name = ""];
+   * @generated from field: bool hedge_on_per_try_timeout = 3;
    */
   hedgeOnPerTryTimeout: boolean;
 };
@@ -1544,25 +1544,25 @@ export type RedirectAction = Message<"envoy.config.route.v3.RedirectAction"> & {
    */
   schemeRewriteSpecifier: {
     /**
-     * @generated from field: bool https_redirect = 4 [json_name = ""];
+     * @generated from field: bool https_redirect = 4;
      */
     value: boolean;
     case: "httpsRedirect";
   } | {
     /**
-     * @generated from field: string scheme_redirect = 7 [json_name = ""];
+     * @generated from field: string scheme_redirect = 7;
      */
     value: string;
     case: "schemeRedirect";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: string host_redirect = 1 [json_name = ""];
+   * @generated from field: string host_redirect = 1;
    */
   hostRedirect: string;
 
   /**
-   * @generated from field: uint32 port_redirect = 8 [json_name = ""];
+   * @generated from field: uint32 port_redirect = 8;
    */
   portRedirect: number;
 
@@ -1571,31 +1571,31 @@ export type RedirectAction = Message<"envoy.config.route.v3.RedirectAction"> & {
    */
   pathRewriteSpecifier: {
     /**
-     * @generated from field: string path_redirect = 2 [json_name = ""];
+     * @generated from field: string path_redirect = 2;
      */
     value: string;
     case: "pathRedirect";
   } | {
     /**
-     * @generated from field: string prefix_rewrite = 5 [json_name = ""];
+     * @generated from field: string prefix_rewrite = 5;
      */
     value: string;
     case: "prefixRewrite";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 9 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 9;
      */
     value: RegexMatchAndSubstitute;
     case: "regexRewrite";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.route.v3.RedirectAction.RedirectResponseCode response_code = 3 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RedirectAction.RedirectResponseCode response_code = 3;
    */
   responseCode: RedirectAction_RedirectResponseCode;
 
   /**
-   * @generated from field: bool strip_query = 6 [json_name = ""];
+   * @generated from field: bool strip_query = 6;
    */
   stripQuery: boolean;
 };
@@ -1653,17 +1653,17 @@ export const RedirectAction_RedirectResponseCodeSchema: GenEnum<RedirectAction_R
  */
 export type DirectResponseAction = Message<"envoy.config.route.v3.DirectResponseAction"> & {
   /**
-   * @generated from field: uint32 status = 1 [json_name = ""];
+   * @generated from field: uint32 status = 1;
    */
   status: number;
 
   /**
-   * @generated from field: envoy.config.core.v3.DataSource body = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DataSource body = 2;
    */
   body?: DataSource | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format = 3;
    */
   bodyFormat?: SubstitutionFormatString | undefined;
 };
@@ -1693,12 +1693,12 @@ export const NonForwardingActionSchema: GenMessage<NonForwardingAction> = /*@__P
  */
 export type Decorator = Message<"envoy.config.route.v3.Decorator"> & {
   /**
-   * @generated from field: string operation = 1 [json_name = ""];
+   * @generated from field: string operation = 1;
    */
   operation: string;
 
   /**
-   * @generated from field: google.protobuf.BoolValue propagate = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue propagate = 2;
    */
   propagate?: boolean | undefined;
 };
@@ -1715,32 +1715,32 @@ export const DecoratorSchema: GenMessage<Decorator> = /*@__PURE__*/
  */
 export type Tracing = Message<"envoy.config.route.v3.Tracing"> & {
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent client_sampling = 1 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent client_sampling = 1;
    */
   clientSampling?: FractionalPercent | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent random_sampling = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent random_sampling = 2;
    */
   randomSampling?: FractionalPercent | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent overall_sampling = 3 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent overall_sampling = 3;
    */
   overallSampling?: FractionalPercent | undefined;
 
   /**
-   * @generated from field: repeated envoy.type.tracing.v3.CustomTag custom_tags = 4 [json_name = ""];
+   * @generated from field: repeated envoy.type.tracing.v3.CustomTag custom_tags = 4;
    */
   customTags: CustomTag[];
 
   /**
-   * @generated from field: string operation = 5 [json_name = ""];
+   * @generated from field: string operation = 5;
    */
   operation: string;
 
   /**
-   * @generated from field: string upstream_operation = 6 [json_name = ""];
+   * @generated from field: string upstream_operation = 6;
    */
   upstreamOperation: string;
 };
@@ -1757,12 +1757,12 @@ export const TracingSchema: GenMessage<Tracing> = /*@__PURE__*/
  */
 export type VirtualCluster = Message<"envoy.config.route.v3.VirtualCluster"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 4;
    */
   headers: HeaderMatcher[];
 
   /**
-   * @generated from field: string name = 2 [json_name = ""];
+   * @generated from field: string name = 2;
    */
   name: string;
 };
@@ -1779,32 +1779,32 @@ export const VirtualClusterSchema: GenMessage<VirtualCluster> = /*@__PURE__*/
  */
 export type RateLimit = Message<"envoy.config.route.v3.RateLimit"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value stage = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value stage = 1;
    */
   stage?: number | undefined;
 
   /**
-   * @generated from field: string disable_key = 2 [json_name = ""];
+   * @generated from field: string disable_key = 2;
    */
   disableKey: string;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RateLimit.Action actions = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RateLimit.Action actions = 3;
    */
   actions: RateLimit_Action[];
 
   /**
-   * @generated from field: envoy.config.route.v3.RateLimit.Override limit = 4 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RateLimit.Override limit = 4;
    */
   limit?: RateLimit_Override | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.RateLimit.HitsAddend hits_addend = 5 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RateLimit.HitsAddend hits_addend = 5;
    */
   hitsAddend?: RateLimit_HitsAddend | undefined;
 
   /**
-   * @generated from field: bool apply_on_stream_done = 6 [json_name = ""];
+   * @generated from field: bool apply_on_stream_done = 6;
    */
   applyOnStreamDone: boolean;
 };
@@ -1825,74 +1825,74 @@ export type RateLimit_Action = Message<"envoy.config.route.v3.RateLimit.Action">
    */
   actionSpecifier: {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.SourceCluster source_cluster = 1 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.SourceCluster source_cluster = 1;
      */
     value: RateLimit_Action_SourceCluster;
     case: "sourceCluster";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.DestinationCluster destination_cluster = 2 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.DestinationCluster destination_cluster = 2;
      */
     value: RateLimit_Action_DestinationCluster;
     case: "destinationCluster";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.RequestHeaders request_headers = 3 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.RequestHeaders request_headers = 3;
      */
     value: RateLimit_Action_RequestHeaders;
     case: "requestHeaders";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameters query_parameters = 12 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameters query_parameters = 12;
      */
     value: RateLimit_Action_QueryParameters;
     case: "queryParameters";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddress remote_address = 4 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddress remote_address = 4;
      */
     value: RateLimit_Action_RemoteAddress;
     case: "remoteAddress";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.GenericKey generic_key = 5 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.GenericKey generic_key = 5;
      */
     value: RateLimit_Action_GenericKey;
     case: "genericKey";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.HeaderValueMatch header_value_match = 6 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.HeaderValueMatch header_value_match = 6;
      */
     value: RateLimit_Action_HeaderValueMatch;
     case: "headerValueMatch";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [json_name = "", deprecated = true];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [deprecated = true];
      * @deprecated
      */
     value: RateLimit_Action_DynamicMetaData;
     case: "dynamicMetadata";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData metadata = 8 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData metadata = 8;
      */
     value: RateLimit_Action_MetaData;
     case: "metadata";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 9 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 9;
      */
     value: TypedExtensionConfig;
     case: "extension";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress masked_remote_address = 10 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress masked_remote_address = 10;
      */
     value: RateLimit_Action_MaskedRemoteAddress;
     case: "maskedRemoteAddress";
   } | {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch query_parameter_value_match = 11 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch query_parameter_value_match = 11;
      */
     value: RateLimit_Action_QueryParameterValueMatch;
     case: "queryParameterValueMatch";
@@ -1937,17 +1937,17 @@ export const RateLimit_Action_DestinationClusterSchema: GenMessage<RateLimit_Act
  */
 export type RateLimit_Action_RequestHeaders = Message<"envoy.config.route.v3.RateLimit.Action.RequestHeaders"> & {
   /**
-   * @generated from field: string header_name = 1 [json_name = ""];
+   * @generated from field: string header_name = 1;
    */
   headerName: string;
 
   /**
-   * @generated from field: string descriptor_key = 2 [json_name = ""];
+   * @generated from field: string descriptor_key = 2;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: bool skip_if_absent = 3 [json_name = ""];
+   * @generated from field: bool skip_if_absent = 3;
    */
   skipIfAbsent: boolean;
 };
@@ -1964,17 +1964,17 @@ export const RateLimit_Action_RequestHeadersSchema: GenMessage<RateLimit_Action_
  */
 export type RateLimit_Action_QueryParameters = Message<"envoy.config.route.v3.RateLimit.Action.QueryParameters"> & {
   /**
-   * @generated from field: string query_parameter_name = 1 [json_name = ""];
+   * @generated from field: string query_parameter_name = 1;
    */
   queryParameterName: string;
 
   /**
-   * @generated from field: string descriptor_key = 2 [json_name = ""];
+   * @generated from field: string descriptor_key = 2;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: bool skip_if_absent = 3 [json_name = ""];
+   * @generated from field: bool skip_if_absent = 3;
    */
   skipIfAbsent: boolean;
 };
@@ -2004,12 +2004,12 @@ export const RateLimit_Action_RemoteAddressSchema: GenMessage<RateLimit_Action_R
  */
 export type RateLimit_Action_MaskedRemoteAddress = Message<"envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value v4_prefix_mask_len = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value v4_prefix_mask_len = 1;
    */
   v4PrefixMaskLen?: number | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value v6_prefix_mask_len = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value v6_prefix_mask_len = 2;
    */
   v6PrefixMaskLen?: number | undefined;
 };
@@ -2026,12 +2026,12 @@ export const RateLimit_Action_MaskedRemoteAddressSchema: GenMessage<RateLimit_Ac
  */
 export type RateLimit_Action_GenericKey = Message<"envoy.config.route.v3.RateLimit.Action.GenericKey"> & {
   /**
-   * @generated from field: string descriptor_value = 1 [json_name = ""];
+   * @generated from field: string descriptor_value = 1;
    */
   descriptorValue: string;
 
   /**
-   * @generated from field: string descriptor_key = 2 [json_name = ""];
+   * @generated from field: string descriptor_key = 2;
    */
   descriptorKey: string;
 };
@@ -2048,22 +2048,22 @@ export const RateLimit_Action_GenericKeySchema: GenMessage<RateLimit_Action_Gene
  */
 export type RateLimit_Action_HeaderValueMatch = Message<"envoy.config.route.v3.RateLimit.Action.HeaderValueMatch"> & {
   /**
-   * @generated from field: string descriptor_key = 4 [json_name = ""];
+   * @generated from field: string descriptor_key = 4;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: string descriptor_value = 1 [json_name = ""];
+   * @generated from field: string descriptor_value = 1;
    */
   descriptorValue: string;
 
   /**
-   * @generated from field: google.protobuf.BoolValue expect_match = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue expect_match = 2;
    */
   expectMatch?: boolean | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 3;
    */
   headers: HeaderMatcher[];
 };
@@ -2080,17 +2080,17 @@ export const RateLimit_Action_HeaderValueMatchSchema: GenMessage<RateLimit_Actio
  */
 export type RateLimit_Action_DynamicMetaData = Message<"envoy.config.route.v3.RateLimit.Action.DynamicMetaData"> & {
   /**
-   * @generated from field: string descriptor_key = 1 [json_name = ""];
+   * @generated from field: string descriptor_key = 1;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2 [json_name = ""];
+   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2;
    */
   metadataKey?: MetadataKey | undefined;
 
   /**
-   * @generated from field: string default_value = 3 [json_name = ""];
+   * @generated from field: string default_value = 3;
    */
   defaultValue: string;
 };
@@ -2107,27 +2107,27 @@ export const RateLimit_Action_DynamicMetaDataSchema: GenMessage<RateLimit_Action
  */
 export type RateLimit_Action_MetaData = Message<"envoy.config.route.v3.RateLimit.Action.MetaData"> & {
   /**
-   * @generated from field: string descriptor_key = 1 [json_name = ""];
+   * @generated from field: string descriptor_key = 1;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2 [json_name = ""];
+   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2;
    */
   metadataKey?: MetadataKey | undefined;
 
   /**
-   * @generated from field: string default_value = 3 [json_name = ""];
+   * @generated from field: string default_value = 3;
    */
   defaultValue: string;
 
   /**
-   * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData.Source source = 4 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData.Source source = 4;
    */
   source: RateLimit_Action_MetaData_Source;
 
   /**
-   * @generated from field: bool skip_if_absent = 5 [json_name = ""];
+   * @generated from field: bool skip_if_absent = 5;
    */
   skipIfAbsent: boolean;
 };
@@ -2170,22 +2170,22 @@ export const RateLimit_Action_MetaData_SourceSchema: GenEnum<RateLimit_Action_Me
  */
 export type RateLimit_Action_QueryParameterValueMatch = Message<"envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch"> & {
   /**
-   * @generated from field: string descriptor_key = 4 [json_name = ""];
+   * @generated from field: string descriptor_key = 4;
    */
   descriptorKey: string;
 
   /**
-   * @generated from field: string descriptor_value = 1 [json_name = ""];
+   * @generated from field: string descriptor_value = 1;
    */
   descriptorValue: string;
 
   /**
-   * @generated from field: google.protobuf.BoolValue expect_match = 2 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue expect_match = 2;
    */
   expectMatch?: boolean | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 3;
    */
   queryParameters: QueryParameterMatcher[];
 };
@@ -2206,7 +2206,7 @@ export type RateLimit_Override = Message<"envoy.config.route.v3.RateLimit.Overri
    */
   overrideSpecifier: {
     /**
-     * @generated from field: envoy.config.route.v3.RateLimit.Override.DynamicMetadata dynamic_metadata = 1 [json_name = ""];
+     * @generated from field: envoy.config.route.v3.RateLimit.Override.DynamicMetadata dynamic_metadata = 1;
      */
     value: RateLimit_Override_DynamicMetadata;
     case: "dynamicMetadata";
@@ -2225,7 +2225,7 @@ export const RateLimit_OverrideSchema: GenMessage<RateLimit_Override> = /*@__PUR
  */
 export type RateLimit_Override_DynamicMetadata = Message<"envoy.config.route.v3.RateLimit.Override.DynamicMetadata"> & {
   /**
-   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 1 [json_name = ""];
+   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 1;
    */
   metadataKey?: MetadataKey | undefined;
 };
@@ -2242,12 +2242,12 @@ export const RateLimit_Override_DynamicMetadataSchema: GenMessage<RateLimit_Over
  */
 export type RateLimit_HitsAddend = Message<"envoy.config.route.v3.RateLimit.HitsAddend"> & {
   /**
-   * @generated from field: google.protobuf.UInt64Value number = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value number = 1;
    */
   number?: bigint | undefined;
 
   /**
-   * @generated from field: string format = 2 [json_name = ""];
+   * @generated from field: string format = 2;
    */
   format: string;
 };
@@ -2264,7 +2264,7 @@ export const RateLimit_HitsAddendSchema: GenMessage<RateLimit_HitsAddend> = /*@_
  */
 export type HeaderMatcher = Message<"envoy.config.route.v3.HeaderMatcher"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -2273,66 +2273,66 @@ export type HeaderMatcher = Message<"envoy.config.route.v3.HeaderMatcher"> & {
    */
   headerMatchSpecifier: {
     /**
-     * @generated from field: string exact_match = 4 [json_name = "", deprecated = true];
+     * @generated from field: string exact_match = 4 [deprecated = true];
      * @deprecated
      */
     value: string;
     case: "exactMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex_match = 11 [json_name = "", deprecated = true];
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex_match = 11 [deprecated = true];
      * @deprecated
      */
     value: RegexMatcher;
     case: "safeRegexMatch";
   } | {
     /**
-     * @generated from field: envoy.type.v3.Int64Range range_match = 6 [json_name = ""];
+     * @generated from field: envoy.type.v3.Int64Range range_match = 6;
      */
     value: Int64Range;
     case: "rangeMatch";
   } | {
     /**
-     * @generated from field: bool present_match = 7 [json_name = ""];
+     * @generated from field: bool present_match = 7;
      */
     value: boolean;
     case: "presentMatch";
   } | {
     /**
-     * @generated from field: string prefix_match = 9 [json_name = "", deprecated = true];
+     * @generated from field: string prefix_match = 9 [deprecated = true];
      * @deprecated
      */
     value: string;
     case: "prefixMatch";
   } | {
     /**
-     * @generated from field: string suffix_match = 10 [json_name = "", deprecated = true];
+     * @generated from field: string suffix_match = 10 [deprecated = true];
      * @deprecated
      */
     value: string;
     case: "suffixMatch";
   } | {
     /**
-     * @generated from field: string contains_match = 12 [json_name = "", deprecated = true];
+     * @generated from field: string contains_match = 12 [deprecated = true];
      * @deprecated
      */
     value: string;
     case: "containsMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 13 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 13;
      */
     value: StringMatcher;
     case: "stringMatch";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool invert_match = 8 [json_name = ""];
+   * @generated from field: bool invert_match = 8;
    */
   invertMatch: boolean;
 
   /**
-   * @generated from field: bool treat_missing_header_as_empty = 14 [json_name = ""];
+   * @generated from field: bool treat_missing_header_as_empty = 14;
    */
   treatMissingHeaderAsEmpty: boolean;
 };
@@ -2349,7 +2349,7 @@ export const HeaderMatcherSchema: GenMessage<HeaderMatcher> = /*@__PURE__*/
  */
 export type QueryParameterMatcher = Message<"envoy.config.route.v3.QueryParameterMatcher"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -2358,13 +2358,13 @@ export type QueryParameterMatcher = Message<"envoy.config.route.v3.QueryParamete
    */
   queryParameterMatchSpecifier: {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 5 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 5;
      */
     value: StringMatcher;
     case: "stringMatch";
   } | {
     /**
-     * @generated from field: bool present_match = 6 [json_name = ""];
+     * @generated from field: bool present_match = 6;
      */
     value: boolean;
     case: "presentMatch";
@@ -2383,27 +2383,27 @@ export const QueryParameterMatcherSchema: GenMessage<QueryParameterMatcher> = /*
  */
 export type InternalRedirectPolicy = Message<"envoy.config.route.v3.InternalRedirectPolicy"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value max_internal_redirects = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_internal_redirects = 1;
    */
   maxInternalRedirects?: number | undefined;
 
   /**
-   * @generated from field: repeated uint32 redirect_response_codes = 2 [json_name = ""];
+   * @generated from field: repeated uint32 redirect_response_codes = 2;
    */
   redirectResponseCodes: number[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig predicates = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig predicates = 3;
    */
   predicates: TypedExtensionConfig[];
 
   /**
-   * @generated from field: bool allow_cross_scheme_redirect = 4 [json_name = ""];
+   * @generated from field: bool allow_cross_scheme_redirect = 4;
    */
   allowCrossSchemeRedirect: boolean;
 
   /**
-   * @generated from field: repeated string response_headers_to_copy = 5 [json_name = ""];
+   * @generated from field: repeated string response_headers_to_copy = 5;
    */
   responseHeadersToCopy: string[];
 };
@@ -2420,17 +2420,17 @@ export const InternalRedirectPolicySchema: GenMessage<InternalRedirectPolicy> = 
  */
 export type FilterConfig = Message<"envoy.config.route.v3.FilterConfig"> & {
   /**
-   * @generated from field: google.protobuf.Any config = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Any config = 1;
    */
   config?: Any | undefined;
 
   /**
-   * @generated from field: bool is_optional = 2 [json_name = ""];
+   * @generated from field: bool is_optional = 2;
    */
   isOptional: boolean;
 
   /**
-   * @generated from field: bool disabled = 3 [json_name = ""];
+   * @generated from field: bool disabled = 3;
    */
   disabled: boolean;
 };

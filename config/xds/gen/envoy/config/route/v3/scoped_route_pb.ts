@@ -23,27 +23,27 @@ export const file_envoy_config_route_v3_scoped_route: GenFile = /*@__PURE__*/
  */
 export type ScopedRouteConfiguration = Message<"envoy.config.route.v3.ScopedRouteConfiguration"> & {
   /**
-   * @generated from field: bool on_demand = 4 [json_name = ""];
+   * @generated from field: bool on_demand = 4;
    */
   onDemand: boolean;
 
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: string route_configuration_name = 2 [json_name = ""];
+   * @generated from field: string route_configuration_name = 2;
    */
   routeConfigurationName: string;
 
   /**
-   * @generated from field: envoy.config.route.v3.RouteConfiguration route_configuration = 5 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.RouteConfiguration route_configuration = 5;
    */
   routeConfiguration?: RouteConfiguration | undefined;
 
   /**
-   * @generated from field: envoy.config.route.v3.ScopedRouteConfiguration.Key key = 3 [json_name = ""];
+   * @generated from field: envoy.config.route.v3.ScopedRouteConfiguration.Key key = 3;
    */
   key?: ScopedRouteConfiguration_Key | undefined;
 };
@@ -60,7 +60,7 @@ export const ScopedRouteConfigurationSchema: GenMessage<ScopedRouteConfiguration
  */
 export type ScopedRouteConfiguration_Key = Message<"envoy.config.route.v3.ScopedRouteConfiguration.Key"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment fragments = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment fragments = 1;
    */
   fragments: ScopedRouteConfiguration_Key_Fragment[];
 };
@@ -81,7 +81,7 @@ export type ScopedRouteConfiguration_Key_Fragment = Message<"envoy.config.route.
    */
   type: {
     /**
-     * @generated from field: string string_key = 1 [json_name = ""];
+     * @generated from field: string string_key = 1;
      */
     value: string;
     case: "stringKey";

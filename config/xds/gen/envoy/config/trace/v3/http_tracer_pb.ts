@@ -22,7 +22,7 @@ export const file_envoy_config_trace_v3_http_tracer: GenFile = /*@__PURE__*/
  */
 export type Tracing = Message<"envoy.config.trace.v3.Tracing"> & {
   /**
-   * @generated from field: envoy.config.trace.v3.Tracing.Http http = 1 [json_name = ""];
+   * @generated from field: envoy.config.trace.v3.Tracing.Http http = 1;
    */
   http?: Tracing_Http | undefined;
 };
@@ -39,7 +39,7 @@ export const TracingSchema: GenMessage<Tracing> = /*@__PURE__*/
  */
 export type Tracing_Http = Message<"envoy.config.trace.v3.Tracing.Http"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -48,7 +48,7 @@ export type Tracing_Http = Message<"envoy.config.trace.v3.Tracing.Http"> & {
    */
   configType: {
     /**
-     * @generated from field: google.protobuf.Any typed_config = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
     value: Any;
     case: "typedConfig";

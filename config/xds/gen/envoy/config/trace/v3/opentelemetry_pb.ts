@@ -26,32 +26,32 @@ export const file_envoy_config_trace_v3_opentelemetry: GenFile = /*@__PURE__*/
  */
 export type OpenTelemetryConfig = Message<"envoy.config.trace.v3.OpenTelemetryConfig"> & {
   /**
-   * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1;
    */
   grpcService?: GrpcService | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.HttpService http_service = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.HttpService http_service = 3;
    */
   httpService?: HttpService | undefined;
 
   /**
-   * @generated from field: string service_name = 2 [json_name = ""];
+   * @generated from field: string service_name = 2;
    */
   serviceName: string;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig resource_detectors = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig resource_detectors = 4;
    */
   resourceDetectors: TypedExtensionConfig[];
 
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig sampler = 5 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig sampler = 5;
    */
   sampler?: TypedExtensionConfig | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_cache_size = 6 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_cache_size = 6;
    */
   maxCacheSize?: number | undefined;
 };

@@ -27,12 +27,12 @@ export const file_envoy_data_accesslog_v3_accesslog: GenFile = /*@__PURE__*/
  */
 export type TCPAccessLogEntry = Message<"envoy.data.accesslog.v3.TCPAccessLogEntry"> & {
   /**
-   * @generated from field: envoy.data.accesslog.v3.AccessLogCommon common_properties = 1 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.AccessLogCommon common_properties = 1;
    */
   commonProperties?: AccessLogCommon | undefined;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.ConnectionProperties connection_properties = 2 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.ConnectionProperties connection_properties = 2;
    */
   connectionProperties?: ConnectionProperties | undefined;
 };
@@ -49,22 +49,22 @@ export const TCPAccessLogEntrySchema: GenMessage<TCPAccessLogEntry> = /*@__PURE_
  */
 export type HTTPAccessLogEntry = Message<"envoy.data.accesslog.v3.HTTPAccessLogEntry"> & {
   /**
-   * @generated from field: envoy.data.accesslog.v3.AccessLogCommon common_properties = 1 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.AccessLogCommon common_properties = 1;
    */
   commonProperties?: AccessLogCommon | undefined;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.HTTPAccessLogEntry.HTTPVersion protocol_version = 2 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.HTTPAccessLogEntry.HTTPVersion protocol_version = 2;
    */
   protocolVersion: HTTPAccessLogEntry_HTTPVersion;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.HTTPRequestProperties request = 3 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.HTTPRequestProperties request = 3;
    */
   request?: HTTPRequestProperties | undefined;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.HTTPResponseProperties response = 4 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.HTTPResponseProperties response = 4;
    */
   response?: HTTPResponseProperties | undefined;
 };
@@ -122,12 +122,12 @@ export const HTTPAccessLogEntry_HTTPVersionSchema: GenEnum<HTTPAccessLogEntry_HT
  */
 export type ConnectionProperties = Message<"envoy.data.accesslog.v3.ConnectionProperties"> & {
   /**
-   * @generated from field: uint64 received_bytes = 1 [json_name = ""];
+   * @generated from field: uint64 received_bytes = 1;
    */
   receivedBytes: bigint;
 
   /**
-   * @generated from field: uint64 sent_bytes = 2 [json_name = ""];
+   * @generated from field: uint64 sent_bytes = 2;
    */
   sentBytes: bigint;
 };
@@ -144,168 +144,168 @@ export const ConnectionPropertiesSchema: GenMessage<ConnectionProperties> = /*@_
  */
 export type AccessLogCommon = Message<"envoy.data.accesslog.v3.AccessLogCommon"> & {
   /**
-   * @generated from field: double sample_rate = 1 [json_name = ""];
+   * @generated from field: double sample_rate = 1;
    */
   sampleRate: number;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address downstream_remote_address = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address downstream_remote_address = 2;
    */
   downstreamRemoteAddress?: Address | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address downstream_local_address = 3 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address downstream_local_address = 3;
    */
   downstreamLocalAddress?: Address | undefined;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.TLSProperties tls_properties = 4 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.TLSProperties tls_properties = 4;
    */
   tlsProperties?: TLSProperties | undefined;
 
   /**
-   * @generated from field: google.protobuf.Timestamp start_time = 5 [json_name = ""];
+   * @generated from field: google.protobuf.Timestamp start_time = 5;
    */
   startTime?: Timestamp | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_last_rx_byte = 6 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_last_rx_byte = 6;
    */
   timeToLastRxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_first_upstream_tx_byte = 7 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_first_upstream_tx_byte = 7;
    */
   timeToFirstUpstreamTxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_last_upstream_tx_byte = 8 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_last_upstream_tx_byte = 8;
    */
   timeToLastUpstreamTxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_first_upstream_rx_byte = 9 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_first_upstream_rx_byte = 9;
    */
   timeToFirstUpstreamRxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_last_upstream_rx_byte = 10 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_last_upstream_rx_byte = 10;
    */
   timeToLastUpstreamRxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_first_downstream_tx_byte = 11 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_first_downstream_tx_byte = 11;
    */
   timeToFirstDownstreamTxByte?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration time_to_last_downstream_tx_byte = 12 [json_name = ""];
+   * @generated from field: google.protobuf.Duration time_to_last_downstream_tx_byte = 12;
    */
   timeToLastDownstreamTxByte?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address upstream_remote_address = 13 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address upstream_remote_address = 13;
    */
   upstreamRemoteAddress?: Address | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address upstream_local_address = 14 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address upstream_local_address = 14;
    */
   upstreamLocalAddress?: Address | undefined;
 
   /**
-   * @generated from field: string upstream_cluster = 15 [json_name = ""];
+   * @generated from field: string upstream_cluster = 15;
    */
   upstreamCluster: string;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.ResponseFlags response_flags = 16 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.ResponseFlags response_flags = 16;
    */
   responseFlags?: ResponseFlags | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 17 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 17;
    */
   metadata?: Metadata | undefined;
 
   /**
-   * @generated from field: string upstream_transport_failure_reason = 18 [json_name = ""];
+   * @generated from field: string upstream_transport_failure_reason = 18;
    */
   upstreamTransportFailureReason: string;
 
   /**
-   * @generated from field: string route_name = 19 [json_name = ""];
+   * @generated from field: string route_name = 19;
    */
   routeName: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.Address downstream_direct_remote_address = 20 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Address downstream_direct_remote_address = 20;
    */
   downstreamDirectRemoteAddress?: Address | undefined;
 
   /**
-   * @generated from field: map<string, google.protobuf.Any> filter_state_objects = 21 [json_name = ""];
+   * @generated from field: map<string, google.protobuf.Any> filter_state_objects = 21;
    */
   filterStateObjects: { [key: string]: Any };
 
   /**
-   * @generated from field: map<string, string> custom_tags = 22 [json_name = ""];
+   * @generated from field: map<string, string> custom_tags = 22;
    */
   customTags: { [key: string]: string };
 
   /**
-   * @generated from field: google.protobuf.Duration duration = 23 [json_name = ""];
+   * @generated from field: google.protobuf.Duration duration = 23;
    */
   duration?: Duration | undefined;
 
   /**
-   * @generated from field: uint32 upstream_request_attempt_count = 24 [json_name = ""];
+   * @generated from field: uint32 upstream_request_attempt_count = 24;
    */
   upstreamRequestAttemptCount: number;
 
   /**
-   * @generated from field: string connection_termination_details = 25 [json_name = ""];
+   * @generated from field: string connection_termination_details = 25;
    */
   connectionTerminationDetails: string;
 
   /**
-   * @generated from field: string stream_id = 26 [json_name = ""];
+   * @generated from field: string stream_id = 26;
    */
   streamId: string;
 
   /**
-   * @generated from field: bool intermediate_log_entry = 27 [json_name = "", deprecated = true];
+   * @generated from field: bool intermediate_log_entry = 27 [deprecated = true];
    * @deprecated
    */
   intermediateLogEntry: boolean;
 
   /**
-   * @generated from field: string downstream_transport_failure_reason = 28 [json_name = ""];
+   * @generated from field: string downstream_transport_failure_reason = 28;
    */
   downstreamTransportFailureReason: string;
 
   /**
-   * @generated from field: uint64 downstream_wire_bytes_sent = 29 [json_name = ""];
+   * @generated from field: uint64 downstream_wire_bytes_sent = 29;
    */
   downstreamWireBytesSent: bigint;
 
   /**
-   * @generated from field: uint64 downstream_wire_bytes_received = 30 [json_name = ""];
+   * @generated from field: uint64 downstream_wire_bytes_received = 30;
    */
   downstreamWireBytesReceived: bigint;
 
   /**
-   * @generated from field: uint64 upstream_wire_bytes_sent = 31 [json_name = ""];
+   * @generated from field: uint64 upstream_wire_bytes_sent = 31;
    */
   upstreamWireBytesSent: bigint;
 
   /**
-   * @generated from field: uint64 upstream_wire_bytes_received = 32 [json_name = ""];
+   * @generated from field: uint64 upstream_wire_bytes_received = 32;
    */
   upstreamWireBytesReceived: bigint;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.AccessLogType access_log_type = 33 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.AccessLogType access_log_type = 33;
    */
   accessLogType: AccessLogType;
 };
@@ -322,142 +322,142 @@ export const AccessLogCommonSchema: GenMessage<AccessLogCommon> = /*@__PURE__*/
  */
 export type ResponseFlags = Message<"envoy.data.accesslog.v3.ResponseFlags"> & {
   /**
-   * @generated from field: bool failed_local_healthcheck = 1 [json_name = ""];
+   * @generated from field: bool failed_local_healthcheck = 1;
    */
   failedLocalHealthcheck: boolean;
 
   /**
-   * @generated from field: bool no_healthy_upstream = 2 [json_name = ""];
+   * @generated from field: bool no_healthy_upstream = 2;
    */
   noHealthyUpstream: boolean;
 
   /**
-   * @generated from field: bool upstream_request_timeout = 3 [json_name = ""];
+   * @generated from field: bool upstream_request_timeout = 3;
    */
   upstreamRequestTimeout: boolean;
 
   /**
-   * @generated from field: bool local_reset = 4 [json_name = ""];
+   * @generated from field: bool local_reset = 4;
    */
   localReset: boolean;
 
   /**
-   * @generated from field: bool upstream_remote_reset = 5 [json_name = ""];
+   * @generated from field: bool upstream_remote_reset = 5;
    */
   upstreamRemoteReset: boolean;
 
   /**
-   * @generated from field: bool upstream_connection_failure = 6 [json_name = ""];
+   * @generated from field: bool upstream_connection_failure = 6;
    */
   upstreamConnectionFailure: boolean;
 
   /**
-   * @generated from field: bool upstream_connection_termination = 7 [json_name = ""];
+   * @generated from field: bool upstream_connection_termination = 7;
    */
   upstreamConnectionTermination: boolean;
 
   /**
-   * @generated from field: bool upstream_overflow = 8 [json_name = ""];
+   * @generated from field: bool upstream_overflow = 8;
    */
   upstreamOverflow: boolean;
 
   /**
-   * @generated from field: bool no_route_found = 9 [json_name = ""];
+   * @generated from field: bool no_route_found = 9;
    */
   noRouteFound: boolean;
 
   /**
-   * @generated from field: bool delay_injected = 10 [json_name = ""];
+   * @generated from field: bool delay_injected = 10;
    */
   delayInjected: boolean;
 
   /**
-   * @generated from field: bool fault_injected = 11 [json_name = ""];
+   * @generated from field: bool fault_injected = 11;
    */
   faultInjected: boolean;
 
   /**
-   * @generated from field: bool rate_limited = 12 [json_name = ""];
+   * @generated from field: bool rate_limited = 12;
    */
   rateLimited: boolean;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.ResponseFlags.Unauthorized unauthorized_details = 13 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.ResponseFlags.Unauthorized unauthorized_details = 13;
    */
   unauthorizedDetails?: ResponseFlags_Unauthorized | undefined;
 
   /**
-   * @generated from field: bool rate_limit_service_error = 14 [json_name = ""];
+   * @generated from field: bool rate_limit_service_error = 14;
    */
   rateLimitServiceError: boolean;
 
   /**
-   * @generated from field: bool downstream_connection_termination = 15 [json_name = ""];
+   * @generated from field: bool downstream_connection_termination = 15;
    */
   downstreamConnectionTermination: boolean;
 
   /**
-   * @generated from field: bool upstream_retry_limit_exceeded = 16 [json_name = ""];
+   * @generated from field: bool upstream_retry_limit_exceeded = 16;
    */
   upstreamRetryLimitExceeded: boolean;
 
   /**
-   * @generated from field: bool stream_idle_timeout = 17 [json_name = ""];
+   * @generated from field: bool stream_idle_timeout = 17;
    */
   streamIdleTimeout: boolean;
 
   /**
-   * @generated from field: bool invalid_envoy_request_headers = 18 [json_name = ""];
+   * @generated from field: bool invalid_envoy_request_headers = 18;
    */
   invalidEnvoyRequestHeaders: boolean;
 
   /**
-   * @generated from field: bool downstream_protocol_error = 19 [json_name = ""];
+   * @generated from field: bool downstream_protocol_error = 19;
    */
   downstreamProtocolError: boolean;
 
   /**
-   * @generated from field: bool upstream_max_stream_duration_reached = 20 [json_name = ""];
+   * @generated from field: bool upstream_max_stream_duration_reached = 20;
    */
   upstreamMaxStreamDurationReached: boolean;
 
   /**
-   * @generated from field: bool response_from_cache_filter = 21 [json_name = ""];
+   * @generated from field: bool response_from_cache_filter = 21;
    */
   responseFromCacheFilter: boolean;
 
   /**
-   * @generated from field: bool no_filter_config_found = 22 [json_name = ""];
+   * @generated from field: bool no_filter_config_found = 22;
    */
   noFilterConfigFound: boolean;
 
   /**
-   * @generated from field: bool duration_timeout = 23 [json_name = ""];
+   * @generated from field: bool duration_timeout = 23;
    */
   durationTimeout: boolean;
 
   /**
-   * @generated from field: bool upstream_protocol_error = 24 [json_name = ""];
+   * @generated from field: bool upstream_protocol_error = 24;
    */
   upstreamProtocolError: boolean;
 
   /**
-   * @generated from field: bool no_cluster_found = 25 [json_name = ""];
+   * @generated from field: bool no_cluster_found = 25;
    */
   noClusterFound: boolean;
 
   /**
-   * @generated from field: bool overload_manager = 26 [json_name = ""];
+   * @generated from field: bool overload_manager = 26;
    */
   overloadManager: boolean;
 
   /**
-   * @generated from field: bool dns_resolution_failure = 27 [json_name = ""];
+   * @generated from field: bool dns_resolution_failure = 27;
    */
   dnsResolutionFailure: boolean;
 
   /**
-   * @generated from field: bool downstream_remote_reset = 28 [json_name = ""];
+   * @generated from field: bool downstream_remote_reset = 28;
    */
   downstreamRemoteReset: boolean;
 };
@@ -474,7 +474,7 @@ export const ResponseFlagsSchema: GenMessage<ResponseFlags> = /*@__PURE__*/
  */
 export type ResponseFlags_Unauthorized = Message<"envoy.data.accesslog.v3.ResponseFlags.Unauthorized"> & {
   /**
-   * @generated from field: envoy.data.accesslog.v3.ResponseFlags.Unauthorized.Reason reason = 1 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.ResponseFlags.Unauthorized.Reason reason = 1;
    */
   reason: ResponseFlags_Unauthorized_Reason;
 };
@@ -517,37 +517,37 @@ export const ResponseFlags_Unauthorized_ReasonSchema: GenEnum<ResponseFlags_Unau
  */
 export type TLSProperties = Message<"envoy.data.accesslog.v3.TLSProperties"> & {
   /**
-   * @generated from field: envoy.data.accesslog.v3.TLSProperties.TLSVersion tls_version = 1 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.TLSProperties.TLSVersion tls_version = 1;
    */
   tlsVersion: TLSProperties_TLSVersion;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value tls_cipher_suite = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value tls_cipher_suite = 2;
    */
   tlsCipherSuite?: number | undefined;
 
   /**
-   * @generated from field: string tls_sni_hostname = 3 [json_name = ""];
+   * @generated from field: string tls_sni_hostname = 3;
    */
   tlsSniHostname: string;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties local_certificate_properties = 4 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties local_certificate_properties = 4;
    */
   localCertificateProperties?: TLSProperties_CertificateProperties | undefined;
 
   /**
-   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties peer_certificate_properties = 5 [json_name = ""];
+   * @generated from field: envoy.data.accesslog.v3.TLSProperties.CertificateProperties peer_certificate_properties = 5;
    */
   peerCertificateProperties?: TLSProperties_CertificateProperties | undefined;
 
   /**
-   * @generated from field: string tls_session_id = 6 [json_name = ""];
+   * @generated from field: string tls_session_id = 6;
    */
   tlsSessionId: string;
 
   /**
-   * @generated from field: string ja3_fingerprint = 7 [json_name = ""];
+   * @generated from field: string ja3_fingerprint = 7;
    */
   ja3Fingerprint: string;
 };
@@ -564,17 +564,17 @@ export const TLSPropertiesSchema: GenMessage<TLSProperties> = /*@__PURE__*/
  */
 export type TLSProperties_CertificateProperties = Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties"> & {
   /**
-   * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName subject_alt_name = 1 [json_name = ""];
+   * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName subject_alt_name = 1;
    */
   subjectAltName: TLSProperties_CertificateProperties_SubjectAltName[];
 
   /**
-   * @generated from field: string subject = 2 [json_name = ""];
+   * @generated from field: string subject = 2;
    */
   subject: string;
 
   /**
-   * @generated from field: string issuer = 3 [json_name = ""];
+   * @generated from field: string issuer = 3;
    */
   issuer: string;
 };
@@ -595,13 +595,13 @@ export type TLSProperties_CertificateProperties_SubjectAltName = Message<"envoy.
    */
   san: {
     /**
-     * @generated from field: string uri = 1 [json_name = ""];
+     * @generated from field: string uri = 1;
      */
     value: string;
     case: "uri";
   } | {
     /**
-     * @generated from field: string dns = 2 [json_name = ""];
+     * @generated from field: string dns = 2;
      */
     value: string;
     case: "dns";
@@ -661,77 +661,77 @@ export const TLSProperties_TLSVersionSchema: GenEnum<TLSProperties_TLSVersion> =
  */
 export type HTTPRequestProperties = Message<"envoy.data.accesslog.v3.HTTPRequestProperties"> & {
   /**
-   * @generated from field: envoy.config.core.v3.RequestMethod request_method = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RequestMethod request_method = 1;
    */
   requestMethod: RequestMethod;
 
   /**
-   * @generated from field: string scheme = 2 [json_name = ""];
+   * @generated from field: string scheme = 2;
    */
   scheme: string;
 
   /**
-   * @generated from field: string authority = 3 [json_name = ""];
+   * @generated from field: string authority = 3;
    */
   authority: string;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value port = 4 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value port = 4;
    */
   port?: number | undefined;
 
   /**
-   * @generated from field: string path = 5 [json_name = ""];
+   * @generated from field: string path = 5;
    */
   path: string;
 
   /**
-   * @generated from field: string user_agent = 6 [json_name = ""];
+   * @generated from field: string user_agent = 6;
    */
   userAgent: string;
 
   /**
-   * @generated from field: string referer = 7 [json_name = ""];
+   * @generated from field: string referer = 7;
    */
   referer: string;
 
   /**
-   * @generated from field: string forwarded_for = 8 [json_name = ""];
+   * @generated from field: string forwarded_for = 8;
    */
   forwardedFor: string;
 
   /**
-   * @generated from field: string request_id = 9 [json_name = ""];
+   * @generated from field: string request_id = 9;
    */
   requestId: string;
 
   /**
-   * @generated from field: string original_path = 10 [json_name = ""];
+   * @generated from field: string original_path = 10;
    */
   originalPath: string;
 
   /**
-   * @generated from field: uint64 request_headers_bytes = 11 [json_name = ""];
+   * @generated from field: uint64 request_headers_bytes = 11;
    */
   requestHeadersBytes: bigint;
 
   /**
-   * @generated from field: uint64 request_body_bytes = 12 [json_name = ""];
+   * @generated from field: uint64 request_body_bytes = 12;
    */
   requestBodyBytes: bigint;
 
   /**
-   * @generated from field: map<string, string> request_headers = 13 [json_name = ""];
+   * @generated from field: map<string, string> request_headers = 13;
    */
   requestHeaders: { [key: string]: string };
 
   /**
-   * @generated from field: uint64 upstream_header_bytes_sent = 14 [json_name = ""];
+   * @generated from field: uint64 upstream_header_bytes_sent = 14;
    */
   upstreamHeaderBytesSent: bigint;
 
   /**
-   * @generated from field: uint64 downstream_header_bytes_received = 15 [json_name = ""];
+   * @generated from field: uint64 downstream_header_bytes_received = 15;
    */
   downstreamHeaderBytesReceived: bigint;
 };
@@ -748,42 +748,42 @@ export const HTTPRequestPropertiesSchema: GenMessage<HTTPRequestProperties> = /*
  */
 export type HTTPResponseProperties = Message<"envoy.data.accesslog.v3.HTTPResponseProperties"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value response_code = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value response_code = 1;
    */
   responseCode?: number | undefined;
 
   /**
-   * @generated from field: uint64 response_headers_bytes = 2 [json_name = ""];
+   * @generated from field: uint64 response_headers_bytes = 2;
    */
   responseHeadersBytes: bigint;
 
   /**
-   * @generated from field: uint64 response_body_bytes = 3 [json_name = ""];
+   * @generated from field: uint64 response_body_bytes = 3;
    */
   responseBodyBytes: bigint;
 
   /**
-   * @generated from field: map<string, string> response_headers = 4 [json_name = ""];
+   * @generated from field: map<string, string> response_headers = 4;
    */
   responseHeaders: { [key: string]: string };
 
   /**
-   * @generated from field: map<string, string> response_trailers = 5 [json_name = ""];
+   * @generated from field: map<string, string> response_trailers = 5;
    */
   responseTrailers: { [key: string]: string };
 
   /**
-   * @generated from field: string response_code_details = 6 [json_name = ""];
+   * @generated from field: string response_code_details = 6;
    */
   responseCodeDetails: string;
 
   /**
-   * @generated from field: uint64 upstream_header_bytes_received = 7 [json_name = ""];
+   * @generated from field: uint64 upstream_header_bytes_received = 7;
    */
   upstreamHeaderBytesReceived: bigint;
 
   /**
-   * @generated from field: uint64 downstream_header_bytes_sent = 8 [json_name = ""];
+   * @generated from field: uint64 downstream_header_bytes_sent = 8;
    */
   downstreamHeaderBytesSent: bigint;
 };

@@ -26,12 +26,12 @@ export const file_envoy_service_discovery_v3_discovery: GenFile = /*@__PURE__*/
  */
 export type ResourceLocator = Message<"envoy.service.discovery.v3.ResourceLocator"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: map<string, string> dynamic_parameters = 2 [json_name = ""];
+   * @generated from field: map<string, string> dynamic_parameters = 2;
    */
   dynamicParameters: { [key: string]: string };
 };
@@ -48,12 +48,12 @@ export const ResourceLocatorSchema: GenMessage<ResourceLocator> = /*@__PURE__*/
  */
 export type ResourceName = Message<"envoy.service.discovery.v3.ResourceName"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints dynamic_parameter_constraints = 2 [json_name = ""];
+   * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints dynamic_parameter_constraints = 2;
    */
   dynamicParameterConstraints?: DynamicParameterConstraints | undefined;
 };
@@ -70,12 +70,12 @@ export const ResourceNameSchema: GenMessage<ResourceName> = /*@__PURE__*/
  */
 export type ResourceError = Message<"envoy.service.discovery.v3.ResourceError"> & {
   /**
-   * @generated from field: envoy.service.discovery.v3.ResourceName resource_name = 1 [json_name = ""];
+   * @generated from field: envoy.service.discovery.v3.ResourceName resource_name = 1;
    */
   resourceName?: ResourceName | undefined;
 
   /**
-   * @generated from field: google.rpc.Status error_detail = 2 [json_name = ""];
+   * @generated from field: google.rpc.Status error_detail = 2;
    */
   errorDetail?: Status | undefined;
 };
@@ -92,37 +92,37 @@ export const ResourceErrorSchema: GenMessage<ResourceError> = /*@__PURE__*/
  */
 export type DiscoveryRequest = Message<"envoy.service.discovery.v3.DiscoveryRequest"> & {
   /**
-   * @generated from field: string version_info = 1 [json_name = ""];
+   * @generated from field: string version_info = 1;
    */
   versionInfo: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.Node node = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Node node = 2;
    */
   node?: Node | undefined;
 
   /**
-   * @generated from field: repeated string resource_names = 3 [json_name = ""];
+   * @generated from field: repeated string resource_names = 3;
    */
   resourceNames: string[];
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators = 7 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators = 7;
    */
   resourceLocators: ResourceLocator[];
 
   /**
-   * @generated from field: string type_url = 4 [json_name = ""];
+   * @generated from field: string type_url = 4;
    */
   typeUrl: string;
 
   /**
-   * @generated from field: string response_nonce = 5 [json_name = ""];
+   * @generated from field: string response_nonce = 5;
    */
   responseNonce: string;
 
   /**
-   * @generated from field: google.rpc.Status error_detail = 6 [json_name = ""];
+   * @generated from field: google.rpc.Status error_detail = 6;
    */
   errorDetail?: Status | undefined;
 };
@@ -139,37 +139,37 @@ export const DiscoveryRequestSchema: GenMessage<DiscoveryRequest> = /*@__PURE__*
  */
 export type DiscoveryResponse = Message<"envoy.service.discovery.v3.DiscoveryResponse"> & {
   /**
-   * @generated from field: string version_info = 1 [json_name = ""];
+   * @generated from field: string version_info = 1;
    */
   versionInfo: string;
 
   /**
-   * @generated from field: repeated google.protobuf.Any resources = 2 [json_name = ""];
+   * @generated from field: repeated google.protobuf.Any resources = 2;
    */
   resources: Any[];
 
   /**
-   * @generated from field: bool canary = 3 [json_name = ""];
+   * @generated from field: bool canary = 3;
    */
   canary: boolean;
 
   /**
-   * @generated from field: string type_url = 4 [json_name = ""];
+   * @generated from field: string type_url = 4;
    */
   typeUrl: string;
 
   /**
-   * @generated from field: string nonce = 5 [json_name = ""];
+   * @generated from field: string nonce = 5;
    */
   nonce: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ControlPlane control_plane = 6 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ControlPlane control_plane = 6;
    */
   controlPlane?: ControlPlane | undefined;
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceError resource_errors = 7 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceError resource_errors = 7;
    */
   resourceErrors: ResourceError[];
 };
@@ -186,47 +186,47 @@ export const DiscoveryResponseSchema: GenMessage<DiscoveryResponse> = /*@__PURE_
  */
 export type DeltaDiscoveryRequest = Message<"envoy.service.discovery.v3.DeltaDiscoveryRequest"> & {
   /**
-   * @generated from field: envoy.config.core.v3.Node node = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
-   * @generated from field: string type_url = 2 [json_name = ""];
+   * @generated from field: string type_url = 2;
    */
   typeUrl: string;
 
   /**
-   * @generated from field: repeated string resource_names_subscribe = 3 [json_name = ""];
+   * @generated from field: repeated string resource_names_subscribe = 3;
    */
   resourceNamesSubscribe: string[];
 
   /**
-   * @generated from field: repeated string resource_names_unsubscribe = 4 [json_name = ""];
+   * @generated from field: repeated string resource_names_unsubscribe = 4;
    */
   resourceNamesUnsubscribe: string[];
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators_subscribe = 8 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators_subscribe = 8;
    */
   resourceLocatorsSubscribe: ResourceLocator[];
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators_unsubscribe = 9 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceLocator resource_locators_unsubscribe = 9;
    */
   resourceLocatorsUnsubscribe: ResourceLocator[];
 
   /**
-   * @generated from field: map<string, string> initial_resource_versions = 5 [json_name = ""];
+   * @generated from field: map<string, string> initial_resource_versions = 5;
    */
   initialResourceVersions: { [key: string]: string };
 
   /**
-   * @generated from field: string response_nonce = 6 [json_name = ""];
+   * @generated from field: string response_nonce = 6;
    */
   responseNonce: string;
 
   /**
-   * @generated from field: google.rpc.Status error_detail = 7 [json_name = ""];
+   * @generated from field: google.rpc.Status error_detail = 7;
    */
   errorDetail?: Status | undefined;
 };
@@ -243,42 +243,42 @@ export const DeltaDiscoveryRequestSchema: GenMessage<DeltaDiscoveryRequest> = /*
  */
 export type DeltaDiscoveryResponse = Message<"envoy.service.discovery.v3.DeltaDiscoveryResponse"> & {
   /**
-   * @generated from field: string system_version_info = 1 [json_name = ""];
+   * @generated from field: string system_version_info = 1;
    */
   systemVersionInfo: string;
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.Resource resources = 2 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.Resource resources = 2;
    */
   resources: Resource[];
 
   /**
-   * @generated from field: string type_url = 4 [json_name = ""];
+   * @generated from field: string type_url = 4;
    */
   typeUrl: string;
 
   /**
-   * @generated from field: repeated string removed_resources = 6 [json_name = ""];
+   * @generated from field: repeated string removed_resources = 6;
    */
   removedResources: string[];
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceName removed_resource_names = 8 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceName removed_resource_names = 8;
    */
   removedResourceNames: ResourceName[];
 
   /**
-   * @generated from field: string nonce = 5 [json_name = ""];
+   * @generated from field: string nonce = 5;
    */
   nonce: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ControlPlane control_plane = 7 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ControlPlane control_plane = 7;
    */
   controlPlane?: ControlPlane | undefined;
 
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.ResourceError resource_errors = 9 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.ResourceError resource_errors = 9;
    */
   resourceErrors: ResourceError[];
 };
@@ -299,25 +299,25 @@ export type DynamicParameterConstraints = Message<"envoy.service.discovery.v3.Dy
    */
   type: {
     /**
-     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint constraint = 1 [json_name = ""];
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint constraint = 1;
      */
     value: DynamicParameterConstraints_SingleConstraint;
     case: "constraint";
   } | {
     /**
-     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList or_constraints = 2 [json_name = ""];
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList or_constraints = 2;
      */
     value: DynamicParameterConstraints_ConstraintList;
     case: "orConstraints";
   } | {
     /**
-     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList and_constraints = 3 [json_name = ""];
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList and_constraints = 3;
      */
     value: DynamicParameterConstraints_ConstraintList;
     case: "andConstraints";
   } | {
     /**
-     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints not_constraints = 4 [json_name = ""];
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints not_constraints = 4;
      */
     value: DynamicParameterConstraints;
     case: "notConstraints";
@@ -336,7 +336,7 @@ export const DynamicParameterConstraintsSchema: GenMessage<DynamicParameterConst
  */
 export type DynamicParameterConstraints_SingleConstraint = Message<"envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint"> & {
   /**
-   * @generated from field: string key = 1 [json_name = ""];
+   * @generated from field: string key = 1;
    */
   key: string;
 
@@ -345,13 +345,13 @@ export type DynamicParameterConstraints_SingleConstraint = Message<"envoy.servic
    */
   constraintType: {
     /**
-     * @generated from field: string value = 2 [json_name = ""];
+     * @generated from field: string value = 2;
      */
     value: string;
     case: "value";
   } | {
     /**
-     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists exists = 3 [json_name = ""];
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists exists = 3;
      */
     value: DynamicParameterConstraints_SingleConstraint_Exists;
     case: "exists";
@@ -383,7 +383,7 @@ export const DynamicParameterConstraints_SingleConstraint_ExistsSchema: GenMessa
  */
 export type DynamicParameterConstraints_ConstraintList = Message<"envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList"> & {
   /**
-   * @generated from field: repeated envoy.service.discovery.v3.DynamicParameterConstraints constraints = 1 [json_name = ""];
+   * @generated from field: repeated envoy.service.discovery.v3.DynamicParameterConstraints constraints = 1;
    */
   constraints: DynamicParameterConstraints[];
 };
@@ -400,42 +400,42 @@ export const DynamicParameterConstraints_ConstraintListSchema: GenMessage<Dynami
  */
 export type Resource = Message<"envoy.service.discovery.v3.Resource"> & {
   /**
-   * @generated from field: string name = 3 [json_name = ""];
+   * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.service.discovery.v3.ResourceName resource_name = 8 [json_name = ""];
+   * @generated from field: envoy.service.discovery.v3.ResourceName resource_name = 8;
    */
   resourceName?: ResourceName | undefined;
 
   /**
-   * @generated from field: repeated string aliases = 4 [json_name = ""];
+   * @generated from field: repeated string aliases = 4;
    */
   aliases: string[];
 
   /**
-   * @generated from field: string version = 1 [json_name = ""];
+   * @generated from field: string version = 1;
    */
   version: string;
 
   /**
-   * @generated from field: google.protobuf.Any resource = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Any resource = 2;
    */
   resource?: Any | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration ttl = 6 [json_name = ""];
+   * @generated from field: google.protobuf.Duration ttl = 6;
    */
   ttl?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.service.discovery.v3.Resource.CacheControl cache_control = 7 [json_name = ""];
+   * @generated from field: envoy.service.discovery.v3.Resource.CacheControl cache_control = 7;
    */
   cacheControl?: Resource_CacheControl | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.Metadata metadata = 9 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.Metadata metadata = 9;
    */
   metadata?: Metadata | undefined;
 };
@@ -452,7 +452,7 @@ export const ResourceSchema: GenMessage<Resource> = /*@__PURE__*/
  */
 export type Resource_CacheControl = Message<"envoy.service.discovery.v3.Resource.CacheControl"> & {
   /**
-   * @generated from field: bool do_not_cache = 1 [json_name = ""];
+   * @generated from field: bool do_not_cache = 1;
    */
   doNotCache: boolean;
 };

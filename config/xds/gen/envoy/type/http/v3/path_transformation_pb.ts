@@ -19,7 +19,7 @@ export const file_envoy_type_http_v3_path_transformation: GenFile = /*@__PURE__*
  */
 export type PathTransformation = Message<"envoy.type.http.v3.PathTransformation"> & {
   /**
-   * @generated from field: repeated envoy.type.http.v3.PathTransformation.Operation operations = 1 [json_name = ""];
+   * @generated from field: repeated envoy.type.http.v3.PathTransformation.Operation operations = 1;
    */
   operations: PathTransformation_Operation[];
 };
@@ -40,13 +40,13 @@ export type PathTransformation_Operation = Message<"envoy.type.http.v3.PathTrans
    */
   operationSpecifier: {
     /**
-     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986 normalize_path_rfc_3986 = 2 [json_name = ""];
+     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986 normalize_path_rfc_3986 = 2;
      */
     value: PathTransformation_Operation_NormalizePathRFC3986;
     case: "normalizePathRfc3986";
   } | {
     /**
-     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.MergeSlashes merge_slashes = 3 [json_name = ""];
+     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.MergeSlashes merge_slashes = 3;
      */
     value: PathTransformation_Operation_MergeSlashes;
     case: "mergeSlashes";

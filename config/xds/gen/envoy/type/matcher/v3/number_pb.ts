@@ -26,13 +26,13 @@ export type DoubleMatcher = Message<"envoy.type.matcher.v3.DoubleMatcher"> & {
    */
   matchPattern: {
     /**
-     * @generated from field: envoy.type.v3.DoubleRange range = 1 [json_name = ""];
+     * @generated from field: envoy.type.v3.DoubleRange range = 1;
      */
     value: DoubleRange;
     case: "range";
   } | {
     /**
-     * @generated from field: double exact = 2 [json_name = ""];
+     * @generated from field: double exact = 2;
      */
     value: number;
     case: "exact";

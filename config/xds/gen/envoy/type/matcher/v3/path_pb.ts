@@ -26,7 +26,7 @@ export type PathMatcher = Message<"envoy.type.matcher.v3.PathMatcher"> & {
    */
   rule: {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher path = 1 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher path = 1;
      */
     value: StringMatcher;
     case: "path";

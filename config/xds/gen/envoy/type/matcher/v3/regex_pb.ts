@@ -26,7 +26,7 @@ export type RegexMatcher = Message<"envoy.type.matcher.v3.RegexMatcher"> & {
    */
   engineType: {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1 [json_name = "", deprecated = true];
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1 [deprecated = true];
      * @deprecated
      */
     value: RegexMatcher_GoogleRE2;
@@ -34,7 +34,7 @@ export type RegexMatcher = Message<"envoy.type.matcher.v3.RegexMatcher"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: string regex = 2 [json_name = ""];
+   * @generated from field: string regex = 2;
    */
   regex: string;
 };
@@ -51,7 +51,7 @@ export const RegexMatcherSchema: GenMessage<RegexMatcher> = /*@__PURE__*/
  */
 export type RegexMatcher_GoogleRE2 = Message<"envoy.type.matcher.v3.RegexMatcher.GoogleRE2"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value max_program_size = 1 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value max_program_size = 1 [deprecated = true];
    * @deprecated
    */
   maxProgramSize?: number | undefined;
@@ -69,12 +69,12 @@ export const RegexMatcher_GoogleRE2Schema: GenMessage<RegexMatcher_GoogleRE2> = 
  */
 export type RegexMatchAndSubstitute = Message<"envoy.type.matcher.v3.RegexMatchAndSubstitute"> & {
   /**
-   * @generated from field: envoy.type.matcher.v3.RegexMatcher pattern = 1 [json_name = ""];
+   * @generated from field: envoy.type.matcher.v3.RegexMatcher pattern = 1;
    */
   pattern?: RegexMatcher | undefined;
 
   /**
-   * @generated from field: string substitution = 2 [json_name = ""];
+   * @generated from field: string substitution = 2;
    */
   substitution: string;
 };

@@ -28,44 +28,44 @@ export type StringMatcher = Message<"envoy.type.matcher.v3.StringMatcher"> & {
    */
   matchPattern: {
     /**
-     * @generated from field: string exact = 1 [json_name = ""];
+     * @generated from field: string exact = 1;
      */
     value: string;
     case: "exact";
   } | {
     /**
-     * @generated from field: string prefix = 2 [json_name = ""];
+     * @generated from field: string prefix = 2;
      */
     value: string;
     case: "prefix";
   } | {
     /**
-     * @generated from field: string suffix = 3 [json_name = ""];
+     * @generated from field: string suffix = 3;
      */
     value: string;
     case: "suffix";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 5 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 5;
      */
     value: RegexMatcher;
     case: "safeRegex";
   } | {
     /**
-     * @generated from field: string contains = 7 [json_name = ""];
+     * @generated from field: string contains = 7;
      */
     value: string;
     case: "contains";
   } | {
     /**
-     * @generated from field: xds.core.v3.TypedExtensionConfig custom = 8 [json_name = ""];
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom = 8;
      */
     value: TypedExtensionConfig;
     case: "custom";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool ignore_case = 6 [json_name = ""];
+   * @generated from field: bool ignore_case = 6;
    */
   ignoreCase: boolean;
 };
@@ -82,7 +82,7 @@ export const StringMatcherSchema: GenMessage<StringMatcher> = /*@__PURE__*/
  */
 export type ListStringMatcher = Message<"envoy.type.matcher.v3.ListStringMatcher"> & {
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher patterns = 1 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher patterns = 1;
    */
   patterns: StringMatcher[];
 };

@@ -28,43 +28,43 @@ export type ValueMatcher = Message<"envoy.type.matcher.v3.ValueMatcher"> & {
    */
   matchPattern: {
     /**
-     * @generated from field: envoy.type.matcher.v3.ValueMatcher.NullMatch null_match = 1 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.ValueMatcher.NullMatch null_match = 1;
      */
     value: ValueMatcher_NullMatch;
     case: "nullMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.DoubleMatcher double_match = 2 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.DoubleMatcher double_match = 2;
      */
     value: DoubleMatcher;
     case: "doubleMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 3 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 3;
      */
     value: StringMatcher;
     case: "stringMatch";
   } | {
     /**
-     * @generated from field: bool bool_match = 4 [json_name = ""];
+     * @generated from field: bool bool_match = 4;
      */
     value: boolean;
     case: "boolMatch";
   } | {
     /**
-     * @generated from field: bool present_match = 5 [json_name = ""];
+     * @generated from field: bool present_match = 5;
      */
     value: boolean;
     case: "presentMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.ListMatcher list_match = 6 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.ListMatcher list_match = 6;
      */
     value: ListMatcher;
     case: "listMatch";
   } | {
     /**
-     * @generated from field: envoy.type.matcher.v3.OrMatcher or_match = 7 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.OrMatcher or_match = 7;
      */
     value: OrMatcher;
     case: "orMatch";
@@ -100,7 +100,7 @@ export type ListMatcher = Message<"envoy.type.matcher.v3.ListMatcher"> & {
    */
   matchPattern: {
     /**
-     * @generated from field: envoy.type.matcher.v3.ValueMatcher one_of = 1 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.ValueMatcher one_of = 1;
      */
     value: ValueMatcher;
     case: "oneOf";
@@ -119,7 +119,7 @@ export const ListMatcherSchema: GenMessage<ListMatcher> = /*@__PURE__*/
  */
 export type OrMatcher = Message<"envoy.type.matcher.v3.OrMatcher"> & {
   /**
-   * @generated from field: repeated envoy.type.matcher.v3.ValueMatcher value_matchers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.type.matcher.v3.ValueMatcher value_matchers = 1;
    */
   valueMatchers: ValueMatcher[];
 };

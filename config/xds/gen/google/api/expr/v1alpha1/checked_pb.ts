@@ -21,27 +21,27 @@ export const file_google_api_expr_v1alpha1_checked: GenFile = /*@__PURE__*/
  */
 export type CheckedExpr = Message<"google.api.expr.v1alpha1.CheckedExpr"> & {
   /**
-   * @generated from field: map<int64, google.api.expr.v1alpha1.Reference> reference_map = 2 [json_name = ""];
+   * @generated from field: map<int64, google.api.expr.v1alpha1.Reference> reference_map = 2;
    */
   referenceMap: { [key: string]: Reference };
 
   /**
-   * @generated from field: map<int64, google.api.expr.v1alpha1.Type> type_map = 3 [json_name = ""];
+   * @generated from field: map<int64, google.api.expr.v1alpha1.Type> type_map = 3;
    */
   typeMap: { [key: string]: Type };
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.SourceInfo source_info = 5 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.SourceInfo source_info = 5;
    */
   sourceInfo?: SourceInfo | undefined;
 
   /**
-   * @generated from field: string expr_version = 6 [json_name = ""];
+   * @generated from field: string expr_version = 6;
    */
   exprVersion: string;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr expr = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr expr = 4;
    */
   expr?: Expr | undefined;
 };
@@ -62,79 +62,79 @@ export type Type = Message<"google.api.expr.v1alpha1.Type"> & {
    */
   typeKind: {
     /**
-     * @generated from field: google.protobuf.Empty dyn = 1 [json_name = ""];
+     * @generated from field: google.protobuf.Empty dyn = 1;
      */
     value: Empty;
     case: "dyn";
   } | {
     /**
-     * @generated from field: google.protobuf.NullValue null = 2 [json_name = ""];
+     * @generated from field: google.protobuf.NullValue null = 2;
      */
     value: NullValue;
     case: "null";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType primitive = 3 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType primitive = 3;
      */
     value: Type_PrimitiveType;
     case: "primitive";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType wrapper = 4 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType wrapper = 4;
      */
     value: Type_PrimitiveType;
     case: "wrapper";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.WellKnownType well_known = 5 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.WellKnownType well_known = 5;
      */
     value: Type_WellKnownType;
     case: "wellKnown";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.ListType list_type = 6 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.ListType list_type = 6;
      */
     value: Type_ListType;
     case: "listType";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.MapType map_type = 7 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.MapType map_type = 7;
      */
     value: Type_MapType;
     case: "mapType";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.FunctionType function = 8 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.FunctionType function = 8;
      */
     value: Type_FunctionType;
     case: "function";
   } | {
     /**
-     * @generated from field: string message_type = 9 [json_name = ""];
+     * @generated from field: string message_type = 9;
      */
     value: string;
     case: "messageType";
   } | {
     /**
-     * @generated from field: string type_param = 10 [json_name = ""];
+     * @generated from field: string type_param = 10;
      */
     value: string;
     case: "typeParam";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type type = 11 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type type = 11;
      */
     value: Type;
     case: "type";
   } | {
     /**
-     * @generated from field: google.protobuf.Empty error = 12 [json_name = ""];
+     * @generated from field: google.protobuf.Empty error = 12;
      */
     value: Empty;
     case: "error";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Type.AbstractType abstract_type = 14 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Type.AbstractType abstract_type = 14;
      */
     value: Type_AbstractType;
     case: "abstractType";
@@ -153,7 +153,7 @@ export const TypeSchema: GenMessage<Type> = /*@__PURE__*/
  */
 export type Type_ListType = Message<"google.api.expr.v1alpha1.Type.ListType"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type elem_type = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type elem_type = 1;
    */
   elemType?: Type | undefined;
 };
@@ -170,12 +170,12 @@ export const Type_ListTypeSchema: GenMessage<Type_ListType> = /*@__PURE__*/
  */
 export type Type_MapType = Message<"google.api.expr.v1alpha1.Type.MapType"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type key_type = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type key_type = 1;
    */
   keyType?: Type | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type value_type = 2 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type value_type = 2;
    */
   valueType?: Type | undefined;
 };
@@ -192,12 +192,12 @@ export const Type_MapTypeSchema: GenMessage<Type_MapType> = /*@__PURE__*/
  */
 export type Type_FunctionType = Message<"google.api.expr.v1alpha1.Type.FunctionType"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type result_type = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type result_type = 1;
    */
   resultType?: Type | undefined;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Type arg_types = 2 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Type arg_types = 2;
    */
   argTypes: Type[];
 };
@@ -214,12 +214,12 @@ export const Type_FunctionTypeSchema: GenMessage<Type_FunctionType> = /*@__PURE_
  */
 export type Type_AbstractType = Message<"google.api.expr.v1alpha1.Type.AbstractType"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Type parameter_types = 2 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Type parameter_types = 2;
    */
   parameterTypes: Type[];
 };
@@ -323,7 +323,7 @@ export const Type_WellKnownTypeSchema: GenEnum<Type_WellKnownType> = /*@__PURE__
  */
 export type Decl = Message<"google.api.expr.v1alpha1.Decl"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -332,13 +332,13 @@ export type Decl = Message<"google.api.expr.v1alpha1.Decl"> & {
    */
   declKind: {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Decl.IdentDecl ident = 2 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Decl.IdentDecl ident = 2;
      */
     value: Decl_IdentDecl;
     case: "ident";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Decl.FunctionDecl function = 3 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Decl.FunctionDecl function = 3;
      */
     value: Decl_FunctionDecl;
     case: "function";
@@ -357,17 +357,17 @@ export const DeclSchema: GenMessage<Decl> = /*@__PURE__*/
  */
 export type Decl_IdentDecl = Message<"google.api.expr.v1alpha1.Decl.IdentDecl"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type type = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type type = 1;
    */
   type?: Type | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Constant value = 2 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Constant value = 2;
    */
   value?: Constant | undefined;
 
   /**
-   * @generated from field: string doc = 3 [json_name = ""];
+   * @generated from field: string doc = 3;
    */
   doc: string;
 };
@@ -384,7 +384,7 @@ export const Decl_IdentDeclSchema: GenMessage<Decl_IdentDecl> = /*@__PURE__*/
  */
 export type Decl_FunctionDecl = Message<"google.api.expr.v1alpha1.Decl.FunctionDecl"> & {
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Decl.FunctionDecl.Overload overloads = 1 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Decl.FunctionDecl.Overload overloads = 1;
    */
   overloads: Decl_FunctionDecl_Overload[];
 };
@@ -401,32 +401,32 @@ export const Decl_FunctionDeclSchema: GenMessage<Decl_FunctionDecl> = /*@__PURE_
  */
 export type Decl_FunctionDecl_Overload = Message<"google.api.expr.v1alpha1.Decl.FunctionDecl.Overload"> & {
   /**
-   * @generated from field: string overload_id = 1 [json_name = ""];
+   * @generated from field: string overload_id = 1;
    */
   overloadId: string;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Type params = 2 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Type params = 2;
    */
   params: Type[];
 
   /**
-   * @generated from field: repeated string type_params = 3 [json_name = ""];
+   * @generated from field: repeated string type_params = 3;
    */
   typeParams: string[];
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Type result_type = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Type result_type = 4;
    */
   resultType?: Type | undefined;
 
   /**
-   * @generated from field: bool is_instance_function = 5 [json_name = ""];
+   * @generated from field: bool is_instance_function = 5;
    */
   isInstanceFunction: boolean;
 
   /**
-   * @generated from field: string doc = 6 [json_name = ""];
+   * @generated from field: string doc = 6;
    */
   doc: string;
 };
@@ -443,17 +443,17 @@ export const Decl_FunctionDecl_OverloadSchema: GenMessage<Decl_FunctionDecl_Over
  */
 export type Reference = Message<"google.api.expr.v1alpha1.Reference"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: repeated string overload_id = 3 [json_name = ""];
+   * @generated from field: repeated string overload_id = 3;
    */
   overloadId: string[];
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Constant value = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Constant value = 4;
    */
   value?: Constant | undefined;
 };

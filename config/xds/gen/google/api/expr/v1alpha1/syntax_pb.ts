@@ -19,12 +19,12 @@ export const file_google_api_expr_v1alpha1_syntax: GenFile = /*@__PURE__*/
  */
 export type ParsedExpr = Message<"google.api.expr.v1alpha1.ParsedExpr"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr expr = 2 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr expr = 2;
    */
   expr?: Expr | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.SourceInfo source_info = 3 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.SourceInfo source_info = 3;
    */
   sourceInfo?: SourceInfo | undefined;
 };
@@ -41,7 +41,7 @@ export const ParsedExprSchema: GenMessage<ParsedExpr> = /*@__PURE__*/
  */
 export type Expr = Message<"google.api.expr.v1alpha1.Expr"> & {
   /**
-   * @generated from field: int64 id = 2 [json_name = ""];
+   * @generated from field: int64 id = 2;
    */
   id: bigint;
 
@@ -50,43 +50,43 @@ export type Expr = Message<"google.api.expr.v1alpha1.Expr"> & {
    */
   exprKind: {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Constant const_expr = 3 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Constant const_expr = 3;
      */
     value: Constant;
     case: "constExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.Ident ident_expr = 4 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.Ident ident_expr = 4;
      */
     value: Expr_Ident;
     case: "identExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.Select select_expr = 5 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.Select select_expr = 5;
      */
     value: Expr_Select;
     case: "selectExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.Call call_expr = 6 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.Call call_expr = 6;
      */
     value: Expr_Call;
     case: "callExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.CreateList list_expr = 7 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.CreateList list_expr = 7;
      */
     value: Expr_CreateList;
     case: "listExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.CreateStruct struct_expr = 8 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.CreateStruct struct_expr = 8;
      */
     value: Expr_CreateStruct;
     case: "structExpr";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr.Comprehension comprehension_expr = 9 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr.Comprehension comprehension_expr = 9;
      */
     value: Expr_Comprehension;
     case: "comprehensionExpr";
@@ -105,7 +105,7 @@ export const ExprSchema: GenMessage<Expr> = /*@__PURE__*/
  */
 export type Expr_Ident = Message<"google.api.expr.v1alpha1.Expr.Ident"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 };
@@ -122,17 +122,17 @@ export const Expr_IdentSchema: GenMessage<Expr_Ident> = /*@__PURE__*/
  */
 export type Expr_Select = Message<"google.api.expr.v1alpha1.Expr.Select"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr operand = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr operand = 1;
    */
   operand?: Expr | undefined;
 
   /**
-   * @generated from field: string field = 2 [json_name = ""];
+   * @generated from field: string field = 2;
    */
   field: string;
 
   /**
-   * @generated from field: bool test_only = 3 [json_name = ""];
+   * @generated from field: bool test_only = 3;
    */
   testOnly: boolean;
 };
@@ -149,17 +149,17 @@ export const Expr_SelectSchema: GenMessage<Expr_Select> = /*@__PURE__*/
  */
 export type Expr_Call = Message<"google.api.expr.v1alpha1.Expr.Call"> & {
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr target = 1 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr target = 1;
    */
   target?: Expr | undefined;
 
   /**
-   * @generated from field: string function = 2 [json_name = ""];
+   * @generated from field: string function = 2;
    */
   function: string;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Expr args = 3 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Expr args = 3;
    */
   args: Expr[];
 };
@@ -176,12 +176,12 @@ export const Expr_CallSchema: GenMessage<Expr_Call> = /*@__PURE__*/
  */
 export type Expr_CreateList = Message<"google.api.expr.v1alpha1.Expr.CreateList"> & {
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Expr elements = 1 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Expr elements = 1;
    */
   elements: Expr[];
 
   /**
-   * @generated from field: repeated int32 optional_indices = 2 [json_name = ""];
+   * @generated from field: repeated int32 optional_indices = 2;
    */
   optionalIndices: number[];
 };
@@ -198,12 +198,12 @@ export const Expr_CreateListSchema: GenMessage<Expr_CreateList> = /*@__PURE__*/
  */
 export type Expr_CreateStruct = Message<"google.api.expr.v1alpha1.Expr.CreateStruct"> & {
   /**
-   * @generated from field: string message_name = 1 [json_name = ""];
+   * @generated from field: string message_name = 1;
    */
   messageName: string;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.Expr.CreateStruct.Entry entries = 2 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.Expr.CreateStruct.Entry entries = 2;
    */
   entries: Expr_CreateStruct_Entry[];
 };
@@ -220,7 +220,7 @@ export const Expr_CreateStructSchema: GenMessage<Expr_CreateStruct> = /*@__PURE_
  */
 export type Expr_CreateStruct_Entry = Message<"google.api.expr.v1alpha1.Expr.CreateStruct.Entry"> & {
   /**
-   * @generated from field: int64 id = 1 [json_name = ""];
+   * @generated from field: int64 id = 1;
    */
   id: bigint;
 
@@ -229,25 +229,25 @@ export type Expr_CreateStruct_Entry = Message<"google.api.expr.v1alpha1.Expr.Cre
    */
   keyKind: {
     /**
-     * @generated from field: string field_key = 2 [json_name = ""];
+     * @generated from field: string field_key = 2;
      */
     value: string;
     case: "fieldKey";
   } | {
     /**
-     * @generated from field: google.api.expr.v1alpha1.Expr map_key = 3 [json_name = ""];
+     * @generated from field: google.api.expr.v1alpha1.Expr map_key = 3;
      */
     value: Expr;
     case: "mapKey";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr value = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr value = 4;
    */
   value?: Expr | undefined;
 
   /**
-   * @generated from field: bool optional_entry = 5 [json_name = ""];
+   * @generated from field: bool optional_entry = 5;
    */
   optionalEntry: boolean;
 };
@@ -264,42 +264,42 @@ export const Expr_CreateStruct_EntrySchema: GenMessage<Expr_CreateStruct_Entry> 
  */
 export type Expr_Comprehension = Message<"google.api.expr.v1alpha1.Expr.Comprehension"> & {
   /**
-   * @generated from field: string iter_var = 1 [json_name = ""];
+   * @generated from field: string iter_var = 1;
    */
   iterVar: string;
 
   /**
-   * @generated from field: string iter_var2 = 8 [json_name = ""];
+   * @generated from field: string iter_var2 = 8;
    */
   iterVar2: string;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr iter_range = 2 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr iter_range = 2;
    */
   iterRange?: Expr | undefined;
 
   /**
-   * @generated from field: string accu_var = 3 [json_name = ""];
+   * @generated from field: string accu_var = 3;
    */
   accuVar: string;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr accu_init = 4 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr accu_init = 4;
    */
   accuInit?: Expr | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr loop_condition = 5 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr loop_condition = 5;
    */
   loopCondition?: Expr | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr loop_step = 6 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr loop_step = 6;
    */
   loopStep?: Expr | undefined;
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.Expr result = 7 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.Expr result = 7;
    */
   result?: Expr | undefined;
 };
@@ -320,56 +320,56 @@ export type Constant = Message<"google.api.expr.v1alpha1.Constant"> & {
    */
   constantKind: {
     /**
-     * @generated from field: google.protobuf.NullValue null_value = 1 [json_name = ""];
+     * @generated from field: google.protobuf.NullValue null_value = 1;
      */
     value: NullValue;
     case: "nullValue";
   } | {
     /**
-     * @generated from field: bool bool_value = 2 [json_name = ""];
+     * @generated from field: bool bool_value = 2;
      */
     value: boolean;
     case: "boolValue";
   } | {
     /**
-     * @generated from field: int64 int64_value = 3 [json_name = ""];
+     * @generated from field: int64 int64_value = 3;
      */
     value: bigint;
     case: "int64Value";
   } | {
     /**
-     * @generated from field: uint64 uint64_value = 4 [json_name = ""];
+     * @generated from field: uint64 uint64_value = 4;
      */
     value: bigint;
     case: "uint64Value";
   } | {
     /**
-     * @generated from field: double double_value = 5 [json_name = ""];
+     * @generated from field: double double_value = 5;
      */
     value: number;
     case: "doubleValue";
   } | {
     /**
-     * @generated from field: string string_value = 6 [json_name = ""];
+     * @generated from field: string string_value = 6;
      */
     value: string;
     case: "stringValue";
   } | {
     /**
-     * @generated from field: bytes bytes_value = 7 [json_name = ""];
+     * @generated from field: bytes bytes_value = 7;
      */
     value: Uint8Array;
     case: "bytesValue";
   } | {
     /**
-     * @generated from field: google.protobuf.Duration duration_value = 8 [json_name = "", deprecated = true];
+     * @generated from field: google.protobuf.Duration duration_value = 8 [deprecated = true];
      * @deprecated
      */
     value: Duration;
     case: "durationValue";
   } | {
     /**
-     * @generated from field: google.protobuf.Timestamp timestamp_value = 9 [json_name = "", deprecated = true];
+     * @generated from field: google.protobuf.Timestamp timestamp_value = 9 [deprecated = true];
      * @deprecated
      */
     value: Timestamp;
@@ -389,32 +389,32 @@ export const ConstantSchema: GenMessage<Constant> = /*@__PURE__*/
  */
 export type SourceInfo = Message<"google.api.expr.v1alpha1.SourceInfo"> & {
   /**
-   * @generated from field: string syntax_version = 1 [json_name = ""];
+   * @generated from field: string syntax_version = 1;
    */
   syntaxVersion: string;
 
   /**
-   * @generated from field: string location = 2 [json_name = ""];
+   * @generated from field: string location = 2;
    */
   location: string;
 
   /**
-   * @generated from field: repeated int32 line_offsets = 3 [json_name = ""];
+   * @generated from field: repeated int32 line_offsets = 3;
    */
   lineOffsets: number[];
 
   /**
-   * @generated from field: map<int64, int32> positions = 4 [json_name = ""];
+   * @generated from field: map<int64, int32> positions = 4;
    */
   positions: { [key: string]: number };
 
   /**
-   * @generated from field: map<int64, google.api.expr.v1alpha1.Expr> macro_calls = 5 [json_name = ""];
+   * @generated from field: map<int64, google.api.expr.v1alpha1.Expr> macro_calls = 5;
    */
   macroCalls: { [key: string]: Expr };
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.SourceInfo.Extension extensions = 6 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.SourceInfo.Extension extensions = 6;
    */
   extensions: SourceInfo_Extension[];
 };
@@ -431,17 +431,17 @@ export const SourceInfoSchema: GenMessage<SourceInfo> = /*@__PURE__*/
  */
 export type SourceInfo_Extension = Message<"google.api.expr.v1alpha1.SourceInfo.Extension"> & {
   /**
-   * @generated from field: string id = 1 [json_name = ""];
+   * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * @generated from field: repeated google.api.expr.v1alpha1.SourceInfo.Extension.Component affected_components = 2 [json_name = ""];
+   * @generated from field: repeated google.api.expr.v1alpha1.SourceInfo.Extension.Component affected_components = 2;
    */
   affectedComponents: SourceInfo_Extension_Component[];
 
   /**
-   * @generated from field: google.api.expr.v1alpha1.SourceInfo.Extension.Version version = 3 [json_name = ""];
+   * @generated from field: google.api.expr.v1alpha1.SourceInfo.Extension.Version version = 3;
    */
   version?: SourceInfo_Extension_Version | undefined;
 };
@@ -458,12 +458,12 @@ export const SourceInfo_ExtensionSchema: GenMessage<SourceInfo_Extension> = /*@_
  */
 export type SourceInfo_Extension_Version = Message<"google.api.expr.v1alpha1.SourceInfo.Extension.Version"> & {
   /**
-   * @generated from field: int64 major = 1 [json_name = ""];
+   * @generated from field: int64 major = 1;
    */
   major: bigint;
 
   /**
-   * @generated from field: int64 minor = 2 [json_name = ""];
+   * @generated from field: int64 minor = 2;
    */
   minor: bigint;
 };
@@ -516,22 +516,22 @@ export const SourceInfo_Extension_ComponentSchema: GenEnum<SourceInfo_Extension_
  */
 export type SourcePosition = Message<"google.api.expr.v1alpha1.SourcePosition"> & {
   /**
-   * @generated from field: string location = 1 [json_name = ""];
+   * @generated from field: string location = 1;
    */
   location: string;
 
   /**
-   * @generated from field: int32 offset = 2 [json_name = ""];
+   * @generated from field: int32 offset = 2;
    */
   offset: number;
 
   /**
-   * @generated from field: int32 line = 3 [json_name = ""];
+   * @generated from field: int32 line = 3;
    */
   line: number;
 
   /**
-   * @generated from field: int32 column = 4 [json_name = ""];
+   * @generated from field: int32 column = 4;
    */
   column: number;
 };

@@ -26,20 +26,20 @@ export type Matcher = Message<"xds.type.matcher.v3.Matcher"> & {
    */
   matcherType: {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList matcher_list = 1 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList matcher_list = 1;
      */
     value: Matcher_MatcherList;
     case: "matcherList";
   } | {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree matcher_tree = 2 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
      */
     value: Matcher_MatcherTree;
     case: "matcherTree";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_no_match = 3 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_no_match = 3;
    */
   onNoMatch?: Matcher_OnMatch | undefined;
 };
@@ -60,20 +60,20 @@ export type Matcher_OnMatch = Message<"xds.type.matcher.v3.Matcher.OnMatch"> & {
    */
   onMatch: {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher matcher = 1 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher matcher = 1;
      */
     value: Matcher;
     case: "matcher";
   } | {
     /**
-     * @generated from field: xds.core.v3.TypedExtensionConfig action = 2 [json_name = ""];
+     * @generated from field: xds.core.v3.TypedExtensionConfig action = 2;
      */
     value: TypedExtensionConfig;
     case: "action";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool keep_matching = 3 [json_name = ""];
+   * @generated from field: bool keep_matching = 3;
    */
   keepMatching: boolean;
 };
@@ -90,7 +90,7 @@ export const Matcher_OnMatchSchema: GenMessage<Matcher_OnMatch> = /*@__PURE__*/
  */
 export type Matcher_MatcherList = Message<"xds.type.matcher.v3.Matcher.MatcherList"> & {
   /**
-   * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher matchers = 1 [json_name = ""];
+   * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher matchers = 1;
    */
   matchers: Matcher_MatcherList_FieldMatcher[];
 };
@@ -111,25 +111,25 @@ export type Matcher_MatcherList_Predicate = Message<"xds.type.matcher.v3.Matcher
    */
   matchType: {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
      */
     value: Matcher_MatcherList_Predicate_SinglePredicate;
     case: "singlePredicate";
   } | {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
      */
     value: Matcher_MatcherList_Predicate_PredicateList;
     case: "orMatcher";
   } | {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
      */
     value: Matcher_MatcherList_Predicate_PredicateList;
     case: "andMatcher";
   } | {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
      */
     value: Matcher_MatcherList_Predicate;
     case: "notMatcher";
@@ -148,7 +148,7 @@ export const Matcher_MatcherList_PredicateSchema: GenMessage<Matcher_MatcherList
  */
 export type Matcher_MatcherList_Predicate_SinglePredicate = Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
   /**
-   * @generated from field: xds.core.v3.TypedExtensionConfig input = 1 [json_name = ""];
+   * @generated from field: xds.core.v3.TypedExtensionConfig input = 1;
    */
   input?: TypedExtensionConfig | undefined;
 
@@ -157,13 +157,13 @@ export type Matcher_MatcherList_Predicate_SinglePredicate = Message<"xds.type.ma
    */
   matcher: {
     /**
-     * @generated from field: xds.type.matcher.v3.StringMatcher value_match = 2 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.StringMatcher value_match = 2;
      */
     value: StringMatcher;
     case: "valueMatch";
   } | {
     /**
-     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 3 [json_name = ""];
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 3;
      */
     value: TypedExtensionConfig;
     case: "customMatch";
@@ -182,7 +182,7 @@ export const Matcher_MatcherList_Predicate_SinglePredicateSchema: GenMessage<Mat
  */
 export type Matcher_MatcherList_Predicate_PredicateList = Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
   /**
-   * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1 [json_name = ""];
+   * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
    */
   predicate: Matcher_MatcherList_Predicate[];
 };
@@ -199,12 +199,12 @@ export const Matcher_MatcherList_Predicate_PredicateListSchema: GenMessage<Match
  */
 export type Matcher_MatcherList_FieldMatcher = Message<"xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
    */
   predicate?: Matcher_MatcherList_Predicate | undefined;
 
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_match = 2 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_match = 2;
    */
   onMatch?: Matcher_OnMatch | undefined;
 };
@@ -221,7 +221,7 @@ export const Matcher_MatcherList_FieldMatcherSchema: GenMessage<Matcher_MatcherL
  */
 export type Matcher_MatcherTree = Message<"xds.type.matcher.v3.Matcher.MatcherTree"> & {
   /**
-   * @generated from field: xds.core.v3.TypedExtensionConfig input = 1 [json_name = ""];
+   * @generated from field: xds.core.v3.TypedExtensionConfig input = 1;
    */
   input?: TypedExtensionConfig | undefined;
 
@@ -230,19 +230,19 @@ export type Matcher_MatcherTree = Message<"xds.type.matcher.v3.Matcher.MatcherTr
    */
   treeType: {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
      */
     value: Matcher_MatcherTree_MatchMap;
     case: "exactMatchMap";
   } | {
     /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
      */
     value: Matcher_MatcherTree_MatchMap;
     case: "prefixMatchMap";
   } | {
     /**
-     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 4 [json_name = ""];
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 4;
      */
     value: TypedExtensionConfig;
     case: "customMatch";
@@ -261,7 +261,7 @@ export const Matcher_MatcherTreeSchema: GenMessage<Matcher_MatcherTree> = /*@__P
  */
 export type Matcher_MatcherTree_MatchMap = Message<"xds.type.matcher.v3.Matcher.MatcherTree.MatchMap"> & {
   /**
-   * @generated from field: map<string, xds.type.matcher.v3.Matcher.OnMatch> map = 1 [json_name = ""];
+   * @generated from field: map<string, xds.type.matcher.v3.Matcher.OnMatch> map = 1;
    */
   map: { [key: string]: Matcher_OnMatch };
 };

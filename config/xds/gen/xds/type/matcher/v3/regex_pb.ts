@@ -22,14 +22,14 @@ export type RegexMatcher = Message<"xds.type.matcher.v3.RegexMatcher"> & {
    */
   engineType: {
     /**
-     * @generated from field: xds.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1 [json_name = ""];
+     * @generated from field: xds.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1;
      */
     value: RegexMatcher_GoogleRE2;
     case: "googleRe2";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: string regex = 2 [json_name = ""];
+   * @generated from field: string regex = 2;
    */
   regex: string;
 };

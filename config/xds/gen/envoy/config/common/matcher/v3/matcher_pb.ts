@@ -29,20 +29,20 @@ export type Matcher = Message<"envoy.config.common.matcher.v3.Matcher"> & {
    */
   matcherType: {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList matcher_list = 1 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList matcher_list = 1;
      */
     value: Matcher_MatcherList;
     case: "matcherList";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree matcher_tree = 2 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
      */
     value: Matcher_MatcherTree;
     case: "matcherTree";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_no_match = 3 [json_name = ""];
+   * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_no_match = 3;
    */
   onNoMatch?: Matcher_OnMatch | undefined;
 };
@@ -63,20 +63,20 @@ export type Matcher_OnMatch = Message<"envoy.config.common.matcher.v3.Matcher.On
    */
   onMatch: {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher matcher = 1 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher matcher = 1;
      */
     value: Matcher;
     case: "matcher";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig action = 2 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig action = 2;
      */
     value: TypedExtensionConfig;
     case: "action";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: bool keep_matching = 3 [json_name = ""];
+   * @generated from field: bool keep_matching = 3;
    */
   keepMatching: boolean;
 };
@@ -93,7 +93,7 @@ export const Matcher_OnMatchSchema: GenMessage<Matcher_OnMatch> = /*@__PURE__*/
  */
 export type Matcher_MatcherList = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList"> & {
   /**
-   * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher matchers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher matchers = 1;
    */
   matchers: Matcher_MatcherList_FieldMatcher[];
 };
@@ -114,25 +114,25 @@ export type Matcher_MatcherList_Predicate = Message<"envoy.config.common.matcher
    */
   matchType: {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
      */
     value: Matcher_MatcherList_Predicate_SinglePredicate;
     case: "singlePredicate";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
      */
     value: Matcher_MatcherList_Predicate_PredicateList;
     case: "orMatcher";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
      */
     value: Matcher_MatcherList_Predicate_PredicateList;
     case: "andMatcher";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
      */
     value: Matcher_MatcherList_Predicate;
     case: "notMatcher";
@@ -151,7 +151,7 @@ export const Matcher_MatcherList_PredicateSchema: GenMessage<Matcher_MatcherList
  */
 export type Matcher_MatcherList_Predicate_SinglePredicate = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1;
    */
   input?: TypedExtensionConfig | undefined;
 
@@ -160,13 +160,13 @@ export type Matcher_MatcherList_Predicate_SinglePredicate = Message<"envoy.confi
    */
   matcher: {
     /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher value_match = 2 [json_name = ""];
+     * @generated from field: envoy.type.matcher.v3.StringMatcher value_match = 2;
      */
     value: StringMatcher;
     case: "valueMatch";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 3 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 3;
      */
     value: TypedExtensionConfig;
     case: "customMatch";
@@ -185,7 +185,7 @@ export const Matcher_MatcherList_Predicate_SinglePredicateSchema: GenMessage<Mat
  */
 export type Matcher_MatcherList_Predicate_PredicateList = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
   /**
-   * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
    */
   predicate: Matcher_MatcherList_Predicate[];
 };
@@ -202,12 +202,12 @@ export const Matcher_MatcherList_Predicate_PredicateListSchema: GenMessage<Match
  */
 export type Matcher_MatcherList_FieldMatcher = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
   /**
-   * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1 [json_name = ""];
+   * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
    */
   predicate?: Matcher_MatcherList_Predicate | undefined;
 
   /**
-   * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_match = 2 [json_name = ""];
+   * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_match = 2;
    */
   onMatch?: Matcher_OnMatch | undefined;
 };
@@ -224,7 +224,7 @@ export const Matcher_MatcherList_FieldMatcherSchema: GenMessage<Matcher_MatcherL
  */
 export type Matcher_MatcherTree = Message<"envoy.config.common.matcher.v3.Matcher.MatcherTree"> & {
   /**
-   * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1;
    */
   input?: TypedExtensionConfig | undefined;
 
@@ -233,19 +233,19 @@ export type Matcher_MatcherTree = Message<"envoy.config.common.matcher.v3.Matche
    */
   treeType: {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
      */
     value: Matcher_MatcherTree_MatchMap;
     case: "exactMatchMap";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
      */
     value: Matcher_MatcherTree_MatchMap;
     case: "prefixMatchMap";
   } | {
     /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 4 [json_name = ""];
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 4;
      */
     value: TypedExtensionConfig;
     case: "customMatch";
@@ -264,7 +264,7 @@ export const Matcher_MatcherTreeSchema: GenMessage<Matcher_MatcherTree> = /*@__P
  */
 export type Matcher_MatcherTree_MatchMap = Message<"envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap"> & {
   /**
-   * @generated from field: map<string, envoy.config.common.matcher.v3.Matcher.OnMatch> map = 1 [json_name = ""];
+   * @generated from field: map<string, envoy.config.common.matcher.v3.Matcher.OnMatch> map = 1;
    */
   map: { [key: string]: Matcher_OnMatch };
 };
@@ -285,61 +285,61 @@ export type MatchPredicate = Message<"envoy.config.common.matcher.v3.MatchPredic
    */
   rule: {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet or_match = 1 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet or_match = 1;
      */
     value: MatchPredicate_MatchSet;
     case: "orMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet and_match = 2 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet and_match = 2;
      */
     value: MatchPredicate_MatchSet;
     case: "andMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate not_match = 3 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate not_match = 3;
      */
     value: MatchPredicate;
     case: "notMatch";
   } | {
     /**
-     * @generated from field: bool any_match = 4 [json_name = ""];
+     * @generated from field: bool any_match = 4;
      */
     value: boolean;
     case: "anyMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_headers_match = 5 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_headers_match = 5;
      */
     value: HttpHeadersMatch;
     case: "httpRequestHeadersMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_trailers_match = 6 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_trailers_match = 6;
      */
     value: HttpHeadersMatch;
     case: "httpRequestTrailersMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_headers_match = 7 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_headers_match = 7;
      */
     value: HttpHeadersMatch;
     case: "httpResponseHeadersMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_trailers_match = 8 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_trailers_match = 8;
      */
     value: HttpHeadersMatch;
     case: "httpResponseTrailersMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_request_generic_body_match = 9 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_request_generic_body_match = 9;
      */
     value: HttpGenericBodyMatch;
     case: "httpRequestGenericBodyMatch";
   } | {
     /**
-     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_response_generic_body_match = 10 [json_name = ""];
+     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_response_generic_body_match = 10;
      */
     value: HttpGenericBodyMatch;
     case: "httpResponseGenericBodyMatch";
@@ -358,7 +358,7 @@ export const MatchPredicateSchema: GenMessage<MatchPredicate> = /*@__PURE__*/
  */
 export type MatchPredicate_MatchSet = Message<"envoy.config.common.matcher.v3.MatchPredicate.MatchSet"> & {
   /**
-   * @generated from field: repeated envoy.config.common.matcher.v3.MatchPredicate rules = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.matcher.v3.MatchPredicate rules = 1;
    */
   rules: MatchPredicate[];
 };
@@ -375,7 +375,7 @@ export const MatchPredicate_MatchSetSchema: GenMessage<MatchPredicate_MatchSet> 
  */
 export type HttpHeadersMatch = Message<"envoy.config.common.matcher.v3.HttpHeadersMatch"> & {
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 1;
    */
   headers: HeaderMatcher[];
 };
@@ -392,12 +392,12 @@ export const HttpHeadersMatchSchema: GenMessage<HttpHeadersMatch> = /*@__PURE__*
  */
 export type HttpGenericBodyMatch = Message<"envoy.config.common.matcher.v3.HttpGenericBodyMatch"> & {
   /**
-   * @generated from field: uint32 bytes_limit = 1 [json_name = ""];
+   * @generated from field: uint32 bytes_limit = 1;
    */
   bytesLimit: number;
 
   /**
-   * @generated from field: repeated envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch patterns = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch patterns = 2;
    */
   patterns: HttpGenericBodyMatch_GenericTextMatch[];
 };
@@ -418,13 +418,13 @@ export type HttpGenericBodyMatch_GenericTextMatch = Message<"envoy.config.common
    */
   rule: {
     /**
-     * @generated from field: string string_match = 1 [json_name = ""];
+     * @generated from field: string string_match = 1;
      */
     value: string;
     case: "stringMatch";
   } | {
     /**
-     * @generated from field: bytes binary_match = 2 [json_name = ""];
+     * @generated from field: bytes binary_match = 2;
      */
     value: Uint8Array;
     case: "binaryMatch";

@@ -25,17 +25,17 @@ export const file_envoy_extensions_common_ratelimit_v3_ratelimit: GenFile = /*@_
  */
 export type RateLimitDescriptor = Message<"envoy.extensions.common.ratelimit.v3.RateLimitDescriptor"> & {
   /**
-   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry entries = 1 [json_name = ""];
+   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry entries = 1;
    */
   entries: RateLimitDescriptor_Entry[];
 
   /**
-   * @generated from field: envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.RateLimitOverride limit = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.RateLimitOverride limit = 2;
    */
   limit?: RateLimitDescriptor_RateLimitOverride | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value hits_addend = 3 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value hits_addend = 3;
    */
   hitsAddend?: bigint | undefined;
 };
@@ -52,12 +52,12 @@ export const RateLimitDescriptorSchema: GenMessage<RateLimitDescriptor> = /*@__P
  */
 export type RateLimitDescriptor_Entry = Message<"envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry"> & {
   /**
-   * @generated from field: string key = 1 [json_name = ""];
+   * @generated from field: string key = 1;
    */
   key: string;
 
   /**
-   * @generated from field: string value = 2 [json_name = ""];
+   * @generated from field: string value = 2;
    */
   value: string;
 };
@@ -74,12 +74,12 @@ export const RateLimitDescriptor_EntrySchema: GenMessage<RateLimitDescriptor_Ent
  */
 export type RateLimitDescriptor_RateLimitOverride = Message<"envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.RateLimitOverride"> & {
   /**
-   * @generated from field: uint32 requests_per_unit = 1 [json_name = ""];
+   * @generated from field: uint32 requests_per_unit = 1;
    */
   requestsPerUnit: number;
 
   /**
-   * @generated from field: envoy.type.v3.RateLimitUnit unit = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.RateLimitUnit unit = 2;
    */
   unit: RateLimitUnit;
 };
@@ -96,12 +96,12 @@ export const RateLimitDescriptor_RateLimitOverrideSchema: GenMessage<RateLimitDe
  */
 export type LocalRateLimitDescriptor = Message<"envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor"> & {
   /**
-   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry entries = 1 [json_name = ""];
+   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry entries = 1;
    */
   entries: RateLimitDescriptor_Entry[];
 
   /**
-   * @generated from field: envoy.type.v3.TokenBucket token_bucket = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.TokenBucket token_bucket = 2;
    */
   tokenBucket?: TokenBucket | undefined;
 };

@@ -23,42 +23,42 @@ export const file_envoy_extensions_load_balancing_policies_client_side_weighted_
  */
 export type ClientSideWeightedRoundRobin = Message<"envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin"> & {
   /**
-   * @generated from field: google.protobuf.BoolValue enable_oob_load_report = 1 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue enable_oob_load_report = 1;
    */
   enableOobLoadReport?: boolean | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration oob_reporting_period = 2 [json_name = ""];
+   * @generated from field: google.protobuf.Duration oob_reporting_period = 2;
    */
   oobReportingPeriod?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration blackout_period = 3 [json_name = ""];
+   * @generated from field: google.protobuf.Duration blackout_period = 3;
    */
   blackoutPeriod?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration weight_expiration_period = 4 [json_name = ""];
+   * @generated from field: google.protobuf.Duration weight_expiration_period = 4;
    */
   weightExpirationPeriod?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.Duration weight_update_period = 5 [json_name = ""];
+   * @generated from field: google.protobuf.Duration weight_update_period = 5;
    */
   weightUpdatePeriod?: Duration | undefined;
 
   /**
-   * @generated from field: google.protobuf.FloatValue error_utilization_penalty = 6 [json_name = ""];
+   * @generated from field: google.protobuf.FloatValue error_utilization_penalty = 6;
    */
   errorUtilizationPenalty?: number | undefined;
 
   /**
-   * @generated from field: repeated string metric_names_for_computing_utilization = 7 [json_name = ""];
+   * @generated from field: repeated string metric_names_for_computing_utilization = 7;
    */
   metricNamesForComputingUtilization: string[];
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 8 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 8;
    */
   slowStartConfig?: SlowStartConfig | undefined;
 };

@@ -32,13 +32,13 @@ export type LocalityLbConfig = Message<"envoy.extensions.load_balancing_policies
    */
   localityConfigSpecifier: {
     /**
-     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 1 [json_name = ""];
+     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 1;
      */
     value: LocalityLbConfig_ZoneAwareLbConfig;
     case: "zoneAwareLbConfig";
   } | {
     /**
-     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 2 [json_name = ""];
+     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 2;
      */
     value: LocalityLbConfig_LocalityWeightedLbConfig;
     case: "localityWeightedLbConfig";
@@ -57,33 +57,33 @@ export const LocalityLbConfigSchema: GenMessage<LocalityLbConfig> = /*@__PURE__*
  */
 export type LocalityLbConfig_ZoneAwareLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig"> & {
   /**
-   * @generated from field: envoy.type.v3.Percent routing_enabled = 1 [json_name = ""];
+   * @generated from field: envoy.type.v3.Percent routing_enabled = 1;
    */
   routingEnabled?: Percent | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2;
    */
   minClusterSize?: bigint | undefined;
 
   /**
-   * @generated from field: bool fail_traffic_on_panic = 3 [json_name = ""];
+   * @generated from field: bool fail_traffic_on_panic = 3;
    */
   failTrafficOnPanic: boolean;
 
   /**
-   * @generated from field: bool force_locality_direct_routing = 4 [json_name = "", deprecated = true];
+   * @generated from field: bool force_locality_direct_routing = 4 [deprecated = true];
    * @deprecated
    */
   forceLocalityDirectRouting: boolean;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone force_local_zone = 5 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone force_local_zone = 5;
    */
   forceLocalZone?: LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.LocalityBasis locality_basis = 6 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.LocalityBasis locality_basis = 6;
    */
   localityBasis: LocalityLbConfig_ZoneAwareLbConfig_LocalityBasis;
 };
@@ -100,7 +100,7 @@ export const LocalityLbConfig_ZoneAwareLbConfigSchema: GenMessage<LocalityLbConf
  */
 export type LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value min_size = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value min_size = 1;
    */
   minSize?: number | undefined;
 };
@@ -156,17 +156,17 @@ export const LocalityLbConfig_LocalityWeightedLbConfigSchema: GenMessage<Localit
  */
 export type SlowStartConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig"> & {
   /**
-   * @generated from field: google.protobuf.Duration slow_start_window = 1 [json_name = ""];
+   * @generated from field: google.protobuf.Duration slow_start_window = 1;
    */
   slowStartWindow?: Duration | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeDouble aggression = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeDouble aggression = 2;
    */
   aggression?: RuntimeDouble | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.Percent min_weight_percent = 3 [json_name = ""];
+   * @generated from field: envoy.type.v3.Percent min_weight_percent = 3;
    */
   minWeightPercent?: Percent | undefined;
 };
@@ -183,17 +183,17 @@ export const SlowStartConfigSchema: GenMessage<SlowStartConfig> = /*@__PURE__*/
  */
 export type ConsistentHashingLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig"> & {
   /**
-   * @generated from field: bool use_hostname_for_hashing = 1 [json_name = ""];
+   * @generated from field: bool use_hostname_for_hashing = 1;
    */
   useHostnameForHashing: boolean;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2;
    */
   hashBalanceFactor?: number | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3;
    */
   hashPolicy: RouteAction_HashPolicy[];
 };

@@ -25,33 +25,33 @@ export const file_envoy_extensions_load_balancing_policies_least_request_v3_leas
  */
 export type LeastRequest = Message<"envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"> & {
   /**
-   * @generated from field: google.protobuf.UInt32Value choice_count = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value choice_count = 1;
    */
   choiceCount?: number | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeDouble active_request_bias = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeDouble active_request_bias = 2;
    */
   activeRequestBias?: RuntimeDouble | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 3 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 3;
    */
   slowStartConfig?: SlowStartConfig | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 4 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 4;
    */
   localityLbConfig?: LocalityLbConfig | undefined;
 
   /**
-   * @generated from field: google.protobuf.BoolValue enable_full_scan = 5 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.BoolValue enable_full_scan = 5 [deprecated = true];
    * @deprecated
    */
   enableFullScan?: boolean | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest.SelectionMethod selection_method = 6 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest.SelectionMethod selection_method = 6;
    */
   selectionMethod: LeastRequest_SelectionMethod;
 };

@@ -22,17 +22,17 @@ export const file_envoy_extensions_load_balancing_policies_maglev_v3_maglev: Gen
  */
 export type Maglev = Message<"envoy.extensions.load_balancing_policies.maglev.v3.Maglev"> & {
   /**
-   * @generated from field: google.protobuf.UInt64Value table_size = 1 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value table_size = 1;
    */
   tableSize?: bigint | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig consistent_hashing_lb_config = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig consistent_hashing_lb_config = 2;
    */
   consistentHashingLbConfig?: ConsistentHashingLbConfig | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 3 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 3;
    */
   localityWeightedLbConfig?: LocalityLbConfig_LocalityWeightedLbConfig | undefined;
 };

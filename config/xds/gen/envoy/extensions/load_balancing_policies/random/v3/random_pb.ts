@@ -20,7 +20,7 @@ export const file_envoy_extensions_load_balancing_policies_random_v3_random: Gen
  */
 export type Random = Message<"envoy.extensions.load_balancing_policies.random.v3.Random"> & {
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 1;
    */
   localityLbConfig?: LocalityLbConfig | undefined;
 };

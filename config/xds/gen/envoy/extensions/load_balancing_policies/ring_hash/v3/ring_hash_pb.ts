@@ -23,39 +23,39 @@ export const file_envoy_extensions_load_balancing_policies_ring_hash_v3_ring_has
  */
 export type RingHash = Message<"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash"> & {
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash.HashFunction hash_function = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash.HashFunction hash_function = 1;
    */
   hashFunction: RingHash_HashFunction;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value minimum_ring_size = 2 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value minimum_ring_size = 2;
    */
   minimumRingSize?: bigint | undefined;
 
   /**
-   * @generated from field: google.protobuf.UInt64Value maximum_ring_size = 3 [json_name = ""];
+   * @generated from field: google.protobuf.UInt64Value maximum_ring_size = 3;
    */
   maximumRingSize?: bigint | undefined;
 
   /**
-   * @generated from field: bool use_hostname_for_hashing = 4 [json_name = "", deprecated = true];
+   * @generated from field: bool use_hostname_for_hashing = 4 [deprecated = true];
    * @deprecated
    */
   useHostnameForHashing: boolean;
 
   /**
-   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 5 [json_name = "", deprecated = true];
+   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 5 [deprecated = true];
    * @deprecated
    */
   hashBalanceFactor?: number | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig consistent_hashing_lb_config = 6 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig consistent_hashing_lb_config = 6;
    */
   consistentHashingLbConfig?: ConsistentHashingLbConfig | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 7 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 7;
    */
   localityWeightedLbConfig?: LocalityLbConfig_LocalityWeightedLbConfig | undefined;
 };

@@ -20,12 +20,12 @@ export const file_envoy_extensions_load_balancing_policies_round_robin_v3_round_
  */
 export type RoundRobin = Message<"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"> & {
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig slow_start_config = 1;
    */
   slowStartConfig?: SlowStartConfig | undefined;
 
   /**
-   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig locality_lb_config = 2;
    */
   localityLbConfig?: LocalityLbConfig | undefined;
 };

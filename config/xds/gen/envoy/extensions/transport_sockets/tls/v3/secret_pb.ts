@@ -27,12 +27,12 @@ export const file_envoy_extensions_transport_sockets_tls_v3_secret: GenFile = /*
  */
 export type GenericSecret = Message<"envoy.extensions.transport_sockets.tls.v3.GenericSecret"> & {
   /**
-   * @generated from field: envoy.config.core.v3.DataSource secret = 1 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.DataSource secret = 1;
    */
   secret?: DataSource | undefined;
 
   /**
-   * @generated from field: map<string, envoy.config.core.v3.DataSource> secrets = 2 [json_name = ""];
+   * @generated from field: map<string, envoy.config.core.v3.DataSource> secrets = 2;
    */
   secrets: { [key: string]: DataSource };
 };
@@ -49,12 +49,12 @@ export const GenericSecretSchema: GenMessage<GenericSecret> = /*@__PURE__*/
  */
 export type SdsSecretConfig = Message<"envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * @generated from field: envoy.config.core.v3.ConfigSource sds_config = 2 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.ConfigSource sds_config = 2;
    */
   sdsConfig?: ConfigSource | undefined;
 };
@@ -71,7 +71,7 @@ export const SdsSecretConfigSchema: GenMessage<SdsSecretConfig> = /*@__PURE__*/
  */
 export type Secret = Message<"envoy.extensions.transport_sockets.tls.v3.Secret"> & {
   /**
-   * @generated from field: string name = 1 [json_name = ""];
+   * @generated from field: string name = 1;
    */
   name: string;
 
@@ -80,25 +80,25 @@ export type Secret = Message<"envoy.extensions.transport_sockets.tls.v3.Secret">
    */
   type: {
     /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsCertificate tls_certificate = 2 [json_name = ""];
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsCertificate tls_certificate = 2;
      */
     value: TlsCertificate;
     case: "tlsCertificate";
   } | {
     /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 3 [json_name = ""];
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 3;
      */
     value: TlsSessionTicketKeys;
     case: "sessionTicketKeys";
   } | {
     /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 4 [json_name = ""];
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 4;
      */
     value: CertificateValidationContext;
     case: "validationContext";
   } | {
     /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.GenericSecret generic_secret = 5 [json_name = ""];
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.GenericSecret generic_secret = 5;
      */
     value: GenericSecret;
     case: "genericSecret";

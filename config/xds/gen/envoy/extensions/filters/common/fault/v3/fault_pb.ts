@@ -28,20 +28,20 @@ export type FaultDelay = Message<"envoy.extensions.filters.common.fault.v3.Fault
    */
   faultDelaySecifier: {
     /**
-     * @generated from field: google.protobuf.Duration fixed_delay = 3 [json_name = ""];
+     * @generated from field: google.protobuf.Duration fixed_delay = 3;
      */
     value: Duration;
     case: "fixedDelay";
   } | {
     /**
-     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay header_delay = 5 [json_name = ""];
+     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay header_delay = 5;
      */
     value: FaultDelay_HeaderDelay;
     case: "headerDelay";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent percentage = 4 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent percentage = 4;
    */
   percentage?: FractionalPercent | undefined;
 };
@@ -96,20 +96,20 @@ export type FaultRateLimit = Message<"envoy.extensions.filters.common.fault.v3.F
    */
   limitType: {
     /**
-     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit fixed_limit = 1 [json_name = ""];
+     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit fixed_limit = 1;
      */
     value: FaultRateLimit_FixedLimit;
     case: "fixedLimit";
   } | {
     /**
-     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit header_limit = 3 [json_name = ""];
+     * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit header_limit = 3;
      */
     value: FaultRateLimit_HeaderLimit;
     case: "headerLimit";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent percentage = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent percentage = 2;
    */
   percentage?: FractionalPercent | undefined;
 };
@@ -126,7 +126,7 @@ export const FaultRateLimitSchema: GenMessage<FaultRateLimit> = /*@__PURE__*/
  */
 export type FaultRateLimit_FixedLimit = Message<"envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit"> & {
   /**
-   * @generated from field: uint64 limit_kbps = 1 [json_name = ""];
+   * @generated from field: uint64 limit_kbps = 1;
    */
   limitKbps: bigint;
 };

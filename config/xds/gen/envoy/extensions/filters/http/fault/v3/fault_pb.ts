@@ -31,26 +31,26 @@ export type FaultAbort = Message<"envoy.extensions.filters.http.fault.v3.FaultAb
    */
   errorType: {
     /**
-     * @generated from field: uint32 http_status = 2 [json_name = ""];
+     * @generated from field: uint32 http_status = 2;
      */
     value: number;
     case: "httpStatus";
   } | {
     /**
-     * @generated from field: uint32 grpc_status = 5 [json_name = ""];
+     * @generated from field: uint32 grpc_status = 5;
      */
     value: number;
     case: "grpcStatus";
   } | {
     /**
-     * @generated from field: envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort header_abort = 4 [json_name = ""];
+     * @generated from field: envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort header_abort = 4;
      */
     value: FaultAbort_HeaderAbort;
     case: "headerAbort";
   } | { case: undefined; value?: undefined };
 
   /**
-   * @generated from field: envoy.type.v3.FractionalPercent percentage = 3 [json_name = ""];
+   * @generated from field: envoy.type.v3.FractionalPercent percentage = 3;
    */
   percentage?: FractionalPercent | undefined;
 };
@@ -80,82 +80,82 @@ export const FaultAbort_HeaderAbortSchema: GenMessage<FaultAbort_HeaderAbort> = 
  */
 export type HTTPFault = Message<"envoy.extensions.filters.http.fault.v3.HTTPFault"> & {
   /**
-   * @generated from field: envoy.extensions.filters.common.fault.v3.FaultDelay delay = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.common.fault.v3.FaultDelay delay = 1;
    */
   delay?: FaultDelay | undefined;
 
   /**
-   * @generated from field: envoy.extensions.filters.http.fault.v3.FaultAbort abort = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.http.fault.v3.FaultAbort abort = 2;
    */
   abort?: FaultAbort | undefined;
 
   /**
-   * @generated from field: string upstream_cluster = 3 [json_name = ""];
+   * @generated from field: string upstream_cluster = 3;
    */
   upstreamCluster: string;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 4;
    */
   headers: HeaderMatcher[];
 
   /**
-   * @generated from field: repeated string downstream_nodes = 5 [json_name = ""];
+   * @generated from field: repeated string downstream_nodes = 5;
    */
   downstreamNodes: string[];
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_active_faults = 6 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_active_faults = 6;
    */
   maxActiveFaults?: number | undefined;
 
   /**
-   * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit response_rate_limit = 7 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.common.fault.v3.FaultRateLimit response_rate_limit = 7;
    */
   responseRateLimit?: FaultRateLimit | undefined;
 
   /**
-   * @generated from field: string delay_percent_runtime = 8 [json_name = ""];
+   * @generated from field: string delay_percent_runtime = 8;
    */
   delayPercentRuntime: string;
 
   /**
-   * @generated from field: string abort_percent_runtime = 9 [json_name = ""];
+   * @generated from field: string abort_percent_runtime = 9;
    */
   abortPercentRuntime: string;
 
   /**
-   * @generated from field: string delay_duration_runtime = 10 [json_name = ""];
+   * @generated from field: string delay_duration_runtime = 10;
    */
   delayDurationRuntime: string;
 
   /**
-   * @generated from field: string abort_http_status_runtime = 11 [json_name = ""];
+   * @generated from field: string abort_http_status_runtime = 11;
    */
   abortHttpStatusRuntime: string;
 
   /**
-   * @generated from field: string max_active_faults_runtime = 12 [json_name = ""];
+   * @generated from field: string max_active_faults_runtime = 12;
    */
   maxActiveFaultsRuntime: string;
 
   /**
-   * @generated from field: string response_rate_limit_percent_runtime = 13 [json_name = ""];
+   * @generated from field: string response_rate_limit_percent_runtime = 13;
    */
   responseRateLimitPercentRuntime: string;
 
   /**
-   * @generated from field: string abort_grpc_status_runtime = 14 [json_name = ""];
+   * @generated from field: string abort_grpc_status_runtime = 14;
    */
   abortGrpcStatusRuntime: string;
 
   /**
-   * @generated from field: bool disable_downstream_cluster_stats = 15 [json_name = ""];
+   * @generated from field: bool disable_downstream_cluster_stats = 15;
    */
   disableDownstreamClusterStats: boolean;
 
   /**
-   * @generated from field: google.protobuf.Struct filter_metadata = 16 [json_name = ""];
+   * @generated from field: google.protobuf.Struct filter_metadata = 16;
    */
   filterMetadata?: JsonObject | undefined;
 };

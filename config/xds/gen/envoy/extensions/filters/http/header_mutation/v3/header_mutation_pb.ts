@@ -22,27 +22,27 @@ export const file_envoy_extensions_filters_http_header_mutation_v3_header_mutati
  */
 export type Mutations = Message<"envoy.extensions.filters.http.header_mutation.v3.Mutations"> & {
   /**
-   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_mutations = 1 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_mutations = 1;
    */
   requestMutations: HeaderMutation$1[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.KeyValueMutation query_parameter_mutations = 3 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.KeyValueMutation query_parameter_mutations = 3;
    */
   queryParameterMutations: KeyValueMutation[];
 
   /**
-   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_mutations = 2 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_mutations = 2;
    */
   responseMutations: HeaderMutation$1[];
 
   /**
-   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_trailers_mutations = 4 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_trailers_mutations = 4;
    */
   responseTrailersMutations: HeaderMutation$1[];
 
   /**
-   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_trailers_mutations = 5 [json_name = ""];
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_trailers_mutations = 5;
    */
   requestTrailersMutations: HeaderMutation$1[];
 };
@@ -59,7 +59,7 @@ export const MutationsSchema: GenMessage<Mutations> = /*@__PURE__*/
  */
 export type HeaderMutationPerRoute = Message<"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"> & {
   /**
-   * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1;
    */
   mutations?: Mutations | undefined;
 };
@@ -76,12 +76,12 @@ export const HeaderMutationPerRouteSchema: GenMessage<HeaderMutationPerRoute> = 
  */
 export type HeaderMutation = Message<"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"> & {
   /**
-   * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1;
    */
   mutations?: Mutations | undefined;
 
   /**
-   * @generated from field: bool most_specific_header_mutations_wins = 2 [json_name = ""];
+   * @generated from field: bool most_specific_header_mutations_wins = 2;
    */
   mostSpecificHeaderMutationsWins: boolean;
 };

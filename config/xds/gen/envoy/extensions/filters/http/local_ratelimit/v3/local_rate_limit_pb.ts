@@ -30,87 +30,87 @@ export const file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_li
  */
 export type LocalRateLimit = Message<"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"> & {
   /**
-   * @generated from field: string stat_prefix = 1 [json_name = ""];
+   * @generated from field: string stat_prefix = 1;
    */
   statPrefix: string;
 
   /**
-   * @generated from field: envoy.type.v3.HttpStatus status = 2 [json_name = ""];
+   * @generated from field: envoy.type.v3.HttpStatus status = 2;
    */
   status?: HttpStatus | undefined;
 
   /**
-   * @generated from field: envoy.type.v3.TokenBucket token_bucket = 3 [json_name = ""];
+   * @generated from field: envoy.type.v3.TokenBucket token_bucket = 3;
    */
   tokenBucket?: TokenBucket | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 4 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 4;
    */
   filterEnabled?: RuntimeFractionalPercent | undefined;
 
   /**
-   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enforced = 5 [json_name = ""];
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enforced = 5;
    */
   filterEnforced?: RuntimeFractionalPercent | undefined;
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add_when_not_enforced = 10 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption request_headers_to_add_when_not_enforced = 10;
    */
   requestHeadersToAddWhenNotEnforced: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 6 [json_name = ""];
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption response_headers_to_add = 6;
    */
   responseHeadersToAdd: HeaderValueOption[];
 
   /**
-   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor descriptors = 8 [json_name = ""];
+   * @generated from field: repeated envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor descriptors = 8;
    */
   descriptors: LocalRateLimitDescriptor[];
 
   /**
-   * @generated from field: uint32 stage = 9 [json_name = ""];
+   * @generated from field: uint32 stage = 9;
    */
   stage: number;
 
   /**
-   * @generated from field: bool local_rate_limit_per_downstream_connection = 11 [json_name = ""];
+   * @generated from field: bool local_rate_limit_per_downstream_connection = 11;
    */
   localRateLimitPerDownstreamConnection: boolean;
 
   /**
-   * @generated from field: envoy.extensions.common.ratelimit.v3.LocalClusterRateLimit local_cluster_rate_limit = 16 [json_name = ""];
+   * @generated from field: envoy.extensions.common.ratelimit.v3.LocalClusterRateLimit local_cluster_rate_limit = 16;
    */
   localClusterRateLimit?: LocalClusterRateLimit | undefined;
 
   /**
-   * @generated from field: envoy.extensions.common.ratelimit.v3.XRateLimitHeadersRFCVersion enable_x_ratelimit_headers = 12 [json_name = ""];
+   * @generated from field: envoy.extensions.common.ratelimit.v3.XRateLimitHeadersRFCVersion enable_x_ratelimit_headers = 12;
    */
   enableXRatelimitHeaders: XRateLimitHeadersRFCVersion;
 
   /**
-   * @generated from field: envoy.extensions.common.ratelimit.v3.VhRateLimitsOptions vh_rate_limits = 13 [json_name = ""];
+   * @generated from field: envoy.extensions.common.ratelimit.v3.VhRateLimitsOptions vh_rate_limits = 13;
    */
   vhRateLimits: VhRateLimitsOptions;
 
   /**
-   * @generated from field: google.protobuf.BoolValue always_consume_default_token_bucket = 14 [json_name = ""];
+   * @generated from field: google.protobuf.BoolValue always_consume_default_token_bucket = 14;
    */
   alwaysConsumeDefaultTokenBucket?: boolean | undefined;
 
   /**
-   * @generated from field: bool rate_limited_as_resource_exhausted = 15 [json_name = ""];
+   * @generated from field: bool rate_limited_as_resource_exhausted = 15;
    */
   rateLimitedAsResourceExhausted: boolean;
 
   /**
-   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 17 [json_name = ""];
+   * @generated from field: repeated envoy.config.route.v3.RateLimit rate_limits = 17;
    */
   rateLimits: RateLimit[];
 
   /**
-   * @generated from field: google.protobuf.UInt32Value max_dynamic_descriptors = 18 [json_name = ""];
+   * @generated from field: google.protobuf.UInt32Value max_dynamic_descriptors = 18;
    */
   maxDynamicDescriptors?: number | undefined;
 };

@@ -24,37 +24,37 @@ export const file_envoy_extensions_filters_http_rbac_v3_rbac: GenFile = /*@__PUR
  */
 export type RBAC = Message<"envoy.extensions.filters.http.rbac.v3.RBAC"> & {
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC rules = 1 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC rules = 1;
    */
   rules?: RBAC$1 | undefined;
 
   /**
-   * @generated from field: string rules_stat_prefix = 6 [json_name = ""];
+   * @generated from field: string rules_stat_prefix = 6;
    */
   rulesStatPrefix: string;
 
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher matcher = 4 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher matcher = 4;
    */
   matcher?: Matcher | undefined;
 
   /**
-   * @generated from field: envoy.config.rbac.v3.RBAC shadow_rules = 2 [json_name = ""];
+   * @generated from field: envoy.config.rbac.v3.RBAC shadow_rules = 2;
    */
   shadowRules?: RBAC$1 | undefined;
 
   /**
-   * @generated from field: xds.type.matcher.v3.Matcher shadow_matcher = 5 [json_name = ""];
+   * @generated from field: xds.type.matcher.v3.Matcher shadow_matcher = 5;
    */
   shadowMatcher?: Matcher | undefined;
 
   /**
-   * @generated from field: string shadow_rules_stat_prefix = 3 [json_name = ""];
+   * @generated from field: string shadow_rules_stat_prefix = 3;
    */
   shadowRulesStatPrefix: string;
 
   /**
-   * @generated from field: bool track_per_rule_stats = 7 [json_name = ""];
+   * @generated from field: bool track_per_rule_stats = 7;
    */
   trackPerRuleStats: boolean;
 };
@@ -71,7 +71,7 @@ export const RBACSchema: GenMessage<RBAC> = /*@__PURE__*/
  */
 export type RBACPerRoute = Message<"envoy.extensions.filters.http.rbac.v3.RBACPerRoute"> & {
   /**
-   * @generated from field: envoy.extensions.filters.http.rbac.v3.RBAC rbac = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.filters.http.rbac.v3.RBAC rbac = 2;
    */
   rbac?: RBAC | undefined;
 };

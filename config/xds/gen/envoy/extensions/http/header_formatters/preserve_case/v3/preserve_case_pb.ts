@@ -19,12 +19,12 @@ export const file_envoy_extensions_http_header_formatters_preserve_case_v3_prese
  */
 export type PreserveCaseFormatterConfig = Message<"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"> & {
   /**
-   * @generated from field: bool forward_reason_phrase = 1 [json_name = ""];
+   * @generated from field: bool forward_reason_phrase = 1;
    */
   forwardReasonPhrase: boolean;
 
   /**
-   * @generated from field: envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig.FormatterTypeOnEnvoyHeaders formatter_type_on_envoy_headers = 2 [json_name = ""];
+   * @generated from field: envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig.FormatterTypeOnEnvoyHeaders formatter_type_on_envoy_headers = 2;
    */
   formatterTypeOnEnvoyHeaders: PreserveCaseFormatterConfig_FormatterTypeOnEnvoyHeaders;
 };
