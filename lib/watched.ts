@@ -23,7 +23,7 @@ export class WatchedValue<T> implements Watched<T> {
   set(value: T): void {
     if (this.#isEqual(this.#current, value)) return;
     this.#current = value;
-    for (const listener of [...this.#listeners]) listener(value);
+    for (const listener of this.#listeners) listener(value);
   }
 
   subscribe(listener: (value: T) => void): () => void {

@@ -159,7 +159,7 @@ export class HeaderBlock {
       throw new Error(`Cannot read header "${this.names[index]}": its bytes are gone; detach() the block first`);
     const start = this.starts[index] ?? 0;
     const end = this.ends[index] ?? 0;
-    if (((this.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) return bytes.latin1Slice(start, end);
+    if (((this.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) return bytes.toString("latin1", start, end);
     if (this.huffman === undefined) throw new Error("Cannot read a Huffman-coded header: the block has no decoder");
     return this.huffman(bytes, start, end);
   }

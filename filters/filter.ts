@@ -1,0 +1,262 @@
+// The filter contract: everything a filter sees of the proxy. A filter is a plain object of optional hooks, made once per
+// configuration and shared by all its streams; what belongs to one request lies in a slot of its exchange.
+import type { Cluster, BreakerPolicy } from "#config/model/cluster.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
+import type { JsonValue } from "#config/model/filter-config.ts";
+import type { Direction } from "#config/model/listener.ts";
+import type { RetryPolicy, Route } from "#config/model/route.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import type { Log } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+
+/** The exchange goes on to the next filter. */
+export const CONTINUE = 0;
+/** The exchange waits until the filter calls `exchange.resume()`; it may be gone by then. */
+export const PAUSE = 1;
+/** The filter has answered (`exchange.answer`); nothing behind it is called. */
+export const ANSWERED = 2;
+/** onRequestHead only: path, host or a routing header was changed, choose the route again. */
+export const REROUTE = 3;
+export type Verdict = typeof CONTINUE | typeof PAUSE | typeof ANSWERED | typeof REROUTE;
+
+/** The hooks; absent ones cost nothing. A throw is caught: `failureMode` "closed" answers 500 with the cause, "open" skips. */
+export interface Filter {
+  readonly name: string;
+  /** Once per downstream connection, when the peer's identity is known; a string refuses the connection's requests with 403 and that reason. */
+  onConnection?(connection: ConnectionView): string | undefined;
+  /** The request's head, before a route is chosen. */
+  onRequestHead?(exchange: Exchange, head: HeaderBlock, end: boolean): Verdict;
+  /** A route was chosen: `exchange.route` is set, per-route settings are known. */
+  onRouted?(exchange: Exchange, head: HeaderBlock): Verdict;
+  /** Before an endpoint is chosen, for each attempt: narrow by labels, add a hash, or answer (a breaker that is open). */
+  onPick?(exchange: Exchange, pick: Pick): Verdict;
+  /** An attempt is about to be sent; `head` is what goes upstream and may be changed. */
+  onAttemptStart?(exchange: Exchange, attempt: Attempt, head: HeaderBlock): void;
+  /** An attempt ended: its response head came, or it failed. "retry" asks for another; the first filter that asks decides. */
+  onAttemptEnd?(exchange: Exchange, attempt: Attempt): RetryVerdict;
+  /** The response's head (after retries), also for local replies. */
+  onResponseHead?(exchange: Exchange, head: HeaderBlock, end: boolean): Verdict;
+  onRequestData?(exchange: Exchange, bytes: Buffer, start: number, end: number, last: boolean): Verdict;
+  onResponseData?(exchange: Exchange, bytes: Buffer, start: number, end: number, last: boolean): Verdict;
+  onRequestTrailers?(exchange: Exchange, trailers: HeaderBlock): Verdict;
+  onResponseTrailers?(exchange: Exchange, trailers: HeaderBlock): Verdict;
+  /** The exchange is over, exactly once, however it ended. */
+  onDone?(exchange: Exchange): void;
+}
+
+export interface ConnectionView {
+  readonly direction: Direction;
+  readonly listener: string;
+  readonly protocol: "http1" | "http2";
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly isTls: boolean;
+  /** The verified peer's SPIFFE id (its URI SAN); undefined = not verified. */
+  readonly peerIdentity: string | undefined;
+  readonly peerCertificatePem: string | undefined;
+  /** The id of our own certificate on this connection. */
+  readonly localIdentity: string | undefined;
+}
+
+/** One request and its answer as filters see it. */
+export interface Exchange {
+  readonly connection: ConnectionView;
+  /** `x-request-id`, also in every log line. */
+  requestId: string;
+  readonly request: HeaderBlock;
+  readonly response: HeaderBlock | undefined;
+  readonly route: Route | undefined;
+  /** The cluster that the route named, after weights. */
+  readonly cluster: Cluster | undefined;
+  readonly startMs: number;
+  readonly isGrpc: boolean;
+  /** Per-request state of filters, by the index from `FilterContext.slot`. */
+  readonly slots: unknown[];
+  /** This filter's settings on the chosen route, when it overrides them: what the factory's `parse` made. */
+  override(filter: string): RouteOverride | undefined;
+  /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */
+  answer(reply: LocalReply): void;
+  /** Goes on after PAUSE. False: the exchange is over. */
+  resume(): boolean;
+  /** Says something in the record that `heddle explain` prints and access logs show. */
+  note(key: string, value: string | number | boolean): void;
+  /** Attempts so far, the running one included. */
+  readonly attempts: readonly Attempt[];
+  readonly trace: TraceContext;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** The status that was sent downstream; 0 while none was. */
+  readonly status: number;
+}
+
+export interface RouteOverride {
+  readonly isDisabled: boolean;
+  /** What `FilterFactory.parse` gave. */
+  readonly config: unknown;
+}
+
+/** What is asked of the balancer for one attempt. */
+export interface Pick {
+  readonly cluster: Cluster;
+  /** Only endpoints with all these labels. Add to it to narrow. */
+  readonly labels: Record<string, string>;
+  /** Key for hashing balancers; undefined = random. */
+  hash: number | undefined;
+  /** Endpoints not to take again if there is another. */
+  readonly avoid: readonly Endpoint[];
+}
+
+export interface Attempt {
+  readonly number: number;
+  readonly startMs: number;
+  endMs: number;
+  endpoint: Endpoint | undefined;
+  outcome: AttemptOutcome | undefined;
+}
+
+/** How an attempt ended, as far as a retry can be decided. */
+export type AttemptOutcome =
+  | {
+      readonly kind: "response";
+      readonly status: number;
+      readonly grpcStatus: number | undefined;
+      readonly head: HeaderBlock;
+    }
+  | {
+      readonly kind: "failure";
+      readonly reason: AttemptFailure;
+      readonly isUnprocessed: boolean;
+      readonly detail: string;
+    };
+
+export type AttemptFailure =
+  | "connect-failure"
+  | "connect-timeout"
+  | "refused-stream"
+  | "reset"
+  | "reset-before-request"
+  | "per-try-timeout"
+  | "no-healthy-endpoint"
+  | "overflow"
+  | "tls";
+
+export type RetryVerdict =
+  | undefined
+  | {
+      readonly kind: "retry";
+      readonly delayMs: number;
+    }
+  /** A retry was due, but is not allowed: the flag (URX, or RO for a spent budget) says which limit. */
+  | { readonly kind: "exhausted"; readonly flag: ResponseFlag; readonly reason: string };
+
+/** Envoy's response flags, the field's usual codes. */
+export type ResponseFlag =
+  | "UF"
+  | "UH"
+  | "UO"
+  | "UC"
+  | "UT"
+  | "UR"
+  | "URX"
+  | "NR"
+  | "NC"
+  | "RL"
+  | "DC"
+  | "LH"
+  | "DT"
+  | "DPE"
+  | "UPE"
+  | "UMSDR"
+  | "SI"
+  | "IH"
+  | "FI"
+  | "DI"
+  | "UAEX"
+  | "LR"
+  | "OM"
+  | "DO"
+  | "RO"
+  | "CB";
+
+/** What the mesh answers itself. */
+export interface LocalReply {
+  readonly status: number;
+  /** Undefined: mapped from the status as the gRPC documents say. */
+  readonly grpcStatus?: number;
+  readonly flag: ResponseFlag;
+  /** A stable word: `rate_limited`, `breaker_open`, `no_healthy_upstream`; the problem document's `code`. */
+  readonly code: string;
+  /** RFC 9209 error type: `connection_limit_reached`, `destination_unavailable`, `http_request_denied` ... */
+  readonly proxyStatus: string;
+  /** One sentence for people: what was refused, by which rule. */
+  readonly detail: string;
+  /** The rule's name: `RateLimitPolicy shop/reviews`. */
+  readonly rule?: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** W3C trace context of one exchange; ids are lower-case hex. */
+export interface TraceContext {
+  traceId: string;
+  /** The span that called us; "" at the root. */
+  parentSpanId: string;
+  /** Our own span, the parent of what goes upstream. */
+  spanId: string;
+  isSampled: boolean;
+  traceState: string;
+  /** The request came in with B3 headers, and is told on in them too. */
+  hasB3: boolean;
+}
+
+/** What a filter is made with. */
+export interface FilterContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A place in `exchange.slots` of this filter's own. */
+  slot(): number;
+  /** Where the chain stands. */
+  readonly direction: Direction;
+  readonly listener: string;
+  /** Counters that outlive a configuration and are shared by workers: the same key gives the same cells. */
+  cells(key: string, count: number): Int32Array;
+  /** State that outlives a configuration within this worker, kept while `key` and `definition` stay the same (contracts.md: state). */
+  keep<T>(key: string, definition: string, make: () => T): T;
+  /** The circuit breaker of a cluster, made lazily with this policy. */
+  breaker(cluster: string, policy: BreakerPolicy): BreakerState;
+  /** Whether one more retry fits the cluster's budget and limits; when true, it is counted until the exchange ends. */
+  tryRetry(exchange: Exchange): boolean;
+  metrics: FilterMetrics;
+}
+
+/** Counters by name and labels, resolved when the filter is made. */
+export interface FilterMetrics {
+  counter(name: string, help: string, labels: Readonly<Record<string, string>>): { add(value: number): void };
+}
+
+/** The mirrored state of an opossum breaker (contracts.md: breakers). */
+export interface BreakerState {
+  readonly state: "closed" | "open" | "half-open";
+  /** May a request pass? In half-open one permit is taken by compare-and-swap. */
+  tryPass(): "pass" | "probe" | "refused";
+  /** The result of a request that passed; a probe's result closes or opens. */
+  report(permit: "pass" | "probe", isSuccess: boolean): void;
+  /** Ms until it half-opens; 0 when not open. */
+  readonly retryAfterMs: number;
+}
+
+/** Makes filters of one kind from configuration. `parse` throws a `FilterConfigError` with the path of what is wrong. */
+export interface FilterFactory<C> {
+  readonly name: string;
+  /** The messages that configure it: Envoy's where one says the same thing, else `type.googleapis.com/heddle.filters.<name>.v1.<Message>`. */
+  readonly typeUrls: readonly string[];
+  readonly failureMode: "closed" | "open";
+  parse(config: JsonValue, typeUrl: string): C;
+  make(config: C, context: FilterContext): Filter;
+}
+
+/** The effective retry policy of an exchange, for the retry filter. */
+export type EffectiveRetry = RetryPolicy;
