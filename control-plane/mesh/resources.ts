@@ -1,0 +1,28 @@
+// What one proxy is given: the seam between translation, which makes it, and discovery, which serves it over xDS.
+import type { NodeInfo } from "#config/model/bootstrap.ts";
+import type { Cluster } from "#config/model/cluster.ts";
+import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
+import type { Listener } from "#config/model/listener.ts";
+import type { RouteTable } from "#config/model/route.ts";
+import type { Secret } from "#config/model/tls.ts";
+
+/** Everything one proxy may ask for, at one version of the mesh; immutable; equal resources keep their identity (===) between versions. */
+export interface ProxyResources {
+  /** Version of the mesh configuration. */
+  readonly version: string;
+  readonly listeners: ReadonlyMap<string, Listener>;
+  readonly routes: ReadonlyMap<string, RouteTable>;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  readonly secrets: ReadonlyMap<string, Secret>;
+}
+
+/** Who the resources are written for: an Envoy, a Heddle proxy, or a gRPC client with proxyless xDS. */
+export type Dialect = "envoy" | "heddle" | "grpc";
+
+export interface ResourceSource {
+  /** undefined: this node is unknown (the proxy is told so and retried). */
+  resourcesFor(node: NodeInfo, dialect: Dialect): ProxyResources | undefined;
+  /** Called (coalesced) when a new mesh version exists, until the returned function is called. */
+  subscribe(listener: () => void): () => void;
+}
