@@ -1,0 +1,212 @@
+// A route table compiled for matching: what a request gets is found without allocation on the common path.
+import { RE2JS } from "re2js";
+
+import type {
+  HeaderMutations,
+  RetryPolicy,
+  Route,
+  RouteMatch,
+  RouteScope,
+  RouteTable,
+  VirtualHost,
+  WeightedCluster,
+} from "#config/model/route.ts";
+import type { FilterOverride } from "#config/model/filter-config.ts";
+import type { RouteOverride } from "#filters/filter.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import type { Random } from "#lib/random.ts";
+
+import { HostTable } from "./host-table.ts";
+import { compileHeader, compileQuery, type HeaderTest } from "./matchers.ts";
+
+/** Turns a filter's override into what the filter reads; throws with the reason when it does not parse. */
+export type OverrideParser = (override: FilterOverride) => RouteOverride;
+
+/** One destination of a route with everything that the most specific scope says about it. */
+export interface CompiledTarget {
+  /** "" when a header names the cluster. */
+  readonly cluster: string;
+  readonly weighted: WeightedCluster | undefined;
+  readonly overrides: ReadonlyMap<string, RouteOverride>;
+  /** Most specific first, as Envoy applies them. */
+  readonly requestHeaders: readonly HeaderMutations[];
+  readonly responseHeaders: readonly HeaderMutations[];
+}
+
+export interface CompiledRoute {
+  readonly config: Route;
+  readonly virtualHost: VirtualHost;
+  readonly retry: RetryPolicy | undefined;
+  readonly targets: readonly CompiledTarget[];
+  /** Running sums of the weights; empty for a single target. */
+  readonly weights: readonly number[];
+  readonly regexRewrite: { readonly pattern: RE2JS; readonly substitution: string } | undefined;
+}
+
+interface Candidate {
+  readonly route: CompiledRoute;
+  readonly matches: (head: HeaderBlock, path: string, random: Random) => boolean;
+}
+
+export class CompiledRouteTable {
+  readonly config: RouteTable;
+  readonly #hosts: HostTable<readonly Candidate[]>;
+
+  /** Throws with the route's name in the message when something does not compile. */
+  constructor(config: RouteTable, parseOverride: OverrideParser) {
+    this.config = config;
+    this.#hosts = new HostTable(
+      config.virtualHosts.map(
+        (host) =>
+          [host.domains, host.routes.map((route) => compileCandidate(config, host, route, parseOverride))] as const,
+      ),
+    );
+  }
+
+  /** Undefined: no virtual host or no route (404, flag NR). */
+  match(head: HeaderBlock, random: Random): CompiledRoute | undefined {
+    const candidates = this.#hosts.find(head.get(":authority") ?? "");
+    if (candidates === undefined) return undefined;
+    const path = head.get(":path") ?? "";
+    for (let i = 0; i < candidates.length; i++) {
+      const candidate = candidates[i];
+      if (candidate !== undefined && candidate.matches(head, path, random)) return candidate.route;
+    }
+    return undefined;
+  }
+}
+
+/** Chooses among weighted targets; by weight, 4-sigma fair. */
+export function chooseTarget(route: CompiledRoute, random: Random): CompiledTarget | undefined {
+  const { weights, targets } = route;
+  if (weights.length === 0) return targets[0];
+  const point = random.next() * (weights[weights.length - 1] ?? 0);
+  for (let i = 0; i < weights.length; i++) if (point < (weights[i] ?? 0)) return targets[i];
+  return targets[targets.length - 1];
+}
+
+function compileCandidate(
+  table: RouteTable,
+  host: VirtualHost,
+  route: Route,
+  parseOverride: OverrideParser,
+): Candidate {
+  try {
+    return { route: compileRoute(table, host, route, parseOverride), matches: compileMatch(route.match) };
+  } catch (cause) {
+    throw new Error(
+      `Cannot compile route "${route.name}" of virtual host "${host.name}": ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+function compileRoute(
+  table: RouteTable,
+  host: VirtualHost,
+  route: Route,
+  parseOverride: OverrideParser,
+): CompiledRoute {
+  const action = route.action;
+  const makeTarget = (cluster: string, weighted: WeightedCluster | undefined): CompiledTarget => {
+    const scopes: RouteScope[] = weighted === undefined ? [route, host, table] : [weighted, route, host, table];
+    const overrides = new Map<string, RouteOverride>();
+    for (const scope of scopes) {
+      for (const override of scope.filterOverrides) {
+        if (!overrides.has(override.filter)) overrides.set(override.filter, parseOverride(override));
+      }
+    }
+    return {
+      cluster,
+      weighted,
+      overrides,
+      requestHeaders: scopes.map((scope) => scope.requestHeaders).filter(isNotEmpty),
+      responseHeaders: scopes.map((scope) => scope.responseHeaders).filter(isNotEmpty),
+    };
+  };
+  const targets: CompiledTarget[] = [];
+  const weights: number[] = [];
+  if (action.kind === "forward" && action.target.kind === "weighted") {
+    let sum = 0;
+    for (const weighted of action.target.clusters) {
+      if (weighted.weight === 0) continue;
+      sum += weighted.weight;
+      targets.push(makeTarget(weighted.name, weighted));
+      weights.push(sum);
+    }
+  } else {
+    targets.push(
+      makeTarget(action.kind === "forward" && action.target.kind === "cluster" ? action.target.name : "", undefined),
+    );
+  }
+  const forward = action.kind === "forward" ? action : undefined;
+  const rewrite = forward?.regexRewrite;
+  return {
+    config: route,
+    virtualHost: host,
+    retry: forward === undefined ? undefined : (forward.retry ?? host.retry),
+    targets,
+    weights,
+    regexRewrite:
+      rewrite === undefined
+        ? undefined
+        : { pattern: RE2JS.compile(rewrite.pattern), substitution: rewrite.substitution },
+  };
+}
+
+function compileMatch(match: RouteMatch): Candidate["matches"] {
+  const matchesPath = compilePath(match);
+  const headers: readonly HeaderTest[] = match.headers.map(compileHeader);
+  const query = match.query.map(compileQuery);
+  const { grpcOnly, runtimeFraction } = match;
+  if (headers.length === 0 && query.length === 0 && !grpcOnly && runtimeFraction === undefined) return matchesPath;
+  return (head, path, random) => {
+    if (!matchesPath(head, path)) return false;
+    for (let i = 0; i < headers.length; i++) if (headers[i]?.matches(head) === false) return false;
+    if (query.length > 0) {
+      const mark = path.indexOf("?");
+      const parameters = new URLSearchParams(mark < 0 ? "" : path.slice(mark + 1));
+      if (!query.every((test) => test(parameters))) return false;
+    }
+    if (grpcOnly && head.get("content-type")?.startsWith("application/grpc") !== true) return false;
+    return runtimeFraction === undefined || random.next() * runtimeFraction.denominator < runtimeFraction.numerator;
+  };
+}
+
+function compilePath(match: RouteMatch): (head: HeaderBlock, path: string) => boolean {
+  const { path: wanted, caseSensitive } = match;
+  if (wanted.kind === "connect") return (head) => head.get(":method") === "CONNECT";
+  if (wanted.kind === "regex") {
+    const pattern = RE2JS.compile(wanted.value);
+    return (_head, path) => pattern.matches(withoutQuery(path));
+  }
+  const value = caseSensitive ? wanted.value : wanted.value.toLowerCase();
+  const fold = (path: string): string => (caseSensitive ? path : path.toLowerCase());
+  switch (wanted.kind) {
+    case "prefix":
+      if (value === "/" || value === "")
+        return (_head, path) => path.startsWith(value) || (value === "/" && path === "*");
+      return (_head, path) => fold(withoutQuery(path)).startsWith(value);
+    case "path":
+      return (_head, path) => fold(withoutQuery(path)) === value;
+    case "pathSeparatedPrefix":
+      return (_head, path) => {
+        const plain = fold(withoutQuery(path));
+        return plain.startsWith(value) && (plain.length === value.length || plain[value.length] === "/");
+      };
+    default:
+      return wanted satisfies never;
+  }
+}
+
+/** The path without query and fragment: what Envoy's path matchers look at. */
+export function withoutQuery(path: string): string {
+  const mark = path.indexOf("?");
+  const cut = mark < 0 ? path : path.slice(0, mark);
+  const hash = cut.indexOf("#");
+  return hash < 0 ? cut : cut.slice(0, hash);
+}
+
+function isNotEmpty(mutations: HeaderMutations): boolean {
+  return mutations.set.length + mutations.add.length + mutations.addIfAbsent.length + mutations.remove.length > 0;
+}
