@@ -16,6 +16,7 @@ export function startPayments(settings: Settings): Promise<Running> {
     switch (`${ask.method} /${ask.path.join("/")}`) {
       case "GET /rates":
         return { status: 200, body: { eur: 1, usd: 1.08, instance } };
+      case "GET /audit":
       case "GET /charges":
         return { status: 200, body: { total, instance } };
       case "POST /charges": {

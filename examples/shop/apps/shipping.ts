@@ -11,18 +11,22 @@ export async function startShipping(settings: Settings): Promise<Running> {
   const inventory = upstreamOf(settings, "inventory");
   const notifications = new HttpClient(upstreamOf(settings, "notifications"));
 
+  let shipped = 0;
   const ship = async (ask: Ask): Promise<Answer> => {
     const { id, sku, quantity } = objectBody(ask);
     if (typeof id !== "string" || typeof sku !== "string" || typeof quantity !== "number") {
       throw new BadRequest("a shipment has an id, a sku and a quantity");
     }
     const left = await reserve(inventory, sku, quantity);
+    shipped += 1;
     const pushed = await notifications.post("/publish", {}, { topic: "shipped", order: id, sku });
     return { status: 201, body: { order: id, left, notified: pushed.status === 202, instance: settings.instance } };
   };
 
   const service = await startHttpService(settings, (ask) => {
-    return ask.method === "POST" && ask.path[0] === "shipments" ? ship(ask) : undefined;
+    if (ask.path[0] !== "shipments") return undefined;
+    if (ask.method === "POST") return ship(ask);
+    return ask.method === "GET" ? { status: 200, body: { shipped, instance: settings.instance } } : undefined;
   });
   return {
     port: service.port,

@@ -8,6 +8,7 @@ import {
 } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { Faults } from "./faults.ts";
+import { businessHeaders, traceHeaders } from "./forward.ts";
 import type { Running } from "./main.ts";
 import type { Settings } from "./settings.ts";
 import { Stats } from "./stats.ts";
@@ -97,7 +98,13 @@ async function serve(
   const key = headerOf(ask, "idempotency-key") ?? headerOf(ask, "x-request-id") ?? "";
   const isTraced = ask.headers["traceparent"] !== undefined || ask.headers["b3"] !== undefined;
   stats.arrived(
-    { key, method, path: url.pathname, atMs: performance.now() },
+    {
+      key,
+      method,
+      path: url.pathname,
+      atMs: performance.timeOrigin + performance.now(),
+      headers: originOf(ask.headers),
+    },
     isTraced,
     headerOf(ask, "x-tenant") ?? "",
   );
@@ -118,6 +125,12 @@ async function serve(
     answer = { status, body: { error: "a fault was injected", instance: settings.instance } };
   }
   send(response, answer ?? { status: 404, body: { error: `no ${method} ${url.pathname} here` } }, settings);
+}
+
+function originOf(headers: IncomingHttpHeaders): Record<string, string> {
+  const peer = headers["x-forwarded-client-cert"];
+  const verified: Record<string, string> = typeof peer === "string" ? { "x-forwarded-client-cert": peer } : {};
+  return { ...traceHeaders(headers), ...businessHeaders(headers), ...verified };
 }
 
 function administer(ask: Ask, settings: Settings, faults: Faults, stats: Stats): Answer | undefined {

@@ -8,8 +8,10 @@ export interface Arrival {
   readonly key: string;
   readonly method: string;
   readonly path: string;
-  /** Milliseconds since the process began (monotonic). */
+  /** Milliseconds since 1970 by the process's monotonic clock, with fractions: comparable between processes of one machine. */
   readonly atMs: number;
+  /** The headers that tell where it came from: trace context, tenant, and the peer that a sidecar verified. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The answer of `GET /_stats`. */
@@ -28,7 +30,7 @@ export interface StatsReport {
 }
 
 /** Arrivals and keys kept; older ones are forgotten. */
-const KEPT = 20_000;
+const KEPT = 10_000;
 
 export class Stats {
   #received = 0;
