@@ -1,0 +1,92 @@
+// The registry contract: whoever knows services and endpoints tells them, change by change, to a sink.
+import type { EndpointHealth } from "#config/model/endpoint.ts";
+import type { Labels } from "#config/model/route.ts";
+
+export type PortProtocol = "HTTP" | "HTTP2" | "GRPC" | "TCP";
+
+export interface ServicePort {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: PortProtocol;
+}
+
+/** One service as its registry knows it; immutable. */
+export interface RegistryService {
+  readonly namespace: string;
+  readonly name: string;
+  /** Hosts beyond `name`, `name.namespace` and `name.namespace.svc`. */
+  readonly hosts: readonly string[];
+  readonly ports: readonly ServicePort[];
+  readonly endpoints: readonly RegistryEndpoint[];
+  /** Where it was read, for people: `shop.yaml:12:1`. */
+  readonly origin: string;
+}
+
+/** One instance; its name is unique in the namespace and names its workload. */
+export interface RegistryEndpoint {
+  readonly name: string;
+  /** An IP address. */
+  readonly address: string;
+  /** Port name of the service to the port on `address`; an absent one is the service's own number. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly labels: Labels;
+  readonly weight: number;
+  readonly health: EndpointHealth;
+  readonly serviceAccount: string;
+  /** Undefined: not in the mesh, called in plaintext. Never guessed (contracts.md, "The mesh hop"). */
+  readonly sidecar: Sidecar | undefined;
+  /** It vanished together with many others and is kept for a while (suspects.ts). */
+  readonly isSuspect: boolean;
+}
+
+/** What the proxy beside an instance listens on. */
+export interface Sidecar {
+  /** Port name of the service to the mesh listener's port on the endpoint's address. */
+  readonly inbound: Readonly<Record<string, number>>;
+  /** Listeners on 127.0.0.1, each for one port of one service. */
+  readonly outbound: readonly OutboundPort[];
+  readonly httpProxyPort: number | undefined;
+  readonly adminPort: number | undefined;
+  readonly metricsPort: number | undefined;
+}
+
+export interface OutboundPort {
+  /** `name` (same namespace) or `namespace/name`. */
+  readonly service: string;
+  /** A port of the service, by number or name. */
+  readonly port: number | string;
+  readonly listen: number;
+}
+
+/**
+ * Where a registry tells what it knows. What it told stays until it says otherwise: a registry that cannot be reached calls
+ * `fail` and nothing else, and never `replace` with less than it knows.
+ */
+export interface RegistrySink {
+  /** The whole truth: what is not in it is gone. At the start, and whenever a watch could not be resumed. */
+  replace(services: readonly RegistryService[]): void;
+  /** Changes that belong together; `removed` has keys (`serviceKey`). */
+  change(changed: readonly RegistryService[], removed: readonly string[]): void;
+  /** The source cannot be reached or read; the registry tries again by itself, backing off with jitter. */
+  fail(error: Error): void;
+}
+
+/** A source of services: a folder, Consul, etcd, Kubernetes ... Every implementation runs testing/suite.ts. */
+export interface Registry {
+  /** For metrics and messages: `file`, `consul:dc1`. */
+  readonly name: string;
+  /** Endpoints that vanish in a mass are kept as suspects. False where removal is always a deliberate edit. */
+  readonly guardsVanishing: boolean;
+  /** Begins to tell `sink`, at once or later; each error goes to `sink.fail`. */
+  watch(sink: RegistrySink): RegistryWatch;
+}
+
+export interface RegistryWatch {
+  /** After it resolves the sink is not called any more. */
+  close(): Promise<void>;
+}
+
+/** `namespace/name`. */
+export function serviceKey(service: { readonly namespace: string; readonly name: string }): string {
+  return `${service.namespace}/${service.name}`;
+}
