@@ -1,0 +1,110 @@
+// Makes wires of accepted sockets. The one underscore of the project is here: see contracts.md, "Sockets".
+import { createServer, connect, Socket, type Server, type SocketConstructorOpts } from "node:net";
+import type { SocketAddress } from "#config/model/address.ts";
+import { SocketWire } from "./socket-wire.ts";
+import type { AcceptMode, WireLoop } from "./wire-loop.ts";
+
+/**
+ * A wire on a socket that a server accepted with `pauseOnConnect` and `allowHalfOpen`. In mode "handle" its handle is given
+ * to a new socket that reads into the loop's one buffer (`net.createServer({ onread })` is ignored by Node; 16 us a request
+ * instead of 18 with 'data').
+ */
+export function acceptWire(loop: WireLoop, accepted: Socket, originalDestination?: SocketAddress): SocketWire {
+  if (loop.acceptMode === "data") {
+    return new SocketWire(loop, accepted, { originalDestination, usesOnread: false });
+  }
+  let wire: SocketWire | undefined;
+  const socket = rewrap(accepted, loop.readBuffer, (length, bytes) => wire?.receive(bytes, length));
+  wire = new SocketWire(loop, socket, { originalDestination, usesOnread: true });
+  return wire;
+}
+
+/** The file descriptor of a socket, for getsockopt; -1 when it has none. */
+export function descriptorOf(socket: Socket): number {
+  const handle: unknown = "_handle" in socket ? socket._handle : undefined;
+  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
+  return typeof handle.fd === "number" ? handle.fd : -1;
+}
+
+function rewrap(accepted: Socket, buffer: Buffer, onRead: (length: number, bytes: Buffer) => void): Socket {
+  // `_handle` is not in the types: the self-test proves at start that it is what we think.
+  const holder = accepted as unknown as { _handle: object | null };
+  const handle = holder._handle;
+  if (handle === null) return accepted;
+  holder._handle = null;
+  // Nor is the constructor's `handle`.
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    onread: {
+      buffer,
+      callback(length: number, bytes: Uint8Array): boolean {
+        onRead(length, bytes as Buffer);
+        return true;
+      },
+    },
+  };
+  const socket = new Socket(options as SocketConstructorOpts);
+  socket.pause();
+  // Else the server counts the connection for ever and `server.close()` never calls back.
+  socket.once("close", () => accepted.destroy());
+  return socket;
+}
+
+/**
+ * Tries on loopback whether accepted sockets can be re-wrapped on this Node: bytes must arrive in our buffer and go back, and
+ * the server must notice the end. Answers "data" when anything is amiss, within 500 ms.
+ */
+export async function chooseAcceptMode(): Promise<AcceptMode> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  try {
+    return await Promise.race([tryHandleMode(server), timeLimit(500)]);
+  } catch {
+    return "data";
+  } finally {
+    server.close();
+  }
+}
+
+function tryHandleMode(server: Server): Promise<AcceptMode> {
+  return new Promise((resolve, reject) => {
+    const buffer = Buffer.alloc(16);
+    server.once("connection", (accepted) => {
+      try {
+        const socket = rewrap(accepted, buffer, (length, bytes) => {
+          if (bytes !== buffer || length !== 4) reject(new Error("The bytes came elsewhere"));
+          socket.end("pong");
+        });
+        if (socket === accepted) throw new Error("An accepted socket has no handle");
+        socket.once("error", reject);
+        socket.once("end", () => socket.end());
+        socket.resume();
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      if (address === null || typeof address === "string") {
+        reject(new Error("No port"));
+        return;
+      }
+      const client = connect({ port: address.port, host: "127.0.0.1" });
+      let answer = "";
+      client.on("data", (bytes: Buffer) => (answer += bytes.toString("latin1")));
+      client.once("error", reject);
+      client.once("end", () => {
+        if (answer === "pong") resolve("handle");
+        else reject(new Error(`Wrong answer ${answer}`));
+      });
+      client.write("ping");
+    });
+  });
+}
+
+function timeLimit(delayMs: number): Promise<AcceptMode> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, delayMs, "data").unref();
+  });
+}

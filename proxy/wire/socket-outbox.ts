@@ -1,0 +1,131 @@
+// The writing half of a wire: bytes gather in a slab and go to the socket once per turn.
+import type { Socket } from "node:net";
+import type { WireOutbox } from "./wire.ts";
+import type { Flushable, WireLoop } from "./wire-loop.ts";
+
+const EMPTY = Buffer.alloc(0);
+const MAX_PIECE = 64 * 1024;
+
+/**
+ * The slab goes back to the loop as soon as the kernel has taken it in the same call, which is nearly always; else when the
+ * write's callback comes. TLS never takes it in the same call.
+ */
+export class SocketOutbox implements WireOutbox, Flushable {
+  buffer: Buffer = EMPTY;
+  position = 0;
+  bytesFlushed = 0;
+  /** Called when everything pending has been taken. */
+  onDrain: () => void;
+  readonly #socket: Socket;
+  readonly #loop: WireLoop;
+  readonly #isAlwaysAsync: boolean;
+  #inFlight: Buffer[] | undefined = undefined;
+  #onWritten: (() => void) | undefined = undefined;
+  #isScheduled = false;
+  #isShut = false;
+
+  constructor(loop: WireLoop, socket: Socket, isAlwaysAsync: boolean, onDrain: () => void) {
+    this.#loop = loop;
+    this.#socket = socket;
+    this.#isAlwaysAsync = isAlwaysAsync;
+    this.onDrain = onDrain;
+  }
+
+  get pendingBytes(): number {
+    return this.position + this.#socket.writableLength;
+  }
+
+  reserve(bytes: number): void {
+    if (this.position + bytes <= this.buffer.length) return;
+    if (this.position > 0) {
+      // A small slab grows into a large one; a full large one leaves early.
+      const grown = this.position + bytes;
+      if (grown <= MAX_PIECE && this.buffer.length < MAX_PIECE) {
+        const slab = this.#loop.takeSlab(MAX_PIECE);
+        this.buffer.copy(slab, 0, 0, this.position);
+        this.#loop.giveSlab(this.buffer);
+        this.buffer = slab;
+        return;
+      }
+      this.flush();
+    } else if (this.buffer.length > 0) {
+      this.#loop.giveSlab(this.buffer);
+    }
+    this.buffer = this.#loop.takeSlab(bytes);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#loop.scheduleFlush(this);
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    for (let from = start; from < end;) {
+      const length = Math.min(end - from, MAX_PIECE);
+      this.reserve(length);
+      bytes.copy(this.buffer, this.position, from, from + length);
+      this.position += length;
+      from += length;
+    }
+  }
+
+  flushTurn(): void {
+    this.#isScheduled = false;
+    if (this.position === 0) {
+      this.#releaseBuffer();
+      return;
+    }
+    this.flush();
+    if (!this.#isShut && this.#socket.writableLength === 0) this.onDrain();
+  }
+
+  flush(): void {
+    const length = this.position;
+    if (length === 0) return;
+    const slab = this.buffer;
+    this.position = 0;
+    this.buffer = EMPTY;
+    const socket = this.#socket;
+    if (this.#isShut || socket.destroyed || socket.writableEnded) {
+      this.#loop.giveSlab(slab);
+      return;
+    }
+    this.bytesFlushed += length;
+    const chunk = slab.subarray(0, length);
+    if (this.#isAlwaysAsync) {
+      this.#keep(slab);
+      socket.write(chunk, this.#onWritten);
+      return;
+    }
+    socket.write(chunk);
+    if (socket.writableLength === 0) {
+      this.#loop.giveSlab(slab);
+      return;
+    }
+    // Not taken at once. A callback on every write would cost the fast path a tick each, so an empty write carries it.
+    this.#keep(slab);
+    socket.write(EMPTY, this.#onWritten);
+  }
+
+  /** The socket is closing: what is written from now on is dropped; what was written and not flushed stays visible. */
+  shut(): void {
+    this.#isShut = true;
+  }
+
+  #keep(slab: Buffer): void {
+    this.#inFlight ??= [];
+    this.#inFlight.push(slab);
+    this.#onWritten ??= () => this.#written();
+  }
+
+  #written(): void {
+    const slab = this.#inFlight?.shift();
+    // After an error the kernel may still read from it.
+    if (slab !== undefined && !this.#socket.destroyed) this.#loop.giveSlab(slab);
+    if (!this.#isShut && this.#socket.writableLength === 0 && this.position === 0) this.onDrain();
+  }
+
+  #releaseBuffer(): void {
+    if (this.buffer.length === 0) return;
+    this.#loop.giveSlab(this.buffer);
+    this.buffer = EMPTY;
+  }
+}

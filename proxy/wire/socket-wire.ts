@@ -1,0 +1,143 @@
+// A wire on a net.Socket or tls.TLSSocket.
+import type { Socket } from "node:net";
+import type { SocketAddress } from "#config/model/address.ts";
+import type { Timer } from "#lib/clock.ts";
+import { SocketOutbox } from "./socket-outbox.ts";
+import type { Wire, WireError, WireHandler, WireTls } from "./wire.ts";
+import { toWireError } from "./wire-error.ts";
+import { SocketInfo } from "./wire-info.ts";
+import type { WireLoop } from "./wire-loop.ts";
+
+export interface SocketWireOptions {
+  readonly originalDestination?: SocketAddress | undefined;
+  readonly tls?: WireTls | undefined;
+  /** Bytes come through `onread` (the callback calls `receive`) and not as 'data' events. */
+  readonly usesOnread: boolean;
+}
+
+export class SocketWire implements Wire {
+  readonly out: SocketOutbox;
+  readonly info: SocketInfo;
+  readonly socket: Socket;
+  bytesRead = 0;
+  isClosed = false;
+  #handler: WireHandler | undefined = undefined;
+  readonly #loop: WireLoop;
+  readonly #usesOnread: boolean;
+  #isReading = false;
+  #isAttached = false;
+  #early: Buffer[] | undefined = undefined;
+  #isClosing = false;
+  #hasEnded = false;
+  #error: WireError | undefined = undefined;
+  #linger: Timer | undefined = undefined;
+
+  constructor(loop: WireLoop, socket: Socket, options: SocketWireOptions) {
+    this.#loop = loop;
+    this.socket = socket;
+    this.#usesOnread = options.usesOnread;
+    this.info = new SocketInfo(socket, options.originalDestination, options.tls);
+    this.out = new SocketOutbox(loop, socket, options.tls !== undefined, () => this.#handler?.onDrain());
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error) => {
+      this.#error ??= toWireError(`Connection with ${this.info.remoteAddress}:${this.info.remotePort} failed`, error);
+    });
+    socket.on("close", () => this.#onClose());
+  }
+
+  get bytesWritten(): number {
+    return this.out.bytesFlushed;
+  }
+
+  attach(handler: WireHandler): void {
+    const isFirst = !this.#isAttached;
+    this.#isAttached = true;
+    this.#handler = handler;
+    if (this.#early !== undefined) queueMicrotask(() => this.#deliverEarly());
+    if (!isFirst || this.isClosed) return;
+    if (!this.#usesOnread) this.socket.on("data", (bytes: Buffer) => this.receive(bytes, bytes.length));
+    this.setReading(true);
+  }
+
+  /** From `onread` or 'data'. */
+  receive(bytes: Buffer, length: number): void {
+    this.bytesRead += length;
+    if (this.#isClosing || this.isClosed) return;
+    if (this.#handler === undefined || this.#early !== undefined) {
+      // TLS may have decrypted a record together with the last one of the handshake.
+      this.#early ??= [];
+      this.#early.push(Buffer.from(bytes.subarray(0, length)));
+      return;
+    }
+    this.#handler.onBytes(bytes, 0, length);
+  }
+
+  setReading(isReading: boolean): void {
+    if (this.#isReading === isReading || this.isClosed || this.#isClosing) return;
+    this.#isReading = isReading;
+    if (isReading) this.socket.resume();
+    else this.socket.pause();
+  }
+
+  end(): void {
+    if (this.isClosed || this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.out.flush();
+    this.socket.end();
+  }
+
+  close(): void {
+    if (this.isClosed || this.#isClosing) return;
+    this.end();
+    this.setReading(true);
+    this.#isClosing = true;
+    this.#linger = this.#loop.clock.setTimer(this.#loop.lingerMs, () => this.socket.destroy());
+  }
+
+  destroy(error?: WireError): void {
+    if (this.isClosed || this.socket.destroyed) return;
+    this.#error ??= error;
+    this.out.shut();
+    // TLS has no RST of its own; its transport goes with it.
+    if (error !== undefined && this.info.tls === undefined) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
+  /**
+   * Takes the socket out of the wire, for TLS on top of it: no handler is called any more. Bytes that were read must have
+   * been put back with `socket.unshift`.
+   */
+  release(): Socket {
+    this.#handler = undefined;
+    this.isClosed = true;
+    this.socket.pause();
+    this.socket.removeAllListeners("data");
+    this.socket.removeAllListeners("end");
+    this.socket.removeAllListeners("close");
+    return this.socket;
+  }
+
+  #deliverEarly(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    for (const bytes of early ?? []) if (!this.#isClosing) this.#handler?.onBytes(bytes, 0, bytes.length);
+  }
+
+  #onEnd(): void {
+    if (this.isClosed || this.#isClosing) return;
+    if (this.#early !== undefined) this.#deliverEarly();
+    this.#handler?.onEnd();
+  }
+
+  #onClose(): void {
+    if (this.isClosed) return;
+    this.#linger?.cancel();
+    this.out.shut();
+    // Closing was our own wish: a reset by the peer after that is no news.
+    const error = this.#isClosing ? undefined : this.#error;
+    this.isClosed = true;
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.onClose(error);
+  }
+}

@@ -1,0 +1,78 @@
+// What all wires of one thread share: the read buffer, the slabs they write into, and the one flush at the end of a turn.
+import type { Clock } from "#lib/clock.ts";
+
+/** Slabs are small until more is asked for: thousands of connections that write a few bytes in one turn stay cheap. */
+const SMALL_SLAB = 8 * 1024;
+/** Room for the largest `reserve` (64 KiB) behind a head that was already written. */
+const LARGE_SLAB = 80 * 1024;
+const READ_BUFFER = 64 * 1024;
+/** Kept for later use; beyond it the garbage collector gets them (1 MiB and 2.5 MiB). */
+const MAX_SMALL_KEPT = 128;
+const MAX_LARGE_KEPT = 32;
+
+/** Something with bytes to be written at the end of the turn. */
+export interface Flushable {
+  flushTurn(): void;
+}
+
+/** How accepted sockets are read: through the documented `onread` on a re-wrapped handle, or by 'data' events. */
+export type AcceptMode = "handle" | "data";
+
+export interface WireLoopOptions {
+  readonly clock: Clock;
+  readonly acceptMode: AcceptMode;
+  /** How long `close` waits for the peer's FIN, in ms (Envoy's delayed_close_timeout: 1 s). */
+  readonly lingerMs?: number;
+}
+
+/** One per thread (per mesh in tests). */
+export class WireLoop {
+  readonly clock: Clock;
+  readonly acceptMode: AcceptMode;
+  readonly lingerMs: number;
+  /** Shared by all sockets: what is read is valid only during `onBytes`. */
+  readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER);
+  #dirty: Flushable[] = [];
+  #spare: Flushable[] = [];
+  #isScheduled = false;
+  readonly #small: Buffer[] = [];
+  readonly #large: Buffer[] = [];
+  readonly #flushAll = (): void => this.flushAll();
+
+  constructor(options: WireLoopOptions) {
+    this.clock = options.clock;
+    this.acceptMode = options.acceptMode;
+    this.lingerMs = options.lingerMs ?? 1000;
+  }
+
+  /** Has `flushTurn` called once when this turn's reads are done (`setImmediate` gathers writes across sockets). */
+  scheduleFlush(target: Flushable): void {
+    this.#dirty.push(target);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#flushAll);
+  }
+
+  /** Flushes now all that is scheduled; what is written meanwhile waits for the next turn. */
+  flushAll(): void {
+    const dirty = this.#dirty;
+    this.#dirty = this.#spare;
+    this.#isScheduled = false;
+    for (let i = 0; i < dirty.length; i++) dirty[i]?.flushTurn();
+    dirty.length = 0;
+    this.#spare = dirty;
+  }
+
+  /** A slab with room for at least `bytes` (at most 64 KiB). */
+  takeSlab(bytes: number): Buffer {
+    if (bytes <= SMALL_SLAB) return this.#small.pop() ?? Buffer.allocUnsafeSlow(SMALL_SLAB);
+    if (bytes > LARGE_SLAB) throw new RangeError(`Cannot reserve ${bytes} bytes at once: the limit is ${LARGE_SLAB}`);
+    return this.#large.pop() ?? Buffer.allocUnsafeSlow(LARGE_SLAB);
+  }
+
+  giveSlab(slab: Buffer): void {
+    if (slab.length === SMALL_SLAB) {
+      if (this.#small.length < MAX_SMALL_KEPT) this.#small.push(slab);
+    } else if (slab.length === LARGE_SLAB && this.#large.length < MAX_LARGE_KEPT) this.#large.push(slab);
+  }
+}

@@ -1,0 +1,219 @@
+// Wires over real sockets on loopback: one suite for both ways of reading accepted sockets.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { after, describe, it } from "node:test";
+import { systemClock } from "#lib/clock.ts";
+import { acceptWire, chooseAcceptMode } from "./accept.ts";
+import { connectWire } from "./connect.ts";
+import { RecordingHandler } from "./testing/recording-handler.ts";
+import type { Wire, WireError } from "./wire.ts";
+import { WireLoop, type AcceptMode } from "./wire-loop.ts";
+
+it("the self-test finds that accepted handles can be wrapped on the pinned Node", async () => {
+  assert.equal(await chooseAcceptMode(), "handle");
+});
+
+for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMode[]) {
+  describe(`a wire in accept mode ${acceptMode}`, () => {
+    const servers: Server[] = [];
+    after(() => {
+      for (const server of servers) server.close();
+    });
+
+    const makeLoop = (): WireLoop => new WireLoop({ clock: systemClock, acceptMode, lingerMs: 200 });
+
+    async function accept(loop: WireLoop): Promise<{ wire: Wire; client: Socket; server: Server }> {
+      const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+      servers.push(server);
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const client = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+      const [accepted] = (await once(server, "connection")) as [Socket];
+      return { wire: acceptWire(loop, accepted), client, server };
+    }
+
+    it("knows both addresses", async () => {
+      const { wire, client } = await accept(makeLoop());
+      assert.equal(wire.info.remoteAddress, "127.0.0.1");
+      assert.equal(wire.info.remotePort, client.localPort);
+      assert.equal(wire.info.localPort, client.remotePort);
+      wire.attach(new RecordingHandler());
+      wire.destroy();
+    });
+
+    it("writes what several calls wrote in one turn with one socket write", async () => {
+      const { wire, client } = await accept(makeLoop());
+      wire.attach(new RecordingHandler());
+      const chunks: Buffer[] = [];
+      client.on("data", (bytes: Buffer) => chunks.push(bytes));
+      for (const text of ["a", "b", "c"]) wire.out.write(Buffer.from(text), 0, 1);
+      assert.equal(wire.bytesWritten, 0);
+      assert.equal(wire.out.pendingBytes, 3);
+      await once(client, "data");
+      assert.deepEqual(chunks.map(String), ["abc"]);
+      wire.destroy();
+    });
+
+    it("hands over bytes and the peer's FIN, and still writes after it", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      client.end("last words");
+      await handler.ended;
+      assert.equal(handler.text(), "last words");
+      wire.out.write(Buffer.from("answer"), 0, 6);
+      wire.end();
+      const [bytes] = (await once(client, "data")) as [Buffer];
+      assert.equal(bytes.toString(), "answer");
+      assert.equal(await handler.closed, undefined);
+    });
+
+    it("reads nothing while reading is off, and all of it later", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      wire.setReading(false);
+      const big = Buffer.alloc(4 * 1024 * 1024, "x");
+      assert.equal(client.write(big), false);
+      await new Promise((resolve) => setImmediate(resolve));
+      const before = handler.length;
+      assert.ok(before <= 256 * 1024, `${before} bytes were read`);
+      wire.setReading(true);
+      client.end();
+      await handler.ended;
+      assert.equal(handler.length, big.length);
+      wire.destroy();
+    });
+
+    it("reports what the kernel has not taken, and drains when the peer reads", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      client.pause();
+      const block = Buffer.alloc(1024 * 1024, "y");
+      let written = 0;
+      while (wire.out.pendingBytes < block.length && written < 64) {
+        wire.out.write(block, 0, block.length);
+        written++;
+      }
+      assert.ok(wire.out.pendingBytes >= block.length);
+      const drained = handler.nextDrain();
+      let received = 0;
+      client.on("data", (bytes: Buffer) => {
+        received += bytes.length;
+        assert.equal(bytes[0], 121);
+      });
+      await drained;
+      assert.equal(wire.out.pendingBytes, 0);
+      wire.close();
+      await once(client, "end");
+      assert.equal(received, written * block.length);
+      client.end();
+      assert.equal(await handler.closed, undefined);
+    });
+
+    it("keeps the order of small and large writes", async () => {
+      const { wire, client } = await accept(makeLoop());
+      wire.attach(new RecordingHandler());
+      const parts = [10, 70_000, 3, 8192, 8193, 200_000, 1].map((length, i) => Buffer.alloc(length, 65 + i));
+      for (const part of parts) wire.out.write(part, 0, part.length);
+      wire.close();
+      const chunks: Buffer[] = [];
+      client.on("data", (bytes: Buffer) => chunks.push(bytes));
+      await once(client, "end");
+      assert.ok(Buffer.concat(chunks).equals(Buffer.concat(parts)));
+      client.end();
+    });
+
+    it("close lets a peer that never closes go after the linger time", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      wire.close();
+      client.resume();
+      assert.equal(await handler.closed, undefined);
+      client.destroy();
+    });
+
+    it("tells a reset by the peer", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      await new Promise((resolve) => setImmediate(resolve));
+      client.resetAndDestroy();
+      assert.equal((await handler.closed)?.kind, "reset");
+      assert.equal(wire.isClosed, true);
+    });
+
+    it("the server forgets a connection that was closed", async () => {
+      const { wire, client, server } = await accept(makeLoop());
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      client.on("error", () => undefined);
+      wire.destroy();
+      await handler.closed;
+      await new Promise((resolve) => server.close(resolve));
+    });
+  });
+}
+
+describe("connectWire", () => {
+  const loop = new WireLoop({ clock: systemClock, acceptMode: "handle" });
+
+  it("connects and exchanges bytes", async () => {
+    const server = createServer((socket) => socket.pipe(socket));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = (server.address() as AddressInfo).port;
+    const wire = await new Promise<Wire>((resolve, reject) => {
+      connectWire(
+        loop,
+        { address: "127.0.0.1", port },
+        { timeoutMs: 1000 },
+        { onConnected: resolve, onFailure: (error) => reject(new Error(error.message)) },
+      );
+    });
+    const handler = new RecordingHandler();
+    wire.attach(handler);
+    wire.out.write(Buffer.from("echo"), 0, 4);
+    wire.end();
+    await handler.ended;
+    assert.equal(handler.text(), "echo");
+    await handler.closed;
+    server.close();
+  });
+
+  it("says that nobody listens", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = (server.address() as AddressInfo).port;
+    await new Promise((resolve) => server.close(resolve));
+    const error = await new Promise<WireError>((resolve, reject) => {
+      connectWire(
+        loop,
+        { address: "127.0.0.1", port },
+        { timeoutMs: 1000 },
+        { onConnected: () => reject(new Error("connected")), onFailure: resolve },
+      );
+    });
+    assert.equal(error.kind, "refused");
+    assert.match(error.message, new RegExp(`^Cannot connect to 127\\.0\\.0\\.1:${port}: `));
+  });
+
+  it("calls nobody after cancel", async () => {
+    const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = (server.address() as AddressInfo).port;
+    let calls = 0;
+    const count = (): void => void calls++;
+    connectWire(
+      loop,
+      { address: "127.0.0.1", port },
+      { timeoutMs: 1000 },
+      { onConnected: count, onFailure: count },
+    ).cancel();
+    await new Promise((resolve) => server.close(resolve));
+    assert.equal(calls, 0);
+  });
+});
