@@ -1,0 +1,162 @@
+// MeshConfig: what holds for the whole mesh. There is one, called "default".
+
+import type { Static } from "typebox";
+import { choice, duration, exactlyOneOf, flag, formatted, list, optional, record, text, whole } from "./fields.ts";
+import { heddleKind, type ResourceOf } from "./kind.ts";
+import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
+import type { Immutable } from "./structural.ts";
+import { accessLog, tracing } from "./telemetry.ts";
+import { trafficBlocks } from "./traffic-blocks.ts";
+
+const headerSource = record("A header names the tenant, where it is to be believed.", {
+  name: formatted("headerName", "Name of the header."),
+  trusted: record(
+    "Who may name a tenant. From anybody else the header is a forgery.",
+    {
+      identities: optional(
+        list(
+          formatted("spiffeId", "A SPIFFE id; * stands for any text without /."),
+          "Verified peers that are believed.",
+          64,
+          { minItems: 1 },
+        ),
+      ),
+      listeners: optional(
+        list(
+          formatted("listenerRef", 'A listener of a sidecar, "namespace/endpoint:port".'),
+          "Listeners whose clients are believed, though they have no identity: that of the application beside an entrance, for instance.",
+          64,
+          { minItems: 1 },
+        ),
+      ),
+    },
+    {
+      "x-kubernetes-validations": [
+        {
+          rule: "has(self.identities) || has(self.listeners)",
+          message: "at least one of identities, listeners must be set",
+        },
+      ],
+    },
+  ),
+  onUntrusted: choice(["refuse", "strip"], "A forged header: answer 403, or take the header away and go on.", {
+    default: "refuse",
+  }),
+});
+
+const tenantSource = record(
+  "One source; exactly one of its fields is set.",
+  {
+    header: optional(headerSource),
+    peerIdentity: optional(
+      record(
+        "The verified identity of the peer names the tenant.",
+        { pattern: formatted("spiffeId", "A SPIFFE id with {tenant} in it once; * stands for any text without /.") },
+        {
+          "x-kubernetes-validations": [
+            {
+              rule: "self.pattern.indexOf('{tenant}') >= 0 && self.pattern.indexOf('{tenant}') == self.pattern.lastIndexOf('{tenant}')",
+              message: "pattern must have {tenant} exactly once",
+              fieldPath: ".pattern",
+            },
+          ],
+        },
+      ),
+    ),
+    jwtClaim: optional(
+      record("A claim of a verified JWT names the tenant.", {
+        name: text("Name of the claim.", { minLength: 1, maxLength: 256 }),
+      }),
+    ),
+  },
+  { "x-kubernetes-validations": [exactlyOneOf("header", "peerIdentity", "jwtClaim")] },
+);
+
+const tenants = record("How the tenant of a request is known, and what follows from it.", {
+  labelKey: formatted("labelKey", "The label of an endpoint that names its tenant.", { default: "tenant" }),
+  isolate: flag(
+    "A tenant's requests go only to its own endpoints, never to another tenant's, also when its own are down. Services without labelled endpoints are everybody's.",
+    { default: true },
+  ),
+  withoutTenant: choice(
+    ["shared", "deny"],
+    "A request of no tenant to a service with labelled endpoints: only the unlabelled ones, or 403.",
+    { default: "shared" },
+  ),
+  sources: list(tenantSource, "Where the tenant is read; the first that has one wins.", 8, { minItems: 1 }),
+});
+
+const spec = record("What the user wants.", {
+  trustDomain: formatted(
+    "trustDomain",
+    "The first part of every identity: spiffe://<trustDomain>/ns/<namespace>/sa/<serviceAccount>.",
+    { default: "cluster.local" },
+  ),
+  outboundMtls: choice(
+    ["auto", "required"],
+    "auto: mutual TLS wherever the destination has an identity; required: nothing else leaves.",
+    { default: "auto" },
+  ),
+  outboundPolicy: choice(["allow", "deny"], "What happens to destinations that the mesh does not know.", {
+    default: "allow",
+  }),
+  mtls: record(
+    "What PeerAuthentication changes.",
+    { mode: choice(mtlsModes, mtlsModeDescription, { default: "PERMISSIVE" }) },
+    { default: {} },
+  ),
+  certificates: record(
+    "Certificates of workloads.",
+    {
+      lifetime: duration("How long one is valid.", { default: "24h" }),
+      renewAtPercent: whole("Share of its life after which it is renewed.", 10, 90, { default: 50 }),
+    },
+    {
+      default: {},
+      "x-kubernetes-validations": [
+        {
+          rule: "duration(self.lifetime) >= duration('1m')",
+          message: "lifetime must be at least 1m",
+          fieldPath: ".lifetime",
+        },
+      ],
+    },
+  ),
+  drain: record(
+    "How a proxy ends.",
+    { timeout: duration("Time for running requests after SIGTERM. (Istio's default.)", { default: "45s" }) },
+    { default: {} },
+  ),
+  defaults: optional(
+    record("Blocks of TrafficPolicy for every service that no policy gives the block.", trafficBlocks),
+  ),
+  tracing: optional(tracing),
+  accessLog: optional(accessLog),
+  tenants: optional(tenants),
+});
+
+export type MeshConfigSpec = Immutable<Static<typeof spec>>;
+export type TenantSettings = Immutable<Static<typeof tenants>>;
+export type TenantSource = TenantSettings["sources"][number];
+export type MeshConfig = ResourceOf<"MeshConfig", MeshConfigSpec>;
+
+export const meshConfigKind = heddleKind({
+  kind: "MeshConfig",
+  plural: "meshconfigs",
+  scope: "Cluster",
+  description:
+    "What holds for the whole mesh: trust domain, mutual TLS, unknown destinations, tenants, and the defaults of traffic and telemetry. The one in effect is called default.",
+  spec,
+  rules: [
+    {
+      rule: "self.metadata.name == 'default'",
+      message: 'the one MeshConfig must be called "default"',
+      fieldPath: ".metadata.name",
+    },
+  ],
+  columns: [
+    { name: "TrustDomain", type: "string", jsonPath: ".spec.trustDomain" },
+    { name: "OutboundMtls", type: "string", jsonPath: ".spec.outboundMtls" },
+    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ],
+});

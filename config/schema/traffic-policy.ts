@@ -1,0 +1,58 @@
+// TrafficPolicy: how requests to a service are carried: timeouts, retries, breaker, limits, outliers, balancing, health.
+
+import type { Static } from "typebox";
+import { flag, optional, record } from "./fields.ts";
+import { heddleKind, type ResourceOf } from "./kind.ts";
+import { targetRefs } from "./policy-targets.ts";
+import type { Immutable } from "./structural.ts";
+import { trafficBlocks } from "./traffic-blocks.ts";
+
+const blocks = [
+  "timeouts",
+  "retries",
+  "circuitBreaker",
+  "connectionLimits",
+  "outlierDetection",
+  "loadBalancing",
+  "healthCheck",
+  "tenants",
+];
+
+const spec = record(
+  "What the user wants. Each block comes whole from the most specific policy that has it: rule, route, subset, port, service, MeshConfig.",
+  {
+    targetRefs,
+    ...trafficBlocks,
+    tenants: optional(
+      record("Overrides MeshConfig.spec.tenants for this service.", {
+        isolate: flag("A tenant's requests go only to the endpoints of that tenant."),
+      }),
+    ),
+  },
+  {
+    "x-kubernetes-validations": [
+      {
+        rule: blocks.map((block) => `has(self.${block})`).join(" || "),
+        message: `at least one of ${blocks.join(", ")} must be set`,
+      },
+    ],
+  },
+);
+
+export type TrafficPolicySpec = Immutable<Static<typeof spec>>;
+export type TrafficPolicy = ResourceOf<"TrafficPolicy", TrafficPolicySpec>;
+
+export const trafficPolicyKind = heddleKind({
+  kind: "TrafficPolicy",
+  plural: "trafficpolicies",
+  shortNames: ["tp"],
+  description:
+    "How requests to a service are carried: timeouts, retries and their budget, circuit breaker, connection limits, outlier detection, load balancing, health checks.",
+  spec,
+  columns: [
+    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
+    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
+    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
+    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ],
+});
