@@ -17,11 +17,13 @@ it("the self-test finds that accepted handles can be wrapped on the pinned Node"
 for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMode[]) {
   describe(`a wire in accept mode ${acceptMode}`, () => {
     const servers: Server[] = [];
+    const clients: Socket[] = [];
     after(() => {
+      for (const client of clients) client.destroy();
       for (const server of servers) server.close();
     });
 
-    const makeLoop = (): WireLoop => new WireLoop({ clock: systemClock, acceptMode, lingerMs: 200 });
+    const makeLoop = (): WireLoop => new WireLoop({ clock: systemClock, acceptMode, lingerMs: 40 });
 
     async function accept(loop: WireLoop): Promise<{ wire: Wire; client: Socket; server: Server }> {
       const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
@@ -29,7 +31,8 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       server.listen(0, "127.0.0.1");
       await once(server, "listening");
       const client = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
-      const [accepted] = (await once(server, "connection")) as [Socket];
+      clients.push(client);
+      const [[accepted]] = (await Promise.all([once(server, "connection"), once(client, "connect")])) as [[Socket], []];
       return { wire: acceptWire(loop, accepted), client, server };
     }
 
@@ -104,6 +107,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
         received += bytes.length;
         assert.equal(bytes[0], 121);
       });
+      client.resume();
       await drained;
       assert.equal(wire.out.pendingBytes, 0);
       wire.close();
