@@ -1,0 +1,220 @@
+// The mesh at one moment: immutable, indexed for translation, and sharing with the moment before whatever did not change.
+import { createHash } from "node:crypto";
+import type { GRPCRoute } from "#config/schema/grpc-route.ts";
+import type { HTTPRoute } from "#config/schema/http-route.ts";
+import type { Resource } from "#config/schema/kinds.ts";
+import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
+import type { PeerAuthentication } from "#config/schema/peer-authentication.ts";
+import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
+import type { ServiceSubset } from "#config/schema/service-subset.ts";
+import type { Telemetry } from "#config/schema/telemetry.ts";
+import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
+import type { RegistryService } from "../registry/registry.ts";
+import { makeWorkload, type Membership, type Workload } from "./workload.ts";
+
+export type RouteResource = HTTPRoute | GRPCRoute;
+
+/** Everything a translation may look at, by key. Reads are recorded (derivation.ts), so each table must share what is equal. */
+export interface MeshTables {
+  /** By `namespace/name`. */
+  readonly services: ReadonlyMap<string, RegistryService>;
+  /** By node id. */
+  readonly workloads: ReadonlyMap<string, Workload>;
+  /** By `namespace/name`. */
+  readonly subsets: ReadonlyMap<string, ServiceSubset>;
+  /** Routes whose parent is the service `namespace/name`, oldest name first. */
+  readonly routes: ReadonlyMap<string, readonly RouteResource[]>;
+  /** Policies by what they target: `targetKey`. */
+  readonly trafficPolicies: ReadonlyMap<string, readonly TrafficPolicy[]>;
+  readonly rateLimits: ReadonlyMap<string, readonly RateLimitPolicy[]>;
+  readonly peerAuthentications: ReadonlyMap<string, readonly PeerAuthentication[]>;
+  readonly telemetries: ReadonlyMap<string, readonly Telemetry[]>;
+  /** The one MeshConfig, under "mesh"; absent: defaults. */
+  readonly meshConfig: ReadonlyMap<string, MeshConfigSpec>;
+  /** The keys of `services`, sorted, under "services". */
+  readonly names: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface MeshSnapshot {
+  /** `<sequence>-<content hash>`: counts up within one control plane, and tells equal content apart from different. */
+  readonly version: string;
+  readonly sequence: number;
+  readonly hash: string;
+  readonly tables: MeshTables;
+  /** Every policy document that is in force. */
+  readonly resources: readonly Resource[];
+  readonly memberships: ReadonlyMap<string, readonly Membership[]>;
+}
+
+export interface MeshInput {
+  readonly services: ReadonlyMap<string, RegistryService>;
+  /** Documents in force; ServiceEntries among them are left to the registry. */
+  readonly resources: readonly Resource[];
+}
+
+/** The key of what a policy targets: a ServiceEntry and a Service of one name are the same; `Namespace` is a whole namespace. */
+export function targetKey(kind: string, namespace: string, name: string): string {
+  return `${kind === "ServiceEntry" ? "Service" : kind}/${namespace}/${name}`;
+}
+
+/** Makes the next snapshot; the previous one itself when nothing differs. */
+export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefined): MeshSnapshot {
+  const resources = input.resources.filter((resource) => resource.kind !== "ServiceEntry");
+  const hash = hashContent(input.services, resources);
+  if (previous?.hash === hash) return previous;
+  const memberships = shareLists(previous?.memberships, collectMemberships(input.services), isSameMembership);
+  const before = previous?.tables;
+  const sequence = (previous?.sequence ?? 0) + 1;
+  const policies = indexResources(resources);
+  return {
+    version: `${sequence}-${hash.slice(0, 12)}`,
+    sequence,
+    hash,
+    resources,
+    memberships,
+    tables: {
+      services: input.services,
+      workloads: makeWorkloads(memberships, previous),
+      subsets: policies.subsets,
+      routes: shareLists(before?.routes, policies.routes),
+      trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),
+      rateLimits: shareLists(before?.rateLimits, policies.rateLimits),
+      peerAuthentications: shareLists(before?.peerAuthentications, policies.peerAuthentications),
+      telemetries: shareLists(before?.telemetries, policies.telemetries),
+      meshConfig: policies.meshConfig,
+      names: shareLists(before?.names, new Map([["services", [...input.services.keys()].sort()]])),
+    },
+  };
+}
+
+function indexResources(resources: readonly Resource[]) {
+  const routes = new Map<string, RouteResource[]>();
+  const subsets = new Map<string, ServiceSubset>();
+  const trafficPolicies = new Map<string, TrafficPolicy[]>();
+  const rateLimits = new Map<string, RateLimitPolicy[]>();
+  const peerAuthentications = new Map<string, PeerAuthentication[]>();
+  const telemetries = new Map<string, Telemetry[]>();
+  const meshConfig = new Map<string, MeshConfigSpec>();
+  for (const resource of resources.toSorted(byName)) {
+    const { namespace, name } = resource.metadata;
+    switch (resource.kind) {
+      case "HTTPRoute":
+      case "GRPCRoute": {
+        const parents = (resource.spec.parentRefs ?? []).map((parent) => `${parent.namespace ?? namespace}/${parent.name}`);
+        for (const parent of new Set(parents)) put(routes, parent, resource);
+        break;
+      }
+      case "ServiceSubset":
+        subsets.set(`${namespace}/${name}`, resource);
+        break;
+      case "TrafficPolicy":
+        for (const key of targetsOf(resource)) put(trafficPolicies, key, resource);
+        break;
+      case "RateLimitPolicy":
+        for (const key of targetsOf(resource)) put(rateLimits, key, resource);
+        break;
+      case "PeerAuthentication":
+        for (const key of targetsOf(resource)) put(peerAuthentications, key, resource);
+        break;
+      case "Telemetry":
+        for (const key of targetsOf(resource)) put(telemetries, key, resource);
+        break;
+      case "MeshConfig":
+        meshConfig.set("mesh", resource.spec);
+        break;
+      case "ServiceEntry":
+        break;
+    }
+  }
+  return { routes, subsets, trafficPolicies, rateLimits, peerAuthentications, telemetries, meshConfig };
+}
+
+interface Targeting {
+  readonly metadata: { readonly namespace: string };
+  readonly spec: { readonly targetRefs?: readonly { readonly kind: string; readonly name: string }[] | undefined };
+}
+
+/** Without targets a policy is for its whole namespace. */
+function targetsOf(policy: Targeting): ReadonlySet<string> {
+  const { namespace } = policy.metadata;
+  const refs = policy.spec.targetRefs ?? [];
+  if (refs.length === 0) return new Set([targetKey("Namespace", namespace, "")]);
+  return new Set(refs.map((ref) => targetKey(ref.kind, namespace, ref.name)));
+}
+
+function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map<string, Membership[]> {
+  const memberships = new Map<string, Membership[]>();
+  for (const service of services.values())
+    for (const endpoint of service.endpoints) put(memberships, `${service.namespace}/${endpoint.name}`, { service, endpoint });
+  return memberships;
+}
+
+function makeWorkloads(
+  memberships: ReadonlyMap<string, readonly Membership[]>,
+  previous: MeshSnapshot | undefined,
+): ReadonlyMap<string, Workload> {
+  const workloads = new Map<string, Workload>();
+  for (const [id, list] of memberships) {
+    const isSame = previous !== undefined && previous.memberships.get(id) === list;
+    const workload = isSame ? previous.tables.workloads.get(id) : makeWorkload(list);
+    if (workload !== undefined) workloads.set(id, workload);
+  }
+  return workloads;
+}
+
+function isSameMembership(left: Membership, right: Membership): boolean {
+  return left.service === right.service && left.endpoint === right.endpoint;
+}
+
+/** The old list wherever the new one has the same items. */
+function shareLists<T>(
+  previous: ReadonlyMap<string, readonly T[]> | undefined,
+  next: ReadonlyMap<string, readonly T[]>,
+  isSame: (left: T, right: T) => boolean = Object.is,
+): ReadonlyMap<string, readonly T[]> {
+  if (previous === undefined) return next;
+  const shared = new Map<string, readonly T[]>();
+  for (const [key, list] of next) {
+    const old = previous.get(key);
+    const isEqual = old?.length === list.length && list.every((item, index) => isSame(item, old[index] as T)); // same length
+    shared.set(key, isEqual && old !== undefined ? old : list);
+  }
+  return shared;
+}
+
+/** Hashes of single objects, so that an unchanged one is never written out again. */
+const hashes = new WeakMap<object, string>();
+
+function hashContent(services: ReadonlyMap<string, RegistryService>, resources: readonly Resource[]): string {
+  const digest = createHash("sha256");
+  for (const key of [...services.keys()].sort()) {
+    const service = services.get(key);
+    if (service !== undefined) digest.update(hashOf(service, { ...service, origin: "" }));
+  }
+  for (const resource of resources.toSorted(byName)) {
+    const { kind, metadata, spec } = resource;
+    digest.update(hashOf(resource, { kind, metadata, spec }));
+  }
+  return digest.digest("hex");
+}
+
+function hashOf(identity: object, content: object): string {
+  let hash = hashes.get(identity);
+  if (hash === undefined) {
+    hash = createHash("sha256").update(JSON.stringify(content)).digest("hex");
+    hashes.set(identity, hash);
+  }
+  return hash;
+}
+
+function byName(left: Resource, right: Resource): number {
+  const leftKey = `${left.kind}/${left.metadata.namespace}/${left.metadata.name}`;
+  const rightKey = `${right.kind}/${right.metadata.namespace}/${right.metadata.name}`;
+  return leftKey < rightKey ? -1 : leftKey > rightKey ? 1 : 0;
+}
+
+function put<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
+}
