@@ -1,0 +1,76 @@
+// The CustomResourceDefinition of a kind, made from the same schema that validates it.
+
+import { conditionSchema } from "./conditions.ts";
+import { apiVersionOf, type KindDefinition } from "./kind.ts";
+import type { StructuralSchema } from "./structural.ts";
+
+type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/** The object to apply to a cluster. */
+export function crdOf(definition: KindDefinition): { readonly [key: string]: Json | undefined } {
+  const { kind, group, plural, shortNames, scope, version, description, columns, rules } = definition;
+  const object: StructuralSchema = {
+    type: "object",
+    description,
+    required: ["spec"],
+    ...(rules.length === 0 ? {} : { "x-kubernetes-validations": rules }),
+    properties: {
+      apiVersion: { type: "string", description: `${apiVersionOf(definition)}.` },
+      kind: { type: "string", description: `${kind}.` },
+      metadata: { type: "object" },
+      spec: definition.spec,
+      status: conditionSchema,
+    },
+  };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope,
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        shortNames,
+        categories: ["heddle"],
+      },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: columns.map(({ name, type, jsonPath }) => ({ name, type, jsonPath })),
+          schema: { openAPIV3Schema: toOpenApi(object) },
+        },
+      ],
+    },
+  };
+}
+
+/** The schema as Kubernetes takes it: our own words left out, and fields with a default not required. */
+export function toOpenApi(schema: StructuralSchema): { readonly [key: string]: Json | undefined } {
+  const { properties, items, additionalProperties, required } = schema;
+  const result: { [key: string]: Json | undefined } = {};
+  for (const [key, value] of Object.entries(schema)) {
+    if (key.startsWith("x-heddle-") || ["properties", "items", "additionalProperties", "required"].includes(key))
+      continue;
+    result[key] = toJson(value);
+  }
+  const needed = required?.filter((field) => properties?.[field]?.default === undefined) ?? [];
+  if (needed.length > 0) result["required"] = needed;
+  if (items !== undefined) result["items"] = toOpenApi(items);
+  if (additionalProperties !== undefined) result["additionalProperties"] = toOpenApi(additionalProperties);
+  if (properties !== undefined)
+    result["properties"] = Object.fromEntries(
+      Object.entries(properties).map(([field, property]) => [field, toOpenApi(property)]),
+    );
+  return result;
+}
+
+function toJson(value: unknown): Json {
+  return JSON.parse(JSON.stringify(value)) as Json; // schemas are plain data
+}

@@ -1,0 +1,308 @@
+// Checks what several resources must agree on: names that are referred to, names and ports that are taken twice.
+
+import type { ConfigError, ConfigErrorCode } from "#config/load/config-error.ts";
+import type { JsonPath } from "#config/load/json-path.ts";
+import { problemAt } from "#config/load/load.ts";
+import { gatewayGroup, heddleGroup } from "./kind.ts";
+import { resourceName, type Resource } from "./kinds.ts";
+import type { PolicyTarget } from "./policy-targets.ts";
+import type { ServiceEntry } from "./service-entry.ts";
+import type { ServiceSubset } from "./service-subset.ts";
+import { findTakenPorts } from "./taken-ports.ts";
+import { suggest } from "./suggest.ts";
+
+/** Errors and warnings that no single document shows. A dangling reference is a warning: the object may come later. */
+export function checkReferences(resources: readonly Resource[]): ConfigError[] {
+  const index = new ResourceIndex(resources);
+  return [
+    ...findDuplicates(resources),
+    ...findTakenPorts(resources),
+    ...resources.flatMap((resource) => checkOne(resource, index)),
+  ];
+}
+
+/** Finds the first of two resources of the same kind, namespace and name. */
+function findDuplicates(resources: readonly Resource[]): ConfigError[] {
+  const first = new Map<string, Resource>();
+  const problems: ConfigError[] = [];
+  for (const resource of resources) {
+    const name = resourceName(resource);
+    const earlier = first.get(name);
+    if (earlier === undefined) {
+      first.set(name, resource);
+      continue;
+    }
+    const { file, line } = earlier.source;
+    const message = `Cannot use ${name}: it is defined already at ${file}:${line}`;
+    problems.push(
+      problemAt(resource.source, ["metadata", "name"], {
+        code: "HDL_CONFIG_DUPLICATE_RESOURCE",
+        message,
+        hint: "rename or remove one of the two",
+      }),
+    );
+  }
+  return problems;
+}
+
+class ResourceIndex {
+  readonly services = new Map<string, ServiceEntry>();
+  readonly subsets = new Map<string, ServiceSubset>();
+  readonly routes = new Map<string, Resource>();
+
+  constructor(resources: readonly Resource[]) {
+    for (const resource of resources) {
+      const key = `${resource.metadata.namespace}/${resource.metadata.name}`;
+      if (resource.kind === "ServiceEntry") this.services.set(key, resource);
+      else if (resource.kind === "ServiceSubset") this.subsets.set(key, resource);
+      else if (resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute")
+        this.routes.set(`${resource.kind} ${key}`, resource);
+    }
+  }
+
+  /** Names of the services of one namespace. */
+  serviceNames(namespace: string): string[] {
+    return [...this.services.values()]
+      .filter(({ metadata }) => metadata.namespace === namespace)
+      .map(({ metadata }) => metadata.name);
+  }
+}
+
+/** Collects the warnings of one resource. */
+class Reporter {
+  readonly problems: ConfigError[] = [];
+  readonly #resource: Resource;
+
+  constructor(resource: Resource) {
+    this.#resource = resource;
+  }
+
+  warn(path: JsonPath, found: string, hint?: string, code: ConfigErrorCode = "HDL_CONFIG_UNRESOLVED"): void {
+    const message = `${resourceName(this.#resource)} is accepted, but ${found}`;
+    this.problems.push(
+      problemAt(this.#resource.source, path, {
+        code,
+        severity: "warning",
+        message,
+        ...(hint === undefined ? {} : { hint }),
+      }),
+    );
+  }
+}
+
+function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigError[] {
+  const report = new Reporter(resource);
+  const { namespace } = resource.metadata;
+  switch (resource.kind) {
+    case "HTTPRoute":
+    case "GRPCRoute":
+      checkRoute(resource.spec, namespace, index, report);
+      break;
+    case "TrafficPolicy":
+    case "RateLimitPolicy":
+    case "PeerAuthentication":
+    case "Telemetry":
+      for (const [at, target] of (resource.spec.targetRefs ?? []).entries())
+        checkTarget(target, namespace, ["spec", "targetRefs", at], index, report);
+      break;
+    case "ServiceSubset":
+      checkSubset(resource, index, report);
+      break;
+    case "ServiceEntry":
+      checkServiceEntry(resource, index, report);
+      break;
+    case "MeshConfig":
+      for (const [at, source] of (resource.spec.tenants?.sources ?? []).entries())
+        if (source.jwtClaim !== undefined)
+          report.warn(
+            ["spec", "tenants", "sources", at, "jwtClaim"],
+            "no request has a verified JWT yet: this source never names a tenant",
+            undefined,
+            "HDL_CONFIG_NO_EFFECT",
+          );
+      break;
+  }
+  return report.problems;
+}
+
+interface ObjectRef {
+  readonly group: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
+  readonly port?: number;
+  readonly sectionName?: string;
+}
+
+/** The fields of both kinds of route that refer to something. */
+interface RouteSpec {
+  readonly parentRefs?: readonly ObjectRef[];
+  readonly rules?: readonly {
+    readonly backendRefs?: readonly ObjectRef[];
+    readonly filters?: readonly { readonly requestMirror?: { readonly backendRef: ObjectRef } }[];
+  }[];
+}
+
+function checkRoute(spec: RouteSpec, namespace: string, index: ResourceIndex, report: Reporter): void {
+  const { parentRefs = [], rules = [] } = spec;
+  if (parentRefs.length === 0)
+    report.warn(["spec", "parentRefs"], "attaches to nothing: it has no parentRefs", undefined, "HDL_CONFIG_NO_EFFECT");
+  for (const [at, parent] of parentRefs.entries()) {
+    const path = ["spec", "parentRefs", at];
+    if (isService(parent)) checkService(parent, namespace, path, index, report);
+    else
+      report.warn(
+        path,
+        `its parent is a ${parent.kind}: a mesh route attaches to a Service`,
+        'write group: "" and kind: Service',
+        "HDL_CONFIG_NO_EFFECT",
+      );
+  }
+  for (const [at, rule] of rules.entries()) {
+    for (const [backendAt, backend] of (rule.backendRefs ?? []).entries())
+      checkBackend(backend, namespace, ["spec", "rules", at, "backendRefs", backendAt], index, report);
+    for (const [filterAt, filter] of (rule.filters ?? []).entries())
+      if (filter.requestMirror !== undefined)
+        checkBackend(
+          filter.requestMirror.backendRef,
+          namespace,
+          ["spec", "rules", at, "filters", filterAt, "requestMirror", "backendRef"],
+          index,
+          report,
+        );
+  }
+}
+
+function checkBackend(
+  backend: ObjectRef,
+  namespace: string,
+  path: JsonPath,
+  index: ResourceIndex,
+  report: Reporter,
+): void {
+  if (isService(backend)) {
+    checkService(backend, namespace, path, index, report);
+    return;
+  }
+  if (backend.group !== heddleGroup || backend.kind !== "ServiceSubset") {
+    report.warn(
+      [...path, "kind"],
+      `${backend.kind} of group ${JSON.stringify(backend.group)} is no backend: requests there are answered 500`,
+      "backends are Service, ServiceEntry and ServiceSubset",
+    );
+    return;
+  }
+  const home = backend.namespace ?? namespace;
+  const subset = index.subsets.get(`${home}/${backend.name}`);
+  if (subset === undefined) {
+    const names = [...index.subsets.values()]
+      .filter(({ metadata }) => metadata.namespace === home)
+      .map(({ metadata }) => metadata.name);
+    report.warn(
+      [...path, "name"],
+      `there is no ServiceSubset "${home}/${backend.name}": requests there are answered 500`,
+      didYouMean(backend.name, names),
+    );
+    return;
+  }
+  if (backend.port === undefined) return;
+  const service = index.services.get(`${home}/${subset.spec.service}`);
+  if (service !== undefined) checkPort(service, backend.port, [...path, "port"], report);
+}
+
+/** A reference to a Service: of Kubernetes, or a ServiceEntry, which stands for one. */
+function isService({ group, kind }: ObjectRef | PolicyTarget): boolean {
+  return (group === "" && kind === "Service") || (group === heddleGroup && kind === "ServiceEntry");
+}
+
+function checkService(ref: ObjectRef, namespace: string, path: JsonPath, index: ResourceIndex, report: Reporter): void {
+  const home = ref.namespace ?? namespace;
+  const service = index.services.get(`${home}/${ref.name}`);
+  if (service === undefined)
+    report.warn(
+      [...path, "name"],
+      `there is no service "${home}/${ref.name}"`,
+      didYouMean(ref.name, index.serviceNames(home)),
+    );
+  else if (ref.port !== undefined) checkPort(service, ref.port, [...path, "port"], report);
+  else if (ref.sectionName !== undefined) checkPort(service, ref.sectionName, [...path, "sectionName"], report);
+}
+
+function checkPort(service: ServiceEntry, port: number | string, path: JsonPath, report: Reporter): void {
+  const { ports } = service.spec;
+  if (ports.some((known) => (typeof port === "number" ? known.port === port : known.name === port))) return;
+  const listed = ports.map((known) => `${known.port} (${known.name})`).join(", ");
+  report.warn(path, `${resourceName(service)} has no port ${JSON.stringify(port)}`, `its ports: ${listed}`);
+}
+
+function checkTarget(
+  target: PolicyTarget,
+  namespace: string,
+  path: JsonPath,
+  index: ResourceIndex,
+  report: Reporter,
+): void {
+  if (isService(target)) {
+    checkService(target, namespace, path, index, report);
+    return;
+  }
+  const key = `${namespace}/${target.name}`;
+  if (target.kind === "ServiceSubset") {
+    if (!index.subsets.has(key)) report.warn([...path, "name"], `there is no ServiceSubset "${key}"`);
+    return;
+  }
+  const route = target.group === gatewayGroup ? index.routes.get(`${target.kind} ${key}`) : undefined;
+  if (route === undefined) {
+    report.warn([...path, "name"], `there is no ${target.kind} "${key}"`);
+    return;
+  }
+  if (target.sectionName === undefined || (route.kind !== "HTTPRoute" && route.kind !== "GRPCRoute")) return;
+  const names = (route.spec.rules ?? []).flatMap(({ name }) => name ?? []);
+  if (!names.includes(target.sectionName))
+    report.warn(
+      [...path, "sectionName"],
+      `${resourceName(route)} has no rule called ${JSON.stringify(target.sectionName)}`,
+      didYouMean(target.sectionName, names),
+    );
+}
+
+function checkSubset(subset: ServiceSubset, index: ResourceIndex, report: Reporter): void {
+  const { namespace } = subset.metadata;
+  const { service: name, labels } = subset.spec;
+  const service = index.services.get(`${namespace}/${name}`);
+  if (service === undefined) {
+    report.warn(
+      ["spec", "service"],
+      `there is no service "${namespace}/${name}"`,
+      didYouMean(name, index.serviceNames(namespace)),
+    );
+    return;
+  }
+  const hasMember = service.spec.endpoints.some((endpoint) =>
+    Object.entries(labels).every(([key, value]) => endpoint.labels[key] === value),
+  );
+  if (!hasMember) report.warn(["spec", "labels"], `no endpoint of ${resourceName(service)} has these labels`);
+}
+
+function checkServiceEntry(entry: ServiceEntry, index: ResourceIndex, report: Reporter): void {
+  const { namespace } = entry.metadata;
+  for (const [at, { sidecar }] of entry.spec.endpoints.entries()) {
+    for (const [outboundAt, { service: ref, port }] of (sidecar?.outbound ?? []).entries()) {
+      const path = ["spec", "endpoints", at, "sidecar", "outbound", outboundAt];
+      const key = ref.includes("/") ? ref : `${namespace}/${ref}`;
+      const service = index.services.get(key);
+      if (service === undefined)
+        report.warn(
+          [...path, "service"],
+          `there is no service "${key}"`,
+          didYouMean(ref, index.serviceNames(namespace)),
+        );
+      else checkPort(service, port, [...path, "port"], report);
+    }
+  }
+}
+
+function didYouMean(word: string, candidates: readonly string[]): string | undefined {
+  const near = suggest(word, candidates);
+  return near === undefined ? undefined : `did you mean "${near}"?`;
+}

@@ -1,0 +1,32 @@
+// `npm run crds` writes the CRDs and the reference page of the kinds; with --check it only compares, and fails where they are stale.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { generatedFiles } from "#config/schema/generated-files.ts";
+
+const root = join(import.meta.dirname, "..");
+const isCheck = process.argv.includes("--check");
+const stale: string[] = [];
+
+for (const [path, text] of generatedFiles()) {
+  const file = join(root, path);
+  if (tryRead(file) === text) continue;
+  stale.push(path);
+  if (isCheck) continue;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
+
+for (const path of stale) console.log(`${isCheck ? "stale" : "written"}: ${path}`);
+if (isCheck && stale.length > 0) {
+  console.error(`${stale.length} generated files are stale: run npm run crds`);
+  process.exitCode = 1;
+}
+
+function tryRead(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
