@@ -71,6 +71,8 @@ export interface Exchange {
   readonly route: Route | undefined;
   /** The cluster that the route named, after weights. */
   readonly cluster: Cluster | undefined;
+  /** The retry policy in force: the route's, else its virtual host's. */
+  readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
   readonly isGrpc: boolean;
   /** Per-request state of filters, by the index from `FilterContext.slot`. */
@@ -83,6 +85,7 @@ export interface Exchange {
   resume(): boolean;
   /** Says something in the record that `heddle explain` prints and access logs show. */
   note(key: string, value: string | number | boolean): void;
+  readonly notes: ReadonlyMap<string, string | number | boolean>;
   /** Attempts so far, the running one included. */
   readonly attempts: readonly Attempt[];
   readonly trace: TraceContext;
@@ -101,7 +104,7 @@ export interface RouteOverride {
 /** What is asked of the balancer for one attempt. */
 export interface Pick {
   readonly cluster: Cluster;
-  /** Only endpoints with all these labels. Add to it to narrow. */
+  /** Only endpoints with all these labels; "" = only endpoints without that label. Add to it to narrow. */
   readonly labels: Record<string, string>;
   /** Key for hashing balancers; undefined = random. */
   hash: number | undefined;
@@ -257,6 +260,3 @@ export interface FilterFactory<C> {
   parse(config: JsonValue, typeUrl: string): C;
   make(config: C, context: FilterContext): Filter;
 }
-
-/** The effective retry policy of an exchange, for the retry filter. */
-export type EffectiveRetry = RetryPolicy;

@@ -14,9 +14,12 @@ export interface Timer {
   cancel(): void;
 }
 
-/** The real clock. */
+/** `performance.now` starts anew in each thread; this offset makes all threads of a process read the same instant. */
+const threadOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** The real clock; its monotonic time is the same in all threads of the machine. */
 export const systemClock: Clock = {
-  nowMs: () => performance.now(),
+  nowMs: () => performance.now() + threadOffsetMs,
   wallMs: () => Date.now(),
   setTimer(delayMs, callback) {
     const handle = setTimeout(callback, delayMs);

@@ -67,6 +67,8 @@ export interface BreakerPolicy {
   readonly errorPercent: number;
   readonly windowMs: number;
   readonly sleepWindowMs: number;
+  /** Statuses that count as failures, beside failures to get any answer; absent = 500, 502, 503, 504. */
+  readonly errorStatuses?: readonly number[];
 }
 
 /** Envoy `OutlierDetection`; names and defaults are Envoy's, durations in ms, shares in percent. */

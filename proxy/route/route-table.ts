@@ -16,6 +16,7 @@ import type { RouteOverride } from "#filters/filter.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
 
+import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
 import { compileHeader, compileQuery, type HeaderTest } from "./matchers.ts";
 
@@ -40,6 +41,7 @@ export interface CompiledRoute {
   readonly targets: readonly CompiledTarget[];
   /** Running sums of the weights; empty for a single target. */
   readonly weights: readonly number[];
+  readonly hash: RequestHasher;
   readonly regexRewrite: { readonly pattern: RE2JS; readonly substitution: string } | undefined;
 }
 
@@ -147,6 +149,7 @@ function compileRoute(
     retry: forward === undefined ? undefined : (forward.retry ?? host.retry),
     targets,
     weights,
+    hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite:
       rewrite === undefined
         ? undefined

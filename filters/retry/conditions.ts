@@ -1,0 +1,86 @@
+// The conditions of a retry policy by Envoy's names (docs: x-envoy-retry-on, x-envoy-retry-grpc-on).
+import type { RetryPolicy } from "#config/model/route.ts";
+
+import type { AttemptOutcome } from "../filter.ts";
+
+/** gRPC's numbers for Envoy's names. */
+const GRPC_CODES: Readonly<Record<string, number>> = {
+  cancelled: 1,
+  "deadline-exceeded": 4,
+  "resource-exhausted": 8,
+  internal: 13,
+  unavailable: 14,
+};
+
+export const RETRY_CONDITIONS: readonly string[] = [
+  "5xx",
+  "gateway-error",
+  "reset",
+  "reset-before-request",
+  "connect-failure",
+  "refused-stream",
+  "retriable-4xx",
+  "retriable-status-codes",
+  "retriable-headers",
+  "envoy-ratelimited",
+  ...Object.keys(GRPC_CODES),
+];
+
+/** Whether one condition holds for how an attempt ended. gRPC codes are seen only in response headers, as in Envoy. */
+export function isConditionMet(condition: string, outcome: AttemptOutcome, policy: RetryPolicy): boolean {
+  return outcome.kind === "response"
+    ? isMetByResponse(condition, outcome, policy)
+    : isMetByFailure(condition, outcome.reason);
+}
+
+function isMetByResponse(
+  condition: string,
+  outcome: Extract<AttemptOutcome, { kind: "response" }>,
+  policy: RetryPolicy,
+): boolean {
+  const { status, grpcStatus, head } = outcome;
+  const isRateLimited = head.has("x-envoy-ratelimited");
+  switch (condition) {
+    case "5xx":
+      return status >= 500 && !isRateLimited;
+    case "gateway-error":
+      return (status === 502 || status === 503 || status === 504) && !isRateLimited;
+    case "retriable-4xx":
+      return status === 409;
+    case "retriable-status-codes":
+      return policy.retriableStatusCodes.includes(status);
+    case "envoy-ratelimited":
+      return isRateLimited;
+    default: {
+      const code = GRPC_CODES[condition];
+      return code !== undefined && grpcStatus === code;
+    }
+  }
+}
+
+function isMetByFailure(condition: string, reason: Extract<AttemptOutcome, { kind: "failure" }>["reason"]): boolean {
+  switch (condition) {
+    case "5xx":
+      return reason !== "overflow" && reason !== "no-healthy-endpoint";
+    case "gateway-error":
+      return reason !== "overflow" && reason !== "no-healthy-endpoint";
+    case "reset":
+      return (
+        reason === "reset" ||
+        reason === "reset-before-request" ||
+        reason === "connect-failure" ||
+        reason === "connect-timeout" ||
+        reason === "refused-stream" ||
+        reason === "per-try-timeout" ||
+        reason === "tls"
+      );
+    case "reset-before-request":
+      return reason === "reset-before-request";
+    case "connect-failure":
+      return reason === "connect-failure" || reason === "connect-timeout" || reason === "tls";
+    case "refused-stream":
+      return reason === "refused-stream";
+    default:
+      return false;
+  }
+}

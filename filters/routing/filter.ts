@@ -1,0 +1,174 @@
+// The tenant and version routing filter. It settles whose request this is from an ordered list of sources, believes a header only
+// where it is trusted, and narrows the choice of endpoints to the tenant's own. (Versions are routes with subset labels; the
+// tenant's label is added to them here.)
+import type { JsonValue } from "#config/model/filter-config.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+
+import {
+  ANSWERED,
+  CONTINUE,
+  type Exchange,
+  type Filter,
+  type FilterContext,
+  type FilterFactory,
+  type LocalReply,
+} from "../filter.ts";
+import { ConfigReader, FilterConfigError } from "../parse.ts";
+
+export interface RoutingConfig {
+  /** The endpoint label that names a tenant; a cluster is split by tenants when its metadata `heddle.tenants` says so. */
+  readonly labelKey: string;
+  /** A request of no tenant to a split cluster: only endpoints without the label, or 403. */
+  readonly withoutTenant: "shared" | "deny";
+  readonly sources: readonly TenantSource[];
+  readonly rule: string;
+}
+
+export type TenantSource =
+  | {
+      readonly kind: "header";
+      readonly name: string;
+      /** SPIFFE ids whose word is believed; `*` stands for one path segment. */
+      readonly trustedIdentities: readonly string[];
+      /** This listener's own clients, without identity, are believed (the application beside us). */
+      readonly trustsLocal: boolean;
+      readonly onUntrusted: "refuse" | "strip";
+    }
+  | { readonly kind: "peerIdentity"; readonly pattern: string };
+
+export const routingFilter = {
+  name: "heddle.routing",
+  typeUrls: ["type.googleapis.com/heddle.filters.routing.v1.Routing"],
+  failureMode: "closed",
+  parse(value) {
+    const reader = new ConfigReader(value, "");
+    const config: RoutingConfig = {
+      labelKey: reader.string("labelKey", "tenant"),
+      withoutTenant: reader.oneOf("withoutTenant", ["shared", "deny"], "shared"),
+      sources: reader.objects("sources").map(parseSource),
+      rule: reader.string("rule", ""),
+    };
+    reader.done();
+    return config;
+  },
+  make(config, context) {
+    return makeFilter(config, context);
+  },
+} satisfies FilterFactory<RoutingConfig>;
+
+function parseSource(reader: ConfigReader): TenantSource {
+  const header = reader.object("header");
+  const peer = reader.object("peerIdentity");
+  reader.done();
+  if (header !== undefined) {
+    const source = {
+      kind: "header",
+      name: header.string("name").toLowerCase(),
+      trustedIdentities: header.strings("trustedIdentities"),
+      trustsLocal: header.boolean("trustsLocal", false),
+      onUntrusted: header.oneOf("onUntrusted", ["refuse", "strip"], "refuse"),
+    } as const;
+    header.done();
+    return source;
+  }
+  if (peer === undefined) throw new FilterConfigError("sources[]", "one of header, peerIdentity", undefined);
+  const source = { kind: "peerIdentity", pattern: peer.string("pattern") } as const;
+  peer.done();
+  return source;
+}
+
+type CompiledSource = (exchange: Exchange, head: HeaderBlock) => string | LocalReply | undefined;
+
+function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
+  const slot = context.slot();
+  const sources = config.sources.map((source) => compileSource(source, config));
+  const forged = context.metrics.counter(
+    "heddle_tenant_untrusted_total",
+    "Requests that named a tenant without being trusted to.",
+    { listener: context.listener },
+  );
+  return {
+    name: "heddle.routing",
+    onRequestHead(exchange, head) {
+      for (const source of sources) {
+        const found = source(exchange, head);
+        if (found === undefined) continue;
+        if (typeof found !== "string") {
+          forged.add(1);
+          exchange.answer(found);
+          return ANSWERED;
+        }
+        exchange.slots[slot] = found;
+        exchange.note("tenant", found);
+        break;
+      }
+      return CONTINUE;
+    },
+    onPick(exchange, pick) {
+      const settings = splitOf(pick.cluster.metadata["heddle.tenants"], config.labelKey);
+      if (settings === undefined) return CONTINUE;
+      const tenant = exchange.slots[slot] as string | undefined; // as: only this filter writes its slot
+      if (tenant === undefined && config.withoutTenant === "deny") {
+        exchange.answer({
+          status: 403,
+          flag: "UAEX",
+          code: "tenant_required",
+          proxyStatus: "http_request_denied",
+          detail: `${pick.cluster.name} is divided by tenants, and the request names none`,
+          rule: config.rule,
+        });
+        return ANSWERED;
+      }
+      pick.labels[settings] = tenant ?? "";
+      return CONTINUE;
+    },
+  };
+}
+
+/** The label by which a cluster is divided; undefined when it is not, or not isolated. */
+function splitOf(metadata: JsonValue | undefined, fallback: string): string | undefined {
+  if (metadata === undefined || metadata === null) return undefined;
+  const reader = new ConfigReader(metadata, "heddle.tenants");
+  return reader.boolean("isolate", true) ? reader.string("labelKey", fallback) : undefined;
+}
+
+function compileSource(source: TenantSource, config: RoutingConfig): CompiledSource {
+  if (source.kind === "peerIdentity") {
+    const pattern = compileIdentity(source.pattern);
+    return (exchange) => {
+      const identity = exchange.connection.peerIdentity;
+      return identity === undefined ? undefined : pattern.exec(identity)?.groups?.["tenant"];
+    };
+  }
+  const { name, onUntrusted, trustsLocal } = source;
+  const trusted = source.trustedIdentities.map(compileIdentity);
+  return (exchange, head) => {
+    const value = head.get(name);
+    if (value === undefined) return undefined;
+    const identity = exchange.connection.peerIdentity;
+    const isTrusted = identity === undefined ? trustsLocal : trusted.some((pattern) => pattern.test(identity));
+    if (isTrusted) return value;
+    if (onUntrusted === "strip") {
+      head.delete(name);
+      return undefined;
+    }
+    return {
+      status: 403,
+      flag: "UAEX",
+      code: "tenant_untrusted",
+      proxyStatus: "http_request_denied",
+      detail: `${identity ?? `${exchange.connection.remoteAddress} without an identity`} may not name a tenant in ${name}`,
+      rule: config.rule,
+    };
+  };
+}
+
+/** `*` matches within one segment of a SPIFFE id, `{tenant}` captures one. No other operator, so matching is linear. */
+export function compileIdentity(pattern: string): RegExp {
+  const source = pattern
+    .replaceAll(/[.+?^$()|[\]\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replace("{tenant}", "(?<tenant>[^/]+)")
+    .replaceAll(/[{}]/g, "\\$&");
+  return new RegExp(`^${source}$`);
+}

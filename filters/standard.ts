@@ -1,0 +1,33 @@
+// The only list of all filters, in the order in which a chain of the mesh has them.
+import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
+import type { FilterFactory } from "./filter.ts";
+import { localRateLimitFilter } from "./local-rate-limit/filter.ts";
+import { mtlsFilter } from "./mtls/filter.ts";
+import { retryFilter } from "./retry/filter.ts";
+import { routingFilter } from "./routing/filter.ts";
+import { traceContextFilter } from "./trace-context/filter.ts";
+
+/** A factory whose configuration type is its own business. */
+export type AnyFilterFactory = Omit<FilterFactory<unknown>, "make"> & {
+  make(
+    config: never,
+    context: Parameters<FilterFactory<unknown>["make"]>[1],
+  ): ReturnType<FilterFactory<unknown>["make"]>;
+};
+
+export const standardFilters: readonly AnyFilterFactory[] = [
+  traceContextFilter,
+  mtlsFilter,
+  routingFilter,
+  localRateLimitFilter,
+  circuitBreakerFilter,
+  retryFilter,
+];
+
+/** The factory that a type URL names. */
+export function findFilter(typeUrl: string): AnyFilterFactory | undefined {
+  return standardFilters.find((factory) => factory.typeUrls.includes(typeUrl));
+}
+
+/** All type URLs that this proxy knows. */
+export const knownFilterTypes: ReadonlySet<string> = new Set(standardFilters.flatMap((factory) => factory.typeUrls));

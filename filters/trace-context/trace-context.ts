@@ -1,0 +1,63 @@
+// Reads and writes trace context: W3C `traceparent` and `tracestate` (Trace Context level 1), B3 in both its forms.
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import type { Random } from "#lib/random.ts";
+
+export interface IncomingTrace {
+  readonly traceId: string;
+  readonly spanId: string;
+  /** Undefined: the caller left the decision to us (B3 without `sampled`). */
+  readonly isSampled: boolean | undefined;
+  readonly format: "w3c" | "b3";
+}
+
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const B3_SINGLE = /^([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?$/;
+const NO_TRACE = "0".repeat(32);
+const NO_SPAN = "0".repeat(16);
+
+/** W3C wins over B3; an invalid `traceparent` is as none (a new trace begins). */
+export function readTrace(head: HeaderBlock): IncomingTrace | undefined {
+  const traceparent = head.get("traceparent");
+  if (traceparent !== undefined) return parseTraceparent(traceparent);
+  const single = head.get("b3");
+  if (single !== undefined) return parseB3(single);
+  const traceId = head.get("x-b3-traceid");
+  const spanId = head.get("x-b3-spanid");
+  if (traceId === undefined || spanId === undefined) return undefined;
+  const sampled =
+    head.get("x-b3-flags") === "1" ? "1" : head.get("x-b3-sampled")?.replace("true", "1").replace("false", "0");
+  return parseB3(`${traceId}-${spanId}${sampled === undefined ? "" : `-${sampled}`}`);
+}
+
+export function parseTraceparent(value: string): IncomingTrace | undefined {
+  const parts = TRACEPARENT.exec(value);
+  const [, version = "", traceId = "", spanId = "", flags = "", rest] = parts ?? [];
+  if (parts === null || version === "ff" || (version === "00" && rest !== undefined)) return undefined;
+  if (traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
+  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1, format: "w3c" };
+}
+
+/** `b3: 0` alone says "not sampled" and names no trace; it is taken as none here. */
+export function parseB3(value: string): IncomingTrace | undefined {
+  const parts = B3_SINGLE.exec(value.toLowerCase());
+  if (parts === null) return undefined;
+  const [, id = "", spanId = "", sampled] = parts;
+  const traceId = id.padStart(32, "0");
+  if (traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
+  return { traceId, spanId, isSampled: sampled === undefined ? undefined : sampled !== "0", format: "b3" };
+}
+
+export function formatTraceparent(traceId: string, spanId: string, isSampled: boolean): string {
+  return `00-${traceId}-${spanId}-${isSampled ? "01" : "00"}`;
+}
+
+export function makeTraceId(random: Random): string {
+  return makeSpanId(random) + makeSpanId(random);
+}
+
+/** 16 hex digits, never all zero. */
+export function makeSpanId(random: Random): string {
+  const high = Math.floor(random.next() * 4294967296);
+  const low = Math.floor(random.next() * 4294967295) + 1;
+  return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
+}

@@ -1,0 +1,131 @@
+// One attempt to get an answer from one endpoint: the upstream half of an exchange.
+import type { Endpoint } from "#config/model/endpoint.ts";
+import type { Attempt, AttemptFailure, AttemptOutcome } from "#filters/filter.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
+import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
+import type { OpenTicket, OpenWaiter, PickedEndpoint, UpstreamConnectionInfo } from "#proxy/upstream/contract.ts";
+
+/** What the exchange hears of its current attempt. */
+export interface AttemptOwner {
+  onAttemptReady(attempt: UpstreamAttempt, stream: HttpStream): void;
+  onAttemptHead(attempt: UpstreamAttempt, head: HeaderBlock, end: boolean): void;
+  onAttemptInformational(head: HeaderBlock): void;
+  onAttemptData(attempt: UpstreamAttempt, bytes: Buffer, start: number, end: number, last: boolean): void;
+  onAttemptTrailers(trailers: HeaderBlock): void;
+  onAttemptDrain(): void;
+  /** Before a response head came. */
+  onAttemptFailed(attempt: UpstreamAttempt, reason: AttemptFailure, detail: string, isUnprocessed: boolean): void;
+  /** After it. */
+  onAttemptBroken(attempt: UpstreamAttempt, error: StreamError): void;
+}
+
+const CANCELLED: StreamError = makeStreamError("user", "stream", H2_ERROR.CANCEL, "the request was given up");
+
+export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
+  readonly number: number;
+  readonly startMs: number;
+  endMs = 0;
+  endpoint: Endpoint | undefined;
+  outcome: AttemptOutcome | undefined = undefined;
+  connection: UpstreamConnectionInfo | undefined = undefined;
+  stream: HttpStream | undefined = undefined;
+  /** The response, or the end of it. */
+  hasHead = false;
+  isOver = false;
+  readonly #owner: AttemptOwner;
+  readonly #picked: PickedEndpoint;
+  #ticket: OpenTicket | undefined = undefined;
+
+  constructor(owner: AttemptOwner, number: number, startMs: number, picked: PickedEndpoint) {
+    this.#owner = owner;
+    this.number = number;
+    this.startMs = startMs;
+    this.#picked = picked;
+    this.endpoint = picked.endpoint;
+  }
+
+  /** Asks for a stream; the owner hears `onAttemptReady` or `onAttemptFailed`, perhaps before this returns. */
+  start(downstreamProtocol: "http1" | "http2"): void {
+    const ticket = this.#picked.open(downstreamProtocol, this, this);
+    if (this.stream === undefined && !this.isOver) this.#ticket = ticket;
+  }
+
+  onReady(stream: HttpStream, connection: UpstreamConnectionInfo): void {
+    this.#ticket = undefined;
+    this.stream = stream;
+    this.connection = connection;
+    this.#owner.onAttemptReady(this, stream);
+  }
+
+  onFailure(reason: AttemptFailure, detail: string): void {
+    this.#ticket = undefined;
+    if (this.isOver) return;
+    this.#owner.onAttemptFailed(this, reason, detail, true);
+  }
+
+  onHead(head: HeaderBlock, end: boolean): void {
+    if (this.isOver) return;
+    this.hasHead = true;
+    this.#owner.onAttemptHead(this, head, end);
+  }
+
+  onInformational(head: HeaderBlock): void {
+    if (!this.isOver) this.#owner.onAttemptInformational(head);
+  }
+
+  onData(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (this.isOver) this.stream?.consumed(end - start);
+    else this.#owner.onAttemptData(this, bytes, start, end, last);
+  }
+
+  onTrailers(trailers: HeaderBlock): void {
+    if (!this.isOver) this.#owner.onAttemptTrailers(trailers);
+  }
+
+  onReset(error: StreamError): void {
+    if (this.isOver) return;
+    if (this.hasHead) this.#owner.onAttemptBroken(this, error);
+    else this.#owner.onAttemptFailed(this, failureOf(error), error.message, error.isUnprocessed);
+  }
+
+  onDrain(): void {
+    if (!this.isOver) this.#owner.onAttemptDrain();
+  }
+
+  /** Tells the balancer how it went; once, when the head came or the attempt failed. */
+  report(outcome: AttemptOutcome, nowMs: number): void {
+    if (this.outcome !== undefined) return;
+    this.outcome = outcome;
+    this.endMs = nowMs;
+    const latencyMs = nowMs - this.startMs;
+    if (outcome.kind === "response") {
+      const retryAfter =
+        outcome.status === 429 || outcome.status === 503 ? Number(outcome.head.get("retry-after") ?? "0") : 0;
+      this.#picked.report({
+        kind: "response",
+        status: outcome.status,
+        grpcStatus: outcome.grpcStatus,
+        latencyMs,
+        retryAfterMs: retryAfter > 0 ? retryAfter * 1000 : 0,
+      });
+    } else {
+      this.#picked.report({ kind: "failure", reason: outcome.reason, latencyMs });
+    }
+  }
+
+  /** Ends the attempt; a stream that still runs is reset. */
+  finish(reset: boolean, error: StreamError = CANCELLED): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#ticket?.cancel();
+    this.#ticket = undefined;
+    if (reset) this.stream?.reset(error);
+    this.#picked.done();
+  }
+}
+
+function failureOf(error: StreamError): AttemptFailure {
+  if (error.code === H2_ERROR.REFUSED_STREAM) return "refused-stream";
+  return error.isUnprocessed ? "reset-before-request" : "reset";
+}

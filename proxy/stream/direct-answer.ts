@@ -1,0 +1,57 @@
+// Routes that answer by themselves: redirects and direct responses.
+import type { DirectResponseAction, RedirectAction } from "#config/model/route.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+
+import type { HttpExchange } from "./exchange.ts";
+
+export function answerWithoutUpstream(exchange: HttpExchange, action: RedirectAction | DirectResponseAction): void {
+  if (action.kind === "redirect") {
+    const head = HeaderBlock.of(
+      [":status", String(action.status)],
+      ["location", locationOf(exchange, action)],
+      ["content-length", "0"],
+    );
+    exchange.sendDirect(head, Buffer.alloc(0));
+    return;
+  }
+  const body = Buffer.from(action.body);
+  const head = HeaderBlock.of([":status", String(action.status)], ["content-length", String(body.length)]);
+  if (body.length > 0) head.add("content-type", "text/plain");
+  exchange.flag("DI");
+  exchange.sendDirect(head, exchange.request.get(":method") === "HEAD" ? Buffer.alloc(0) : body);
+}
+
+/** The target of a redirect, as Envoy makes it: parts that the action does not name stay; a default port is left out. */
+function locationOf(exchange: HttpExchange, action: RedirectAction): string {
+  const request = exchange.request;
+  const scheme = action.scheme ?? request.get("x-forwarded-proto") ?? request.get(":scheme") ?? "http";
+  const authority = request.get(":authority") ?? "";
+  const parts = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(authority);
+  const host = action.host ?? parts?.[1] ?? authority;
+  const isDefaultOfNewScheme = action.scheme !== undefined && action.scheme !== request.get(":scheme");
+  const given = action.host === undefined && !isDefaultOfNewScheme ? Number(parts?.[2] ?? "0") : 0;
+  const port = action.port ?? given;
+  const isDefault = port === 0 || (scheme === "http" && port === 80) || (scheme === "https" && port === 443);
+  return `${scheme}://${host}${isDefault ? "" : `:${port}`}${redirectPath(exchange, action)}`;
+}
+
+function redirectPath(exchange: HttpExchange, action: RedirectAction): string {
+  const path = exchange.request.get(":path") ?? "/";
+  const mark = path.indexOf("?");
+  const plain = mark < 0 ? path : path.slice(0, mark);
+  const query = mark < 0 || action.stripQuery ? "" : path.slice(mark);
+  if (action.path === undefined) return plain + query;
+  if (action.path.kind === "full") return action.path.value + query;
+  const match = exchange.route?.match.path;
+  const matched = match !== undefined && match.kind !== "connect" ? match.value.length : 0;
+  return replacePrefix(plain, matched, action.path.value) + query;
+}
+
+/** Replaces the matched prefix so that neither a double nor a missing slash comes about (Gateway API ReplacePrefixMatch). */
+export function replacePrefix(path: string, matchedLength: number, replacement: string): string {
+  const rest = path.slice(matchedLength);
+  if (replacement.endsWith("/") && rest.startsWith("/")) return replacement + rest.slice(1);
+  if (replacement === "" || (!replacement.endsWith("/") && rest !== "" && !rest.startsWith("/")))
+    return rest.startsWith("/") ? replacement + rest : `${replacement}/${rest}`;
+  return replacement + rest;
+}

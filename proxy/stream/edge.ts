@@ -1,0 +1,89 @@
+// What a hop does to heads as they pass: request id, x-forwarded-*, client certificate, via, and the removal of fields that
+// only a mesh peer may send. Envoy: the HTTP connection manager's header handling.
+import type { HttpConnectionManager } from "#config/model/listener.ts";
+import type { ConnectionView } from "#filters/filter.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import type { Random } from "#lib/random.ts";
+
+/** Changes a request's head as it enters; gives its request id. */
+export function enterRequest(
+  head: HeaderBlock,
+  connection: ConnectionView,
+  config: HttpConnectionManager,
+  random: Random,
+): string {
+  if (connection.peerIdentity === undefined) removeMeshFields(head);
+  const requestId = settleRequestId(head, config, random);
+  if (config.useRemoteAddress) {
+    const forwarded = head.getJoined("x-forwarded-for");
+    head.set(
+      "x-forwarded-for",
+      forwarded === undefined ? connection.remoteAddress : `${forwarded}, ${connection.remoteAddress}`,
+    );
+  }
+  if (config.useRemoteAddress || !head.has("x-forwarded-proto"))
+    head.set("x-forwarded-proto", connection.isTls ? "https" : (head.get(":scheme") ?? "http"));
+  settleClientCertificate(head, connection, config);
+  if (config.via !== "") head.add("via", `${connection.protocol === "http1" ? "1.1" : "2"} ${config.via}`);
+  return requestId;
+}
+
+/** Changes a response's head as it leaves. */
+export function leaveResponse(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): void {
+  if (connection.peerIdentity === undefined) removeMeshFields(head);
+  if (config.serverHeader === "overwrite") head.set("server", config.serverName);
+  else if (config.serverHeader === "append_if_absent" && !head.has("server")) head.add("server", config.serverName);
+  if (config.via !== "") head.add("via", `2 ${config.via}`);
+}
+
+/** `heddle-*` fields are accepted only from a verified mesh peer and removed at every other edge (contracts.md: the mesh hop). */
+function removeMeshFields(head: HeaderBlock): void {
+  for (let i = head.length - 1; i >= 0; i--) {
+    const name = head.nameAt(i);
+    if (name.charCodeAt(0) === 0x68 && name.startsWith("heddle-")) head.delete(name);
+  }
+}
+
+function settleRequestId(head: HeaderBlock, config: HttpConnectionManager, random: Random): string {
+  const given = head.get("x-request-id");
+  if (given !== undefined && given !== "" && (!config.useRemoteAddress || config.preserveExternalRequestId))
+    return given;
+  if (!config.generateRequestId) return given ?? "";
+  const made = makeUuid(random);
+  head.set("x-request-id", made);
+  return made;
+}
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+function hex(word: number): string {
+  return `${HEX[(word >>> 24) & 255]}${HEX[(word >>> 16) & 255]}${HEX[(word >>> 8) & 255]}${HEX[word & 255]}`;
+}
+
+/** A version 4 UUID (RFC 9562) from the given chance: unique enough for ids, no secret. */
+export function makeUuid(random: Random): string {
+  const first = hex(random.next() * 4294967296);
+  const second = hex(random.next() * 4294967296);
+  const third = hex(((random.next() * 4294967296) & 0x3fffffff) | 0x80000000);
+  const fourth = hex(random.next() * 4294967296);
+  return `${first}-${second.slice(0, 4)}-4${second.slice(5)}-${third.slice(0, 4)}-${third.slice(4)}${fourth}`;
+}
+
+/** `x-forwarded-client-cert`: never from anybody but a mesh peer (Envoy `forward_client_cert_details`). */
+function settleClientCertificate(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): void {
+  const mode = config.forwardClientCert;
+  if (mode === "always_forward_only") return;
+  const isVerified = connection.peerIdentity !== undefined;
+  if (mode === "forward_only" && isVerified) return;
+  const given = mode === "append_forward" && isVerified ? head.getJoined("x-forwarded-client-cert") : undefined;
+  if (mode === "sanitize" || !isVerified) {
+    head.delete("x-forwarded-client-cert");
+    return;
+  }
+  const own: string[] = [];
+  if (connection.localIdentity !== undefined) own.push(`By=${connection.localIdentity}`);
+  if (config.clientCertDetails.uri && connection.peerIdentity !== undefined) own.push(`URI=${connection.peerIdentity}`);
+  const element = own.join(";");
+  if (element === "") head.delete("x-forwarded-client-cert");
+  else head.set("x-forwarded-client-cert", given === undefined ? element : `${given},${element}`);
+}

@@ -1,0 +1,157 @@
+// The clocks of one exchange behind a single timer: idle stream, whole request, route timeout, attempt, retry delay.
+import type { ForwardAction } from "#config/model/route.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+
+/** What the exchange does when one of them fires. */
+export interface TimerOwner {
+  readonly compiled: { readonly retry: { readonly perTryTimeoutMs: number } | undefined } | undefined;
+  onIdleTimeout(): void;
+  onRequestTimeout(): void;
+  onRouteTimeout(timeoutMs: number): void;
+  onTryTimeout(timeoutMs: number): void;
+  startAttempt(): void;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Durations in ms; 0 = off. The route's and the attempt's clocks start when the request has come wholly (Envoy). */
+export class ExchangeTimers {
+  readonly #clock: Clock;
+  readonly #owner: TimerOwner;
+  #timer: Timer | undefined = undefined;
+  #firesAt = NEVER;
+  #idleMs = 0;
+  #lastActivityMs = 0;
+  #requestAt = NEVER;
+  #routeMs = 0;
+  #routeAt = NEVER;
+  #isRequestComplete = false;
+  #tryAt = NEVER;
+  #isTryRunning = false;
+  #retryAt = NEVER;
+
+  constructor(clock: Clock, owner: TimerOwner) {
+    this.#clock = clock;
+    this.#owner = owner;
+  }
+
+  startIdle(idleMs: number): void {
+    this.#idleMs = idleMs;
+    this.#lastActivityMs = this.#clock.nowMs();
+    this.#arm();
+  }
+
+  /** The route's own idle timeout replaces the listener's; undefined = keep. */
+  setIdle(idleMs: number | undefined): void {
+    if (idleMs === undefined || idleMs === this.#idleMs) return;
+    this.#idleMs = idleMs;
+    this.#arm();
+  }
+
+  /** Something moved on the stream. Cheap: the timer is put off when it fires. */
+  touch(): void {
+    if (this.#idleMs > 0) this.#lastActivityMs = this.#clock.nowMs();
+  }
+
+  startRequest(timeoutMs: number): void {
+    if (timeoutMs <= 0) return;
+    this.#requestAt = this.#clock.nowMs() + timeoutMs;
+    this.#arm();
+  }
+
+  /** The route's timeout, or the caller's `grpc-timeout` where the route honours it. */
+  prepareRoute(action: ForwardAction, head: HeaderBlock): void {
+    this.#routeMs = action.timeoutMs;
+    const most = action.maxGrpcTimeoutMs;
+    const grpc = most === undefined ? undefined : parseGrpcTimeout(head.get("grpc-timeout"));
+    if (most !== undefined && grpc !== undefined) this.#routeMs = most > 0 ? Math.min(most, grpc) : grpc;
+  }
+
+  onRequestComplete(): void {
+    this.#isRequestComplete = true;
+    this.#requestAt = NEVER;
+    if (this.#routeMs > 0 && this.#routeAt === NEVER) this.#routeAt = this.#clock.nowMs() + this.#routeMs;
+    if (this.#isTryRunning) this.startTry();
+    this.#arm();
+  }
+
+  startTry(): void {
+    this.#isTryRunning = true;
+    const limit = this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0;
+    if (limit <= 0 || !this.#isRequestComplete) return;
+    this.#tryAt = this.#clock.nowMs() + limit;
+    this.#arm();
+  }
+
+  stopTry(): void {
+    this.#isTryRunning = false;
+    this.#tryAt = NEVER;
+  }
+
+  startRetry(delayMs: number): void {
+    this.stopTry();
+    this.#retryAt = this.#clock.nowMs() + delayMs;
+    this.#arm();
+  }
+
+  /** A tunnel has no end that could be timed. */
+  stopRoute(): void {
+    this.#routeAt = NEVER;
+    this.#routeMs = 0;
+    this.#requestAt = NEVER;
+  }
+
+  stopAll(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#firesAt = NEVER;
+    this.#idleMs = 0;
+    this.stopRoute();
+    this.stopTry();
+    this.#retryAt = NEVER;
+  }
+
+  #arm(): void {
+    const idleAt = this.#idleMs > 0 ? this.#lastActivityMs + this.#idleMs : NEVER;
+    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, this.#retryAt);
+    if (next >= this.#firesAt) return;
+    this.#timer?.cancel();
+    this.#firesAt = next;
+    this.#timer = this.#clock.setTimer(Math.max(0, next - this.#clock.nowMs()), () => this.#fire());
+  }
+
+  #fire(): void {
+    this.#timer = undefined;
+    this.#firesAt = NEVER;
+    const now = this.#clock.nowMs() + 0.5;
+    if (this.#retryAt <= now) {
+      this.#retryAt = NEVER;
+      this.#owner.startAttempt();
+    } else if (this.#tryAt <= now) {
+      this.stopTry();
+      this.#owner.onTryTimeout(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0);
+    }
+    if (this.#routeAt <= now) {
+      this.#routeAt = NEVER;
+      this.#owner.onRouteTimeout(this.#routeMs);
+    } else if (this.#requestAt <= now) {
+      this.#requestAt = NEVER;
+      this.#owner.onRequestTimeout();
+    } else if (this.#idleMs > 0 && this.#lastActivityMs + this.#idleMs <= now) {
+      this.#idleMs = 0;
+      this.#owner.onIdleTimeout();
+    }
+    this.#arm();
+  }
+}
+
+const GRPC_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000001 };
+
+/** `grpc-timeout` in ms (gRPC over HTTP/2: up to eight digits and a unit); undefined when absent or malformed. */
+export function parseGrpcTimeout(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const parts = /^(\d{1,8})([HMSmun])$/.exec(value);
+  if (parts === null) return undefined;
+  return Number(parts[1]) * (GRPC_UNITS[parts[2] ?? ""] ?? 1);
+}

@@ -1,0 +1,116 @@
+// What the mesh answers itself: the one table from cause to answer, and the bytes of it.
+import type { AttemptFailure, LocalReply } from "#filters/filter.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+
+export interface RenderedReply {
+  readonly head: HeaderBlock;
+  readonly body: Buffer;
+}
+
+/** Each way in which an attempt fails, as Envoy answers it; error types of RFC 9209 §2.3. */
+const FAILURES = {
+  "connect-failure": { status: 503, flag: "UF", code: "upstream_connect_failure", proxyStatus: "connection_refused" },
+  "connect-timeout": { status: 503, flag: "UF", code: "upstream_connect_timeout", proxyStatus: "connection_timeout" },
+  tls: { status: 503, flag: "UF", code: "upstream_tls_failure", proxyStatus: "tls_certificate_error" },
+  "refused-stream": { status: 503, flag: "UR", code: "upstream_refused_stream", proxyStatus: "connection_terminated" },
+  reset: { status: 503, flag: "UC", code: "upstream_reset", proxyStatus: "connection_terminated" },
+  "reset-before-request": {
+    status: 503,
+    flag: "UC",
+    code: "upstream_reset_before_request",
+    proxyStatus: "connection_terminated",
+  },
+  "per-try-timeout": {
+    status: 504,
+    flag: "UT",
+    code: "upstream_per_try_timeout",
+    proxyStatus: "http_response_timeout",
+  },
+  "no-healthy-endpoint": {
+    status: 503,
+    flag: "UH",
+    code: "no_healthy_upstream",
+    proxyStatus: "destination_unavailable",
+  },
+  overflow: { status: 503, flag: "UO", code: "upstream_overflow", proxyStatus: "connection_limit_reached" },
+} as const satisfies Record<AttemptFailure, Pick<LocalReply, "status" | "flag" | "code" | "proxyStatus">>;
+
+/** The answer to a request whose last attempt failed so. */
+export function replyForFailure(reason: AttemptFailure, detail: string): LocalReply {
+  const row = FAILURES[reason];
+  const reply = { ...row, detail };
+  return reason === "overflow" ? { ...reply, headers: [["x-envoy-overloaded", "true"]] } : reply;
+}
+
+/** `code = Canceled..Unauthenticated` for an HTTP status (grpc/doc/http-grpc-status-mapping.md; 429 as Envoy says it, UNAVAILABLE). */
+export function grpcStatusFor(status: number): number {
+  switch (status) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return 14;
+    default:
+      return 2;
+  }
+}
+
+/** `application/problem+json`, or a trailers-only gRPC answer. `proxyName` is an RFC 8941 token or is quoted. */
+export function renderReply(
+  reply: LocalReply,
+  requestId: string,
+  isGrpc: boolean,
+  isHead: boolean,
+  proxyName: string,
+): RenderedReply {
+  const head = new HeaderBlock();
+  const proxyStatus = `${formatItem(proxyName)}; error=${reply.proxyStatus}; details=${quote(reply.detail)}`;
+  if (isGrpc) {
+    head.add(":status", "200");
+    head.add("content-type", "application/grpc");
+    head.add("grpc-status", String(reply.grpcStatus ?? grpcStatusFor(reply.status)));
+    head.add("grpc-message", encodeGrpcMessage(reply.detail));
+  } else {
+    head.add(":status", String(reply.status));
+  }
+  for (const [name, value] of reply.headers ?? []) head.add(name, value);
+  head.add("proxy-status", proxyStatus);
+  if (requestId !== "") head.set("x-request-id", requestId);
+  if (isGrpc) return { head, body: NOTHING };
+  const text = `${JSON.stringify({ type: `https://heddle.dev/errors/${reply.code}`, status: reply.status, title: reply.detail, code: reply.code, requestId })}\n`;
+  const body = Buffer.from(text);
+  head.add("content-type", "application/problem+json");
+  head.add("content-length", String(body.length));
+  return { head, body: isHead ? NOTHING : body };
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Percent-encoding of `grpc-message` (gRPC over HTTP/2: everything outside 0x20..0x7E, and `%`). */
+export function encodeGrpcMessage(message: string): string {
+  let encoded = "";
+  for (const byte of Buffer.from(message)) {
+    encoded +=
+      byte < 0x20 || byte > 0x7e || byte === 0x25
+        ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
+        : String.fromCharCode(byte);
+  }
+  return encoded;
+}
+
+function formatItem(name: string): string {
+  return /^[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*$/.test(name) ? name : quote(name);
+}
+
+/** An RFC 8941 string: printable ASCII, quotes and backslashes escaped. */
+function quote(text: string): string {
+  return `"${text.replaceAll(/[^\x20-\x7e]/g, "?").replaceAll(/["\\]/g, "\\$&")}"`;
+}

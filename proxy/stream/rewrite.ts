@@ -1,0 +1,67 @@
+// What the router does to heads: path and host rewrites, header mutations of route, host and table, forwarding notes.
+import type { HeaderMutations } from "#config/model/route.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { withoutQuery } from "#proxy/route/route-table.ts";
+
+import { replacePrefix } from "./direct-answer.ts";
+import type { HttpExchange } from "./exchange.ts";
+import { formatText } from "./format.ts";
+import type { UpstreamAttempt } from "./attempt.ts";
+
+/** Makes the head that goes upstream out of the request's. */
+export function rewriteRequest(exchange: HttpExchange, head: HeaderBlock, attempt: UpstreamAttempt): void {
+  const target = exchange.target;
+  const action = exchange.compiled?.config.action;
+  if (target === undefined || action?.kind !== "forward") return;
+  for (const mutations of target.requestHeaders) mutate(exchange, head, mutations);
+  const host =
+    target.weighted?.hostRewrite ??
+    action.hostRewrite ??
+    (action.autoHostRewrite ? attempt.endpoint?.hostname : undefined);
+  if (host !== undefined && host !== "") {
+    const original = head.get(":authority");
+    if (original !== undefined && !head.has("x-forwarded-host")) head.add("x-forwarded-host", original);
+    head.set(":authority", host);
+  }
+  rewritePath(exchange, head);
+  if (attempt.number > 1) head.set("x-envoy-attempt-count", String(attempt.number));
+}
+
+/** Header changes of the chosen route on the way back; for local replies too. */
+export function mutateResponse(exchange: HttpExchange, head: HeaderBlock): void {
+  const target = exchange.target;
+  if (target === undefined) return;
+  for (const mutations of target.responseHeaders) mutate(exchange, head, mutations);
+}
+
+function rewritePath(exchange: HttpExchange, head: HeaderBlock): void {
+  const compiled = exchange.compiled;
+  const action = compiled?.config.action;
+  if (compiled === undefined || action?.kind !== "forward") return;
+  const { prefixRewrite, pathRewrite } = action;
+  const regex = compiled.regexRewrite;
+  if (prefixRewrite === undefined && pathRewrite === undefined && regex === undefined) return;
+  const path = head.get(":path") ?? "/";
+  const plain = withoutQuery(path);
+  const query = path.slice(plain.length);
+  let rewritten = plain;
+  if (pathRewrite !== undefined) rewritten = pathRewrite;
+  else if (prefixRewrite !== undefined) {
+    const match = compiled.config.match.path;
+    const matched = match.kind === "connect" ? 0 : match.value.length;
+    rewritten =
+      match.kind === "pathSeparatedPrefix"
+        ? replacePrefix(plain, matched, prefixRewrite)
+        : prefixRewrite + plain.slice(matched);
+  } else if (regex !== undefined) rewritten = regex.pattern.matcher(plain).replaceAll(regex.substitution);
+  head.set("x-envoy-original-path", path);
+  head.set(":path", rewritten + query);
+}
+
+function mutate(exchange: HttpExchange, head: HeaderBlock, mutations: HeaderMutations): void {
+  for (const name of mutations.remove) head.delete(name);
+  for (const { name, value } of mutations.set)
+    head.set(name === "host" ? ":authority" : name, formatText(exchange, value));
+  for (const { name, value } of mutations.add) head.add(name, formatText(exchange, value));
+  for (const { name, value } of mutations.addIfAbsent) if (!head.has(name)) head.add(name, formatText(exchange, value));
+}
