@@ -1,0 +1,83 @@
+// Envoy's circuit breakers: how many connections, waiting requests, requests and retries a cluster may have at once.
+import type { CircuitLimits } from "#config/model/cluster.ts";
+import { retryLimit } from "./retry-budget.ts";
+
+export const CIRCUIT_CELLS = 4;
+const CONNECTIONS = 0;
+const PENDING = 1;
+const REQUESTS = 2;
+const RETRIES = 3;
+
+/**
+ * Counts in cells that all workers share, so that a limit is one of the process. Each `tryX` that answered true is given
+ * back by its `releaseX`. Limits may change at any time; what is over a lowered limit runs out by itself.
+ */
+export class CircuitCounters {
+  limits: CircuitLimits;
+  readonly #cells: Int32Array;
+
+  constructor(limits: CircuitLimits, cells: Int32Array = new Int32Array(CIRCUIT_CELLS)) {
+    this.limits = limits;
+    this.#cells = cells;
+  }
+
+  get connections(): number {
+    return Atomics.load(this.#cells, CONNECTIONS);
+  }
+
+  get pending(): number {
+    return Atomics.load(this.#cells, PENDING);
+  }
+
+  get requests(): number {
+    return Atomics.load(this.#cells, REQUESTS);
+  }
+
+  get retries(): number {
+    return Atomics.load(this.#cells, RETRIES);
+  }
+
+  tryConnection(): boolean {
+    return this.#tryAdd(CONNECTIONS, this.limits.maxConnections);
+  }
+
+  /** Counts a connection over the limit: a pool without any may open one, or its waiters would wait for ever. */
+  forceConnection(): void {
+    Atomics.add(this.#cells, CONNECTIONS, 1);
+  }
+
+  releaseConnection(): void {
+    Atomics.sub(this.#cells, CONNECTIONS, 1);
+  }
+
+  tryPending(): boolean {
+    return this.#tryAdd(PENDING, this.limits.maxPendingRequests);
+  }
+
+  releasePending(): void {
+    Atomics.sub(this.#cells, PENDING, 1);
+  }
+
+  tryRequest(): boolean {
+    return this.#tryAdd(REQUESTS, this.limits.maxRequests);
+  }
+
+  releaseRequest(): void {
+    Atomics.sub(this.#cells, REQUESTS, 1);
+  }
+
+  /** By the retry budget when there is one, else by `maxRetries`. */
+  tryRetry(): boolean {
+    return this.#tryAdd(RETRIES, retryLimit(this.limits.retryBudget, this.limits.maxRetries, this.requests));
+  }
+
+  releaseRetry(): void {
+    Atomics.sub(this.#cells, RETRIES, 1);
+  }
+
+  #tryAdd(cell: number, limit: number): boolean {
+    if (Atomics.add(this.#cells, cell, 1) < limit) return true;
+    Atomics.sub(this.#cells, cell, 1);
+    return false;
+  }
+}
