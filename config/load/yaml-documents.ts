@@ -102,11 +102,13 @@ function syntaxError(problem: YAMLError, file: string, lines: LineCounter): Conf
   return new ConfigError({ code, file, line, column, path: "", message, ...(hint === undefined ? {} : { hint }) });
 }
 
+const aliasHint = "an alias (*name) needs an anchor (&name) before it; text that begins with * needs quotes";
+
 const syntaxHints: { readonly [code: string]: string } = {
   TAB_AS_INDENT: "YAML is indented with spaces",
   BAD_INDENT: "lines of one mapping or list must begin in the same column",
   DUPLICATE_KEY: "remove one of the two, the second would silently replace the first",
-  BAD_ALIAS: "an alias (*name) needs an anchor (&name) before it; text that begins with * needs quotes",
+  BAD_ALIAS: aliasHint,
   TAG_RESOLVE_FAILED: "text that begins with ! needs quotes",
 };
 
@@ -143,7 +145,12 @@ class NodeReader {
       this.#report("HDL_CONFIG_TOO_LARGE", node, path, `a document holds more than ${limit}, its aliases expanded`);
       return null;
     }
-    if (isAlias(node)) return this.#value(node.resolve(this.#document), path);
+    if (isAlias(node)) {
+      const target = node.resolve(this.#document);
+      if (target === undefined)
+        this.#report("HDL_CONFIG_SYNTAX", node, path, `the alias *${node.source} has no anchor before it`, aliasHint);
+      return this.#value(target, path);
+    }
     if (isScalar(node)) return typeof node.value === "bigint" ? Number(node.value) : node.value;
     if (isSeq(node)) return node.items.map((item, index) => this.#value(item, [...path, index]));
     if (isMap(node)) return this.#mapping(node, path);
@@ -169,10 +176,19 @@ class NodeReader {
     return result;
   }
 
-  #report(code: ConfigErrorCode, node: unknown, path: JsonPath, found: string): void {
+  #report(code: ConfigErrorCode, node: unknown, path: JsonPath, found: string, hint?: string): void {
     const position = positionAt(this.#lines, startOf(node) ?? 0);
     const message = `Cannot parse ${this.#file}: ${found}`;
-    this.#errors.push(new ConfigError({ code, file: this.#file, ...position, path: formatPath(path), message }));
+    this.#errors.push(
+      new ConfigError({
+        code,
+        file: this.#file,
+        ...position,
+        path: formatPath(path),
+        message,
+        ...(hint === undefined ? {} : { hint }),
+      }),
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 // The CustomResourceDefinition of a kind, made from the same schema that validates it.
 
+import { isObject } from "#config/load/load.ts";
 import { conditionSchema } from "./conditions.ts";
 import { apiVersionOf, type KindDefinition } from "./kind.ts";
 import type { StructuralSchema } from "./structural.ts";
@@ -13,7 +14,10 @@ export function crdOf(definition: KindDefinition): { readonly [key: string]: Jso
     type: "object",
     description,
     required: ["spec"],
-    ...(rules.length === 0 ? {} : { "x-kubernetes-validations": rules }),
+    // Without fieldPath: Kubernetes knows no fields of metadata.
+    ...(rules.length === 0
+      ? {}
+      : { "x-kubernetes-validations": rules.map(({ rule, message }) => ({ rule, message })) }),
     properties: {
       apiVersion: { type: "string", description: `${apiVersionOf(definition)}.` },
       kind: { type: "string", description: `${kind}.` },
@@ -58,7 +62,7 @@ export function toOpenApi(schema: StructuralSchema): { readonly [key: string]: J
   for (const [key, value] of Object.entries(schema)) {
     if (key.startsWith("x-heddle-") || ["properties", "items", "additionalProperties", "required"].includes(key))
       continue;
-    result[key] = toJson(value);
+    result[key] = toJson(key === "default" ? withDefaults(schema, value) : value);
   }
   const needed = required?.filter((field) => properties?.[field]?.default === undefined) ?? [];
   if (needed.length > 0) result["required"] = needed;
@@ -69,6 +73,17 @@ export function toOpenApi(schema: StructuralSchema): { readonly [key: string]: J
       Object.entries(properties).map(([field, property]) => [field, toOpenApi(property)]),
     );
   return result;
+}
+
+/** A default with the defaults of its own fields: the rules of a schema are tried on it as it stands. */
+function withDefaults({ properties }: StructuralSchema, value: unknown): unknown {
+  if (!isObject(value) || properties === undefined) return value;
+  const filled: Record<string, unknown> = { ...value };
+  for (const [field, property] of Object.entries(properties)) {
+    const given = filled[field] ?? property.default;
+    if (given !== undefined) filled[field] = withDefaults(property, given);
+  }
+  return filled;
 }
 
 function toJson(value: unknown): Json {

@@ -72,15 +72,16 @@ export function port(description: string, options: Options = {}): Field<number> 
 
 /** A port by its number or by its name. */
 export function portReference(description: string): Field<number | string> {
+  const { pattern, maxLength }: TextFormat = formats.portReference;
+  // Bounds hold for numbers, pattern and length for text: no rule in CEL, which could not be bounded in cost.
   return field({
     "x-kubernetes-int-or-string": true,
+    minimum: 1,
+    maximum: 65535,
+    maxLength: maxLength ?? 63,
+    pattern,
     description,
-    "x-kubernetes-validations": [
-      {
-        rule: "type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.size() <= 63",
-        message: "it must be a port number (1 to 65535) or the name of a port",
-      },
-    ],
+    "x-heddle-format": "portReference",
   });
 }
 

@@ -84,6 +84,7 @@ export const formats = {
     hint: () => 'for example "http://127.0.0.1:4318"',
   },
   absolutePath: { noun: "a path that begins with /", pattern: "^/[^\\s]*$", minLength: 1, maxLength: 1024 },
+  portReference: { noun: "a port number (1 to 65535) or the name of a port", pattern: `^${name}$`, maxLength: 63 },
   serviceRef: {
     noun: 'a service, "name" or "namespace/name"',
     pattern: `^(${name}/)?${name}(\\.${name})*$`,

@@ -52,12 +52,7 @@ export class ShapeChecker {
 
   #visitType(schema: StructuralSchema, value: unknown, path: JsonPath, findings: Finding[]): unknown {
     if (schema["x-kubernetes-int-or-string"] === true) {
-      if (typeof value !== "string" && !isWhole(value))
-        findings.push({
-          code: "HDL_CONFIG_WRONG_TYPE",
-          path,
-          says: `must be a whole number or text: got ${describeValue(value)}`,
-        });
+      this.#checkIntOrString(schema, value, path, findings);
       return value;
     }
     switch (schema.type) {
@@ -197,6 +192,23 @@ export class ShapeChecker {
         hint,
       });
     }
+  }
+
+  #checkIntOrString(schema: StructuralSchema, value: unknown, path: JsonPath, findings: Finding[]): void {
+    const {
+      minimum = -Infinity,
+      maximum = Infinity,
+      maxLength = Infinity,
+      pattern = "",
+      "x-heddle-format": format,
+    } = schema;
+    const noun = format === undefined ? "a whole number or text" : formats[format].noun;
+    const says = `must be ${noun}: got ${describeValue(value)}`;
+    if (isWhole(value)) {
+      if (value < minimum || value > maximum) findings.push({ code: "HDL_CONFIG_OUT_OF_RANGE", path, says });
+    } else if (typeof value !== "string") findings.push({ code: "HDL_CONFIG_WRONG_TYPE", path, says });
+    else if (value.length > maxLength || !this.#pattern(pattern).test(value))
+      findings.push({ code: "HDL_CONFIG_INVALID_VALUE", path, says });
   }
 
   #pattern(source: string): RegExp {

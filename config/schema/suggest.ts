@@ -1,10 +1,10 @@
 // Finds what a misspelt word was meant to be.
 
 /**
- * The candidate nearest to `word` (optimal string alignment: insert, delete, change or swap neighbours; case counts half a change),
+ * The candidate nearest to `word` (optimal string alignment: insert, delete, change or swap neighbours; case counts a tenth of a change),
  * or undefined where none is near enough to be worth proposing.
  */
-export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+export function suggest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
   // About one mistake in three letters; short words would otherwise match anything.
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 0.5;
@@ -16,7 +16,10 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
       bestDistance = found;
     }
   }
-  return best;
+  if (best !== undefined || word.length < 4) return best;
+  // A part of a word, as "Prefix" of "PathPrefix", where it is a part of one alone.
+  const holding = [...candidates].filter((candidate) => candidate.toLowerCase().includes(word.toLowerCase()));
+  return holding.length === 1 ? holding[0] : undefined;
 }
 
 function distance(from: string, to: string): number {
@@ -27,7 +30,7 @@ function distance(from: string, to: string): number {
     for (let column = 1; column <= to.length; column++) {
       const left = from.charAt(row - 1);
       const right = to.charAt(column - 1);
-      const change = left === right ? 0 : left.toLowerCase() === right.toLowerCase() ? 0.5 : 1;
+      const change = left === right ? 0 : left.toLowerCase() === right.toLowerCase() ? 0.1 : 1;
       let least = Math.min(
         (previous[column] ?? 0) + 1,
         (current[column - 1] ?? 0) + 1,

@@ -15,7 +15,7 @@ interface PortUse {
   readonly what: string;
 }
 
-/** Errors for ports that two listeners or applications of one address are to have. */
+/** Errors for ports that are to be bound twice at one address. */
 export function findTakenPorts(resources: readonly Resource[]): ConfigError[] {
   const uses = new Map<string, PortUse>();
   const problems: ConfigError[] = [];
@@ -28,7 +28,8 @@ export function findTakenPorts(resources: readonly Resource[]): ConfigError[] {
         const key = `${endpoint.address} ${port}`;
         const earlier = uses.get(key);
         if (earlier === undefined) uses.set(key, use);
-        else if (earlier.workload !== workload || earlier.what !== what)
+        // Two names for one application are fine; two listeners of one address are not.
+        else if (what !== earlier.what || (what !== application && workload !== earlier.workload))
           problems.push(taken(port, use, earlier, endpoint.address));
       }
     }
