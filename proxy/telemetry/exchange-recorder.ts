@@ -1,0 +1,104 @@
+// Makes everything that is recorded of an exchange when it is over: metrics, access log lines, the explain record, the span.
+import type { AccessLog } from "#config/model/telemetry.ts";
+import type { HttpExchange } from "#proxy/stream/exchange.ts";
+import type { HttpService } from "#proxy/stream/http-service.ts";
+import type { ExchangeObserver } from "#proxy/stream/observer.ts";
+
+import { compileAccessLog, type LineFile, type LineMaker } from "./access-log.ts";
+import type { Counter, Histogram, Metrics } from "./metrics.ts";
+import { makeExplainRecord, makeSpanRecord, type ExplainRing, type SpanRecord } from "./records.ts";
+import type { TraceWatch } from "./trace-watch.ts";
+
+/** What is kept of answers that the mesh did not make: those slower than this, ms, have a record too. */
+const SLOW_MS = 5000;
+
+export interface RecorderParts {
+  readonly metrics: Metrics;
+  readonly explain: ExplainRing;
+  readonly traceWatch: TraceWatch;
+  readonly onSpan: (span: SpanRecord) => void;
+  readonly lineFile: (path: string) => LineFile;
+}
+
+interface Series {
+  readonly requests: Counter;
+  readonly duration: Histogram;
+}
+
+interface CompiledLog {
+  readonly file: LineFile;
+  readonly makeLine: LineMaker;
+}
+
+export class ExchangeRecorder implements ExchangeObserver {
+  readonly #parts: RecorderParts;
+  readonly #series = new Map<string, Series>();
+  readonly #logs = new WeakMap<readonly AccessLog[], readonly CompiledLog[]>();
+
+  constructor(parts: RecorderParts) {
+    this.#parts = parts;
+  }
+
+  onExchangeDone(exchange: HttpExchange): void {
+    const { traceWatch, explain, onSpan } = this.#parts;
+    this.#count(exchange);
+    traceWatch.see(exchange);
+    if (exchange.trace.isSampled && exchange.trace.traceId !== "") onSpan(makeSpanRecord(exchange));
+    if (
+      exchange.localReply !== undefined ||
+      exchange.flags.length > 0 ||
+      exchange.attempts.length > 1 ||
+      exchange.status >= 500 ||
+      exchange.endMs - exchange.startMs > SLOW_MS
+    ) {
+      explain.add(makeExplainRecord(exchange));
+    }
+    for (const { file, makeLine } of this.#logsOf(exchange.service)) file.write(makeLine(exchange));
+  }
+
+  /** OpenTelemetry's names in Prometheus spelling; source and destination as service meshes count them. */
+  #count(exchange: HttpExchange): void {
+    const { connection, service, status } = exchange;
+    const protocol = exchange.isGrpc ? "grpc" : connection.protocol;
+    const destination = exchange.cluster?.name ?? "unknown";
+    const code = exchange.isGrpc ? (exchange.grpcStatus ?? -1) : 0;
+    const flags = exchange.flags.length === 0 ? "-" : exchange.flags.join(",");
+    const key = `${service.listener.name}|${destination}|${status}|${code}|${protocol}|${flags}|${connection.peerIdentity ?? ""}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      const identity = connection.direction === "inbound" ? connection.peerIdentity : connection.localIdentity;
+      const labels = { direction: connection.direction, source: identity ?? "unknown", destination, protocol };
+      const counted = {
+        ...labels,
+        code: String(status),
+        grpc_status: exchange.isGrpc ? String(code) : "",
+        response_flags: flags,
+      };
+      series = {
+        requests: this.#parts.metrics.counter(
+          "heddle_requests_total",
+          "Requests by source, destination, code and protocol.",
+          counted,
+        ),
+        duration: this.#parts.metrics.histogram(
+          "heddle_request_duration_seconds",
+          "Time from a request's head to the end of its answer.",
+          labels,
+        ),
+      };
+      if (this.#series.size < 4096) this.#series.set(key, series);
+    }
+    series.requests.add(1);
+    series.duration.observe((exchange.endMs - exchange.startMs) / 1000);
+  }
+
+  #logsOf(service: HttpService): readonly CompiledLog[] {
+    const configs = service.config.accessLogs;
+    let logs = this.#logs.get(configs);
+    if (logs === undefined) {
+      logs = configs.map((config) => ({ file: this.#parts.lineFile(config.path), makeLine: compileAccessLog(config) }));
+      this.#logs.set(configs, logs);
+    }
+    return logs;
+  }
+}
