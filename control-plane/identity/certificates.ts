@@ -1,0 +1,188 @@
+// The certificates that the mesh is made of: the root, leaves of workloads and of the control plane. The doorway to @peculiar/x509.
+import "reflect-metadata";
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Pkcs10CertificateRequest,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+  type Extension,
+  type JsonGeneralName,
+} from "@peculiar/x509";
+import { randomBytes, webcrypto } from "node:crypto";
+import { describeError } from "#lib/errors.ts";
+import { IdentityError } from "./spiffe-id.ts";
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+
+/** Who signs: a CA's certificate and its key. */
+export interface Issuer {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
+
+export interface Validity {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/** A key and its certificate, PEM. */
+export interface KeyAndCertificate {
+  readonly keyPem: string;
+  readonly certificatePem: string;
+}
+
+/** A self-signed ECDSA P-256 CA that may sign leaves only (path length 0). */
+export async function makeRoot(commonName: string, validity: Validity): Promise<KeyAndCertificate> {
+  const keys = await makeKeys();
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: makeSerialNumber(),
+    name: [{ CN: [commonName] }],
+    keys,
+    ...toDates(validity),
+    signingAlgorithm: ALGORITHM,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { keyPem: await exportKey(keys.privateKey), certificatePem: certificate.toString("pem") };
+}
+
+/** A leaf for the key of a checked request: for a workload, both as a server and as a client. Its only name is its SPIFFE id. */
+export async function signWorkloadLeaf(
+  issuer: Issuer,
+  publicKey: ArrayBuffer,
+  spiffeId: string,
+  validity: Validity,
+): Promise<string> {
+  const usages = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
+  return signLeaf(issuer, publicKey, [{ type: "url", value: spiffeId }], "", usages, validity);
+}
+
+/** A fresh key and its certificate for a server with these names. */
+export async function makeServerLeaf(
+  issuer: Issuer,
+  dnsNames: readonly string[],
+  ipAddresses: readonly string[],
+  validity: Validity,
+): Promise<KeyAndCertificate> {
+  const keys = await makeKeys();
+  const names: JsonGeneralName[] = [
+    ...dnsNames.map((value) => ({ type: "dns" as const, value })),
+    ...ipAddresses.map((value) => ({ type: "ip" as const, value })),
+  ];
+  const publicKey = await webcrypto.subtle.exportKey("spki", keys.publicKey);
+  const usages = [ExtendedKeyUsage.serverAuth];
+  const certificatePem = await signLeaf(issuer, publicKey, names, dnsNames[0] ?? "", usages, validity);
+  return { keyPem: await exportKey(keys.privateKey), certificatePem };
+}
+
+/** What a signing request says, once its signature over itself held. */
+export interface SigningRequest {
+  /** DER, SubjectPublicKeyInfo. */
+  readonly publicKey: ArrayBuffer;
+  /** The URIs among the subject alternative names that it asks for. */
+  readonly uris: readonly string[];
+}
+
+/**
+ * Reads a PKCS #10 request: ECDSA P-256, signed by the key that it names.
+ * @throws {IdentityError} for anything else, other kinds of names included.
+ */
+export async function parseSigningRequest(csrPem: string): Promise<SigningRequest> {
+  if (csrPem.length > 16_384) throw new IdentityError("The signing request is longer than 16 KiB");
+  const request = readRequest(csrPem);
+  const algorithm: { readonly name: string; readonly namedCurve?: string } = request.publicKey.algorithm;
+  if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== "P-256") {
+    throw new IdentityError(
+      `The signing request's key must be ECDSA P-256: got ${algorithm.name} ${algorithm.namedCurve ?? ""}`.trimEnd(),
+    );
+  }
+  if (!(await request.verify())) throw new IdentityError("The signing request is not signed by its own key");
+  const names = request.extensions
+    .filter((extension) => extension instanceof SubjectAlternativeNameExtension)
+    .flatMap((extension) => extension.names.items);
+  const other = names.find((name) => name.type !== "url");
+  if (other !== undefined) {
+    throw new IdentityError(`The signing request may name a SPIFFE id alone: got ${other.type} "${other.value}"`);
+  }
+  return { publicKey: request.publicKey.rawData, uris: names.map((name) => name.value) };
+}
+
+function readRequest(csrPem: string): Pkcs10CertificateRequest {
+  try {
+    return new Pkcs10CertificateRequest(csrPem);
+  } catch (error) {
+    throw new IdentityError(`Cannot read the signing request: ${describeError(error)}`, { cause: error });
+  }
+}
+
+async function signLeaf(
+  issuer: Issuer,
+  publicKey: ArrayBuffer,
+  names: JsonGeneralName[],
+  commonName: string,
+  usages: ExtendedKeyUsage[],
+  validity: Validity,
+): Promise<string> {
+  const signer = new X509Certificate(issuer.certificatePem);
+  // RFC 5280 §4.2.1.6: with an empty subject the alternative names are critical.
+  const extensions: Extension[] = [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension(usages),
+    new SubjectAlternativeNameExtension(names, commonName === ""),
+    await AuthorityKeyIdentifierExtension.create(signer.publicKey),
+  ];
+  const subjectKey = await webcrypto.subtle.importKey("spki", publicKey, ALGORITHM, true, ["verify"]);
+  const certificate = await X509CertificateGenerator.create({
+    serialNumber: makeSerialNumber(),
+    subject: commonName === "" ? [] : [{ CN: [commonName] }],
+    issuer: signer.subjectName,
+    publicKey: subjectKey,
+    signingKey: await importKey(issuer.keyPem),
+    ...toDates(validity),
+    signingAlgorithm: ALGORITHM,
+    extensions,
+  });
+  return certificate.toString("pem");
+}
+
+async function makeKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+}
+
+async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
+  const der = await webcrypto.subtle.exportKey("pkcs8", key);
+  const lines = Buffer.from(der).toString("base64").replace(/.{1,64}/g, "$&\n");
+  return `-----BEGIN PRIVATE KEY-----\n${lines}-----END PRIVATE KEY-----\n`;
+}
+
+async function importKey(keyPem: string): Promise<webcrypto.CryptoKey> {
+  const der = Buffer.from(keyPem.replace(/-----[^-]+-----/g, ""), "base64");
+  return webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+}
+
+/** 126 random bits, positive and never zero (RFC 5280 §4.1.2.2). */
+function makeSerialNumber(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
+  return bytes.toString("hex");
+}
+
+/** Certificates know whole seconds. */
+function toDates(validity: Validity): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(toSeconds(validity.notBeforeMs)), notAfter: new Date(toSeconds(validity.notAfterMs)) };
+}
+
+function toSeconds(ms: number): number {
+  return Math.floor(ms / 1000) * 1000;
+}
