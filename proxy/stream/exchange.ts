@@ -111,6 +111,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
   #pauseTimer: Timer | undefined = undefined;
   #heldResponseCredit = 0;
   #isUpgradeRequest = false;
+  #refusal: LocalReply | undefined = undefined;
 
   constructor(service: HttpService, connection: ConnectionView, downstream: HttpStream) {
     this.service = service;
@@ -149,6 +150,11 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     if (!this.flags.includes(flag)) this.flags.push(flag);
   }
 
+  /** Answers as soon as the head is there, without asking any filter: the connection was refused. */
+  refuse(reply: LocalReply): void {
+    this.#refusal = reply;
+  }
+
   // ---- from the downstream codec
 
   onHead(head: HeaderBlock, end: boolean): void {
@@ -160,7 +166,8 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
     this.#timers.startIdle(this.service.config.streamIdleTimeoutMs);
     this.#timers.startRequest(this.service.config.requestTimeoutMs);
-    this.#runRequestHead(0);
+    if (this.#refusal === undefined) this.#runRequestHead(0);
+    else this.answer(this.#refusal);
   }
 
   onInformational(): void {

@@ -1,0 +1,57 @@
+// Compiles one HTTP connection manager of a listener into the service that its connections use.
+import type { HttpConnectionManager, Listener } from "#config/model/listener.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { Log } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import type { HttpService } from "#proxy/stream/http-service.ts";
+import type { ExchangeObserver } from "#proxy/stream/observer.ts";
+import type { ReplayBudget } from "#proxy/stream/request-body.ts";
+import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
+import type { ClusterSet } from "#proxy/upstream/contract.ts";
+
+import type { FilterRuntime } from "./filter-runtime.ts";
+
+export interface ServiceParts {
+  readonly filters: FilterRuntime;
+  readonly clusters: ClusterSet;
+  readonly routeTable: (name: string) => CompiledRouteTable | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly observer: ExchangeObserver;
+  readonly replay: ReplayBudget;
+  readonly proxyName: string;
+  readonly version: () => string;
+}
+
+const PAUSE_TIMEOUT_MS = 10_000;
+
+/** Throws with the reason when a filter, a route or a log format does not compile. */
+export function compileService(listener: Listener, http: HttpConnectionManager, parts: ServiceParts): HttpService {
+  const { chain, failureModes } = parts.filters.compile(listener, http.filters);
+  for (const log of http.accessLogs) compileAccessLog(log);
+  const source = http.routes;
+  const inline =
+    source.kind === "inline"
+      ? new CompiledRouteTable(source.table, (override) => parts.filters.parseOverride(override))
+      : undefined;
+  return {
+    listener,
+    config: http,
+    chain,
+    failureModes,
+    routes: source.kind === "inline" ? () => inline : () => parts.routeTable(source.name),
+    clusters: parts.clusters,
+    clock: parts.clock,
+    random: parts.random,
+    log: parts.log,
+    observer: parts.observer,
+    replay: parts.replay,
+    proxyName: parts.proxyName,
+    pauseTimeoutMs: PAUSE_TIMEOUT_MS,
+    get version() {
+      return parts.version();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// Makes a listener's filter chain: finds the factories, gives each filter what the contract promises.
+import type { BreakerPolicy } from "#config/model/cluster.ts";
+import type { FilterConfig, FilterOverride } from "#config/model/filter-config.ts";
+import type { Listener } from "#config/model/listener.ts";
+import { FilterChain } from "#filters/chain.ts";
+import type { BreakerState, Exchange, Filter, FilterContext, RouteOverride } from "#filters/filter.ts";
+import { findFilter } from "#filters/standard.ts";
+import type { Clock } from "#lib/clock.ts";
+import { describeError } from "#lib/errors.ts";
+import type { Log } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import { HttpExchange } from "#proxy/stream/exchange.ts";
+import type { Metrics } from "#proxy/telemetry/metrics.ts";
+
+/** What outlives a chain. */
+export interface FilterRuntimeParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly cells: (key: string, count: number) => Int32Array;
+  readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
+}
+
+export interface CompiledChain {
+  readonly chain: FilterChain;
+  readonly failureModes: ReadonlyMap<string, "closed" | "open">;
+}
+
+export class FilterRuntime {
+  readonly #parts: FilterRuntimeParts;
+  readonly #kept = new Map<string, { readonly definition: string; readonly value: unknown }>();
+
+  constructor(parts: FilterRuntimeParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws with the filter's name when one is unknown (and not optional) or its configuration is wrong. */
+  compile(listener: Listener, configs: readonly FilterConfig[]): CompiledChain {
+    const filters: Filter[] = [];
+    const failureModes = new Map<string, "closed" | "open">();
+    for (const config of configs) {
+      if (config.disabled) continue;
+      const factory = findFilter(config.typeUrl);
+      if (factory === undefined) {
+        if (config.isOptional) continue;
+        throw new Error(`Cannot make the filter "${config.name}": ${config.typeUrl} is not known`);
+      }
+      const parsed = describeFailure(config.name, () => factory.parse(config.config, config.typeUrl));
+      filters.push(factory.make(parsed as never, this.#contextFor(listener, filters.length))); // as: parsed by the same factory
+      failureModes.set(config.name, factory.failureMode);
+    }
+    return { chain: new FilterChain(filters), failureModes };
+  }
+
+  /** What a route's override means to the filter. */
+  parseOverride(override: FilterOverride): RouteOverride {
+    const factory = findFilter(override.typeUrl);
+    if (override.disabled) return { isDisabled: true, config: undefined };
+    if (factory === undefined)
+      throw new Error(`Cannot read the settings of filter "${override.filter}": ${override.typeUrl} is not known`);
+    return {
+      isDisabled: false,
+      config: describeFailure(override.filter, () => factory.parse(override.config, override.typeUrl)),
+    };
+  }
+
+  #contextFor(listener: Listener, index: number): FilterContext {
+    const { clock, random, log, metrics, cells, breaker } = this.#parts;
+    const kept = this.#kept;
+    return {
+      clock,
+      random,
+      log,
+      direction: listener.direction,
+      listener: listener.name,
+      slot: () => index,
+      cells,
+      keep<T>(key: string, definition: string, make: () => T): T {
+        const known = kept.get(key);
+        if (known?.definition === definition) return known.value as T; // as: the same key and definition made it
+        const value = make();
+        kept.set(key, { definition, value });
+        return value;
+      },
+      breaker,
+      tryRetry: (exchange: Exchange) => exchange instanceof HttpExchange && exchange.tryHoldRetry(),
+      metrics: { counter: (name, help, labels) => metrics.counter(name, help, labels) },
+    };
+  }
+}
+
+function describeFailure<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new Error(`Cannot read the configuration of filter "${name}": ${describeError(cause)}`, { cause });
+  }
+}
