@@ -10,8 +10,17 @@ export type CompiledRule = (self: CelInput) => string | undefined;
 
 const environment = celEnv({ funcs: kubernetesFunctions, variables: { self: CelScalar.DYN } });
 
-/** Compiles a rule; throws where it is not CEL, which is a mistake of the schema and never of a user. */
+// Rules belong to schemas, which never change: a memory of what they compile to, 0.2 ms each, and nothing more.
+const compiled = new WeakMap<CelRule, CompiledRule>();
+
+/** Compiles a rule, once; throws where it is not CEL, which is a mistake of the schema and never of a user. */
 export function compileRule(rule: CelRule): CompiledRule {
+  let ready = compiled.get(rule);
+  if (ready === undefined) compiled.set(rule, (ready = compile(rule)));
+  return ready;
+}
+
+function compile(rule: CelRule): CompiledRule {
   const evaluate = plan(environment, parse(rule.rule));
   return (self) => {
     try {

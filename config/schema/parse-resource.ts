@@ -18,7 +18,7 @@ export interface Parsed {
   readonly problems: readonly ConfigError[];
 }
 
-/** Parses documents; keeps compiled rules, so make one and use it again. */
+/** Parses documents; keeps compiled patterns, so make one and use it again. */
 export class ResourceParser {
   readonly #checkers = new Map<KindDefinition, ShapeChecker>();
 
@@ -46,7 +46,7 @@ export class ResourceParser {
   }
 }
 
-/** Parses one document. To parse many, make a `ResourceParser`: it keeps the compiled rules. */
+/** Parses one document. To parse many, make a `ResourceParser`. */
 export function parseResource(document: ResourceDocument): Parsed {
   return new ResourceParser().parse(document);
 }

@@ -4,7 +4,7 @@ import type { ConfigErrorCode } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { formatPath } from "#config/load/json-path.ts";
 import { describeValue, isObject } from "#config/load/load.ts";
-import { compileRule, toCel, type CompiledRule } from "./cel.ts";
+import { compileRule, toCel } from "./cel.ts";
 import { formats, type TextFormat } from "./formats.ts";
 import type { CelRule, StructuralSchema } from "./structural.ts";
 import { suggest } from "./suggest.ts";
@@ -25,10 +25,9 @@ export interface Checked {
   readonly findings: readonly Finding[];
 }
 
-/** Holds the compiled rules and patterns of one schema, so that they are made once. */
+/** Holds a schema and its compiled patterns. */
 export class ShapeChecker {
   readonly #schema: StructuralSchema;
-  readonly #rules = new Map<CelRule, CompiledRule>();
   readonly #patterns = new Map<string, RegExp>();
 
   constructor(schema: StructuralSchema) {
@@ -226,9 +225,7 @@ export class ShapeChecker {
   ): void {
     const self = toCel(schema, value);
     for (const rule of rules) {
-      let compiled = this.#rules.get(rule);
-      if (compiled === undefined) this.#rules.set(rule, (compiled = compileRule(rule)));
-      const broken = compiled(self);
+      const broken = compileRule(rule)(self);
       if (broken === undefined) continue;
       const below = rule.fieldPath?.split(".").filter((step) => step !== "") ?? [];
       findings.push({ code: "HDL_CONFIG_RULE", path: [...path, ...below], says: `is not valid: ${broken}` });
