@@ -1,0 +1,161 @@
+// Cluster: a backend, message <-> model.
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Cluster } from "../model/cluster.ts";
+import type { ClusterLoadAssignment } from "../model/endpoint.ts";
+import { breakerFromWire, breakerToWire, limitsFromWire, limitsToWire } from "./circuit-limits.ts";
+import { adsSource, checkAdsSource } from "./config-source.ts";
+import { toMsOr } from "./duration.ts";
+import { durationUnless, given, unless } from "./fields.ts";
+import { assignmentFromWire, assignmentToWire } from "./endpoint.ts";
+import {
+  Cluster_DiscoveryType as Discovery,
+  ClusterSchema,
+  type Cluster as WireCluster,
+} from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
+import { healthCheckFromWire, healthCheckToWire } from "./health-check.ts";
+import type { Scope } from "./issues.ts";
+import { balancingFromWire, balancingToWire } from "./lb-policy.ts";
+import { BREAKER_KEY, metadataScope, metadataToWire, structLabels } from "./metadata.ts";
+import { outlierFromWire, outlierToWire } from "./outlier.ts";
+import { upstreamTlsFromWire, upstreamTlsToWire } from "./tls.ts";
+import { upstreamHttpFromWire, upstreamHttpToWire } from "./upstream-http.ts";
+
+/** Envoy's (expectations.md). */
+const CONNECT_TIMEOUT_MS = 5000;
+const DNS_REFRESH_MS = 5000;
+const PANIC_PERCENT = 50;
+const BUFFER_LIMIT_BYTES = 1024 * 1024;
+
+export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
+  const { [BREAKER_KEY]: breaker, ...metadata } = wire.metadata?.filterMetadata ?? {};
+  const discovery = discoveryFromWire(wire, scope);
+  const balancing = balancingFromWire(wire, scope);
+  if ((discovery.kind === "originalDst") !== (balancing.lb.kind === "originalDst")) {
+    scope.field("lb_policy").invalid("CLUSTER_PROVIDED goes with type ORIGINAL_DST, and only with it");
+  }
+  return {
+    name: wire.name,
+    altStatName: wire.altStatName === "" ? undefined : wire.altStatName,
+    discovery,
+    connectTimeoutMs: toMsOr(wire.connectTimeout, CONNECT_TIMEOUT_MS),
+    ...balancing,
+    panicThresholdPercent: wire.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_PERCENT,
+    limits: limitsFromWire(wire.circuitBreakers, RoutingPriority.DEFAULT),
+    highPriorityLimits: limitsFromWire(wire.circuitBreakers, RoutingPriority.HIGH),
+    outlier: wire.outlierDetection && outlierFromWire(wire.outlierDetection),
+    healthChecks: wire.healthChecks.map((check, index) =>
+      healthCheckFromWire(check, scope.field("health_checks").at(index)),
+    ),
+    closeOnHealthFailure: wire.closeConnectionsOnHostHealthFailure,
+    tls: upstreamTlsFromWire(wire.transportSocket, scope.field("transport_socket")),
+    tlsMatches: wire.transportSocketMatches.map((item, index) => {
+      const at = scope.field("transport_socket_matches").at(index);
+      return {
+        name: item.name,
+        match: structLabels(item.match ?? {}, at.field("match")),
+        tls: upstreamTlsFromWire(item.transportSocket, at.field("transport_socket")),
+      };
+    }),
+    http: upstreamHttpFromWire(wire.typedExtensionProtocolOptions, scope.field("typed_extension_protocol_options")),
+    perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
+    breaker: breakerFromWire(breaker, metadataScope(scope.field("metadata"), BREAKER_KEY)),
+    metadata,
+  };
+}
+
+function discoveryFromWire(wire: WireCluster, scope: Scope): Cluster["discovery"] {
+  const type = wire.clusterDiscoveryType;
+  const isEds = type.case === "type" && type.value === Discovery.EDS;
+  const isOriginal = type.case === "type" && type.value === Discovery.ORIGINAL_DST;
+  if (!isEds && wire.edsClusterConfig !== undefined)
+    scope.field("eds_cluster_config").invalid("goes with type EDS only");
+  if ((isEds || isOriginal) && wire.loadAssignment !== undefined)
+    scope.field("load_assignment").invalid("does not go with this type");
+  if (isOriginal) return { kind: "originalDst" };
+  if (isEds) {
+    const at = scope.field("eds_cluster_config");
+    checkAdsSource(wire.edsClusterConfig?.edsConfig, at.field("eds_config"));
+    const serviceName = wire.edsClusterConfig?.serviceName ?? "";
+    return { kind: "eds", serviceName: serviceName === "" ? wire.name : serviceName };
+  }
+  const code = type.case === "type" ? type.value : Discovery.STATIC;
+  const isStatic = code === Discovery.STATIC;
+  const assignment = staticAssignment(wire, scope.field("load_assignment"), isStatic ? "ip" : "host");
+  if (isStatic) return { kind: "static", assignment };
+  const refreshMs = toMsOr(wire.dnsRefreshRate, DNS_REFRESH_MS);
+  if (code === Discovery.STRICT_DNS) return { kind: "strictDns", assignment, refreshMs };
+  const count = assignment.localities.reduce((sum, locality) => sum + locality.endpoints.length, 0);
+  if (count !== 1)
+    scope.field("load_assignment").invalid(`LOGICAL_DNS clusters must have exactly one endpoint: got ${count}`);
+  return { kind: "logicalDns", assignment, refreshMs };
+}
+
+function staticAssignment(wire: WireCluster, scope: Scope, kind: "ip" | "host"): ClusterLoadAssignment {
+  if (wire.loadAssignment !== undefined) return assignmentFromWire(wire.loadAssignment, scope, kind);
+  return { cluster: wire.name, localities: [], overprovisioningFactor: 140 };
+}
+
+export function clusterToWire(model: Cluster): WireCluster {
+  const thresholds = [
+    limitsToWire(model.limits, RoutingPriority.DEFAULT),
+    limitsToWire(model.highPriorityLimits, RoutingPriority.HIGH),
+  ].filter((item) => item !== undefined);
+  const breaker = model.breaker === undefined ? {} : breakerToWire(model.breaker);
+  // Every other key of the metadata is a struct: that is how it came in, and what Envoy takes.
+  const metadata = metadataToWire({ ...(model.metadata as { [key: string]: JsonObject }), [BREAKER_KEY]: breaker });
+  const init: MessageInitShape<typeof ClusterSchema> = {
+    name: model.name,
+    altStatName: model.altStatName ?? "",
+    ...discoveryToWire(model),
+    ...durationUnless("connectTimeout", model.connectTimeoutMs, CONNECT_TIMEOUT_MS),
+    ...balancingToWire(model),
+    ...(model.panicThresholdPercent === PANIC_PERCENT
+      ? {}
+      : { commonLbConfig: { healthyPanicThreshold: { value: model.panicThresholdPercent } } }),
+    ...(thresholds.length === 0 ? {} : { circuitBreakers: { thresholds } }),
+    ...given("outlierDetection", model.outlier && outlierToWire(model.outlier)),
+    healthChecks: model.healthChecks.map(healthCheckToWire),
+    closeConnectionsOnHostHealthFailure: model.closeOnHealthFailure,
+    ...given("transportSocket", model.tls && upstreamTlsToWire(model.tls)),
+    transportSocketMatches: model.tlsMatches.map((item) => ({
+      name: item.name,
+      match: { ...item.match },
+      transportSocket: upstreamTlsToWire(item.tls),
+    })),
+    typedExtensionProtocolOptions: upstreamHttpToWire(model.http),
+    ...unless("perConnectionBufferLimitBytes", model.perConnectionBufferLimitBytes, BUFFER_LIMIT_BYTES),
+    ...given("metadata", metadata),
+  };
+  return create(ClusterSchema, init);
+}
+
+type DiscoveryInit = Pick<
+  MessageInitShape<typeof ClusterSchema>,
+  "clusterDiscoveryType" | "edsClusterConfig" | "loadAssignment" | "dnsRefreshRate"
+>;
+
+function discoveryToWire(model: Cluster): DiscoveryInit {
+  const { discovery } = model;
+  switch (discovery.kind) {
+    case "eds": {
+      const serviceName = discovery.serviceName === model.name ? "" : discovery.serviceName;
+      return { ...typeToWire(Discovery.EDS), edsClusterConfig: { edsConfig: adsSource(), serviceName } };
+    }
+    case "originalDst":
+      return typeToWire(Discovery.ORIGINAL_DST);
+    case "static":
+      return { ...typeToWire(Discovery.STATIC), loadAssignment: assignmentToWire(discovery.assignment) };
+    case "strictDns":
+    case "logicalDns":
+      return {
+        ...typeToWire(discovery.kind === "strictDns" ? Discovery.STRICT_DNS : Discovery.LOGICAL_DNS),
+        loadAssignment: assignmentToWire(discovery.assignment),
+        ...durationUnless("dnsRefreshRate", discovery.refreshMs, DNS_REFRESH_MS),
+      };
+  }
+}
+
+function typeToWire(value: Discovery): Pick<DiscoveryInit, "clusterDiscoveryType"> {
+  return { clusterDiscoveryType: { case: "type", value } };
+}

@@ -1,0 +1,237 @@
+// Listener: a socket, its filter chains and what is looked at before one is chosen, message <-> model.
+import { create } from "@bufbuild/protobuf";
+import type { Direction, FilterChain, FilterChainMatch, Listener, NetworkFilter } from "../model/listener.ts";
+import { accessLogToWire, accessLogsFromWire } from "./access-log.ts";
+import { addressFromWire, addressToWire, cidrFromWire, cidrToWire } from "./address.ts";
+import { pack, unpack } from "./any.ts";
+import { managerFromWire, managerToWire } from "./connection-manager.ts";
+import { toMsOr } from "./duration.ts";
+import { durationUnless, given, unless } from "./fields.ts";
+import { ListenerSchema, type Listener as WireListener } from "./gen/envoy/config/listener/v3/listener_pb.ts";
+import {
+  FilterChainMatchSchema,
+  FilterChainSchema,
+  FilterSchema,
+  ListenerFilterSchema,
+  type Filter,
+  type FilterChain as WireChain,
+  type FilterChainMatch as WireMatch,
+  type ListenerFilter,
+} from "./gen/envoy/config/listener/v3/listener_components_pb.ts";
+import { TrafficDirection } from "./gen/envoy/config/core/v3/base_pb.ts";
+import { HttpInspectorSchema } from "./gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
+import { OriginalDstSchema } from "./gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
+import { TlsInspectorSchema } from "./gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
+import { HttpConnectionManagerSchema } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { TcpProxySchema } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
+import type { Scope } from "./issues.ts";
+import { tcpProxyFromWire, tcpProxyToWire } from "./tcp-proxy.ts";
+import { downstreamTlsFromWire, downstreamTlsToWire } from "./tls.ts";
+
+/** Envoy's (expectations.md). */
+const BUFFER_LIMIT_BYTES = 1024 * 1024;
+const INSPECT_TIMEOUT_MS = 15_000;
+
+const DIRECTIONS: { readonly [direction in Direction]: TrafficDirection } = {
+  unspecified: TrafficDirection.UNSPECIFIED,
+  inbound: TrafficDirection.INBOUND,
+  outbound: TrafficDirection.OUTBOUND,
+};
+
+export function listenerFromWire(wire: WireListener, scope: Scope): Listener {
+  const chains = wire.filterChains.map((chain, index) => chainFromWire(chain, scope.field("filter_chains").at(index)));
+  checkChains(chains, wire, scope);
+  const inspectors = inspectorsFromWire(wire.listenerFilters, scope.field("listener_filters"));
+  const direction = Object.entries(DIRECTIONS).find(([, code]) => code === wire.trafficDirection)?.[0] as
+    | Direction
+    | undefined;
+  if (wire.enableReusePort === false)
+    scope.field("enable_reuse_port").unsupported("workers share ports by SO_REUSEPORT");
+  return {
+    name: wire.name,
+    address: addressFromWire(wire.address, scope.field("address"), "ip"),
+    direction: direction ?? "unspecified",
+    bindToPort: wire.bindToPort ?? true,
+    useOriginalDst: (wire.useOriginalDst ?? false) || inspectors.originalDst,
+    // Envoy puts the TLS inspector in by itself where a chain needs what it finds out.
+    inspectTls: inspectors.tls || chains.some((chain) => needsTlsInspector(chain.match)),
+    inspectHttp: inspectors.http,
+    inspectTimeoutMs: toMsOr(wire.listenerFiltersTimeout, INSPECT_TIMEOUT_MS),
+    continueOnInspectTimeout: wire.continueOnListenerFiltersTimeout,
+    filterChains: chains,
+    defaultFilterChain:
+      wire.defaultFilterChain && chainFromWire(wire.defaultFilterChain, scope.field("default_filter_chain")),
+    perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
+    accessLogs: accessLogsFromWire(wire.accessLog, scope.field("access_log")),
+  };
+}
+
+function needsTlsInspector(match: FilterChainMatch): boolean {
+  if (match.transportProtocol !== undefined) return match.transportProtocol === "tls";
+  return match.serverNames.length > 0 || match.applicationProtocols.length > 0;
+}
+
+/** Which chain serves a connection must never be a matter of chance. */
+function checkChains(chains: readonly FilterChain[], wire: WireListener, scope: Scope): void {
+  if (chains.length === 0 && wire.defaultFilterChain === undefined)
+    scope.field("filter_chains").invalid("must have at least one filter chain");
+  const seen = new Map<string, number>();
+  for (const [index, chain] of chains.entries()) {
+    const key = JSON.stringify(chain.match);
+    const other = seen.get(key);
+    if (other !== undefined) {
+      scope.field("filter_chains").at(index).invalid(`has the same matching rules as filter_chains[${other}]`);
+    }
+    seen.set(key, index);
+  }
+}
+
+interface Inspectors {
+  readonly tls: boolean;
+  readonly http: boolean;
+  readonly originalDst: boolean;
+}
+
+function inspectorsFromWire(filters: readonly ListenerFilter[], scope: Scope): Inspectors {
+  const found = new Set<string>();
+  for (const [index, filter] of filters.entries()) {
+    if (filter.configType.case === "configDiscovery") continue;
+    const at = scope.at(index).field("typed_config");
+    const schemas = [TlsInspectorSchema, HttpInspectorSchema, OriginalDstSchema];
+    const inspector = unpack(filter.configType.value, schemas, at, filter.name);
+    if (inspector !== undefined) found.add(inspector.$typeName);
+  }
+  return {
+    tls: found.has(TlsInspectorSchema.typeName),
+    http: found.has(HttpInspectorSchema.typeName),
+    originalDst: found.has(OriginalDstSchema.typeName),
+  };
+}
+
+function chainFromWire(wire: WireChain, scope: Scope): FilterChain {
+  return {
+    name: wire.name,
+    match: matchFromWire(wire.filterChainMatch, scope.field("filter_chain_match")),
+    tls: downstreamTlsFromWire(wire.transportSocket, scope.field("transport_socket")),
+    handshakeTimeoutMs: toMsOr(wire.transportSocketConnectTimeout, 0),
+    network: networkFromWire(wire.filters, scope.field("filters")),
+  };
+}
+
+function matchFromWire(wire: WireMatch | undefined, scope: Scope): FilterChainMatch {
+  const transport = wire?.transportProtocol ?? "";
+  if (transport !== "" && transport !== "tls" && transport !== "raw_buffer") {
+    scope.field("transport_protocol").unsupported(`only tls and raw_buffer are supported: got "${transport}"`);
+  }
+  for (const [index, name] of (wire?.serverNames ?? []).entries()) {
+    if (name.slice(1).includes("*")) {
+      scope.field("server_names").at(index).invalid(`a wildcard may only come first: got "${name}"`);
+    }
+  }
+  return {
+    destinationPort: wire?.destinationPort,
+    prefixRanges: (wire?.prefixRanges ?? []).map((item, index) =>
+      cidrFromWire(item, scope.field("prefix_ranges").at(index)),
+    ),
+    serverNames: wire?.serverNames ?? [],
+    transportProtocol: transport === "tls" || transport === "raw_buffer" ? transport : undefined,
+    applicationProtocols: wire?.applicationProtocols ?? [],
+    sourcePrefixRanges: (wire?.sourcePrefixRanges ?? []).map((item, index) =>
+      cidrFromWire(item, scope.field("source_prefix_ranges").at(index)),
+    ),
+    sourcePorts: wire?.sourcePorts ?? [],
+  };
+}
+
+function networkFromWire(filters: readonly Filter[], scope: Scope): NetworkFilter {
+  const none: NetworkFilter = {
+    kind: "tcp",
+    tcp: { statPrefix: "", clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1, accessLogs: [] },
+  };
+  if (filters.length === 0) scope.invalid("must have a network filter");
+  let network: NetworkFilter | undefined;
+  for (const [index, filter] of filters.entries()) {
+    if (filter.configType.case === "configDiscovery") continue;
+    const at = scope.at(index).field("typed_config");
+    const wire = unpack(filter.configType.value, [HttpConnectionManagerSchema, TcpProxySchema], at, filter.name);
+    if (wire === undefined) continue;
+    if (network !== undefined) scope.at(index).invalid("comes after a filter that ends the chain");
+    network =
+      wire.$typeName === TcpProxySchema.typeName
+        ? { kind: "tcp", tcp: tcpProxyFromWire(wire, at) }
+        : { kind: "http", http: managerFromWire(wire, at) };
+  }
+  return network ?? none;
+}
+
+export function listenerToWire(model: Listener): WireListener {
+  return create(ListenerSchema, {
+    name: model.name,
+    address: addressToWire(model.address),
+    trafficDirection: DIRECTIONS[model.direction],
+    ...unless("bindToPort", model.bindToPort, true),
+    ...unless("useOriginalDst", model.useOriginalDst, false),
+    listenerFilters: inspectorsToWire(model),
+    ...durationUnless("listenerFiltersTimeout", model.inspectTimeoutMs, INSPECT_TIMEOUT_MS),
+    continueOnListenerFiltersTimeout: model.continueOnInspectTimeout,
+    filterChains: model.filterChains.map(chainToWire),
+    ...given("defaultFilterChain", model.defaultFilterChain && chainToWire(model.defaultFilterChain)),
+    ...unless("perConnectionBufferLimitBytes", model.perConnectionBufferLimitBytes, BUFFER_LIMIT_BYTES),
+    accessLog: model.accessLogs.map(accessLogToWire),
+  });
+}
+
+function inspectorsToWire(model: Listener): ListenerFilter[] {
+  const all = [
+    { isOn: model.inspectTls, name: "envoy.filters.listener.tls_inspector", schema: TlsInspectorSchema },
+    { isOn: model.inspectHttp, name: "envoy.filters.listener.http_inspector", schema: HttpInspectorSchema },
+  ];
+  return all
+    .filter((inspector) => inspector.isOn)
+    .map(({ name, schema }) =>
+      create(ListenerFilterSchema, { name, configType: { case: "typedConfig", value: pack(schema, create(schema)) } }),
+    );
+}
+
+function chainToWire(model: FilterChain): WireChain {
+  const { network } = model;
+  const filter =
+    network.kind === "http"
+      ? {
+          name: "envoy.filters.network.http_connection_manager",
+          value: pack(HttpConnectionManagerSchema, managerToWire(network.http)),
+        }
+      : { name: "envoy.filters.network.tcp_proxy", value: pack(TcpProxySchema, tcpProxyToWire(network.tcp)) };
+  return create(FilterChainSchema, {
+    name: model.name,
+    ...given("filterChainMatch", matchToWire(model.match)),
+    ...given("transportSocket", model.tls && downstreamTlsToWire(model.tls)),
+    ...durationUnless("transportSocketConnectTimeout", model.handshakeTimeoutMs, 0),
+    filters: [create(FilterSchema, { name: filter.name, configType: { case: "typedConfig", value: filter.value } })],
+  });
+}
+
+/** Nothing for a chain that takes every connection. */
+function matchToWire(model: FilterChainMatch): WireMatch | undefined {
+  const wire = create(FilterChainMatchSchema, {
+    ...given("destinationPort", model.destinationPort),
+    prefixRanges: model.prefixRanges.map(cidrToWire),
+    serverNames: [...model.serverNames],
+    transportProtocol: model.transportProtocol ?? "",
+    applicationProtocols: [...model.applicationProtocols],
+    sourcePrefixRanges: model.sourcePrefixRanges.map(cidrToWire),
+    sourcePorts: [...model.sourcePorts],
+  });
+  const lists = [
+    model.prefixRanges,
+    model.serverNames,
+    model.applicationProtocols,
+    model.sourcePrefixRanges,
+    model.sourcePorts,
+  ];
+  const isEmpty =
+    model.destinationPort === undefined &&
+    model.transportProtocol === undefined &&
+    lists.every((list) => list.length === 0);
+  return isEmpty ? undefined : wire;
+}

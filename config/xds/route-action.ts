@@ -1,0 +1,186 @@
+// What a route does with a request: forward, redirect or answer, message <-> model.
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { DirectResponseAction, ForwardAction, RedirectAction } from "../model/route.ts";
+import { clusterTargetFromWire, clusterTargetToWire } from "./cluster-target.ts";
+import { inlineText, readText } from "./data-source.ts";
+import { fromMs, toMs, toMsOr } from "./duration.ts";
+import { durationGiven, durationUnless, given } from "./fields.ts";
+import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
+import {
+  DirectResponseActionSchema,
+  RedirectActionSchema,
+  RedirectAction_RedirectResponseCode as RedirectCode,
+  RouteActionSchema,
+  RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
+  type DirectResponseAction as WireDirectResponse,
+  type RedirectAction as WireRedirect,
+  type RouteAction as WireAction,
+} from "./gen/envoy/config/route/v3/route_components_pb.ts";
+import { hashPolicyFromWire, hashPolicyToWire } from "./hash-policy.ts";
+import type { Scope } from "./issues.ts";
+import { fractionToWire, regexFromWire, runtimeFractionFromWire } from "./matcher.ts";
+import { LB_KEY, labelsFromWire, metadataToWire } from "./metadata.ts";
+import { retryFromWire, retryToWire } from "./retry.ts";
+
+/** Envoy's: a route that says nothing gives up after 15 s. */
+const TIMEOUT_MS = 15_000;
+
+const NOT_FOUND = [
+  [NotFoundCode.SERVICE_UNAVAILABLE, 503],
+  [NotFoundCode.NOT_FOUND, 404],
+  [NotFoundCode.INTERNAL_SERVER_ERROR, 500],
+] as const;
+
+const REDIRECTS = [
+  [RedirectCode.MOVED_PERMANENTLY, 301],
+  [RedirectCode.FOUND, 302],
+  [RedirectCode.SEE_OTHER, 303],
+  [RedirectCode.TEMPORARY_REDIRECT, 307],
+  [RedirectCode.PERMANENT_REDIRECT, 308],
+] as const;
+
+export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
+  const { regexRewrite } = wire;
+  const host = wire.hostRewriteSpecifier;
+  checkRewrites(wire, scope);
+  return {
+    kind: "forward",
+    target: clusterTargetFromWire(wire, scope),
+    clusterNotFoundStatus: NOT_FOUND.find(([code]) => code === wire.clusterNotFoundResponseCode)?.[1] ?? 503,
+    timeoutMs: toMsOr(wire.timeout, TIMEOUT_MS),
+    idleTimeoutMs: wire.idleTimeout && toMs(wire.idleTimeout),
+    maxGrpcTimeoutMs: maxGrpcTimeout(wire),
+    retry: retryFromWire(wire.retryPolicy, scope.field("retry_policy")),
+    hashPolicy: wire.hashPolicy.flatMap(
+      (item, index) => hashPolicyFromWire(item, scope.field("hash_policy").at(index)) ?? [],
+    ),
+    prefixRewrite: nonEmpty(wire.prefixRewrite),
+    pathRewrite: nonEmpty(wire.pathRewrite),
+    regexRewrite: regexRewrite && {
+      pattern:
+        regexRewrite.pattern === undefined
+          ? ""
+          : regexFromWire(regexRewrite.pattern, scope.field("regex_rewrite").field("pattern")),
+      substitution: regexRewrite.substitution,
+    },
+    hostRewrite: host.case === "hostRewriteLiteral" ? host.value : undefined,
+    autoHostRewrite: host.case === "autoHostRewrite" && host.value.value,
+    subset: labelsFromWire(wire.metadataMatch, LB_KEY, scope.field("metadata_match")),
+    mirrors: wire.requestMirrorPolicies.map((mirror, index) => {
+      if (mirror.cluster === "")
+        scope.field("request_mirror_policies").at(index).field("cluster").invalid("must not be empty");
+      return {
+        cluster: mirror.cluster,
+        fraction: runtimeFractionFromWire(mirror.runtimeFraction) ?? { numerator: 100, denominator: 100 },
+      };
+    }),
+    upgrades: wire.upgradeConfigs.map((upgrade) => ({ name: upgrade.upgradeType, enabled: upgrade.enabled ?? true })),
+    priority: wire.priority === RoutingPriority.HIGH ? "high" : "default",
+  };
+}
+
+function nonEmpty(text: string): string | undefined {
+  return text === "" ? undefined : text;
+}
+
+/** The newer field says the same as the older and wins, as in Envoy. */
+function maxGrpcTimeout(wire: WireAction): number | undefined {
+  const max = wire.maxStreamDuration?.grpcTimeoutHeaderMax ?? wire.maxGrpcTimeout;
+  return max && toMs(max);
+}
+
+function checkRewrites(wire: WireAction, scope: Scope): void {
+  const all = { prefix_rewrite: wire.prefixRewrite, regex_rewrite: wire.regexRewrite, path_rewrite: wire.pathRewrite };
+  const used = Object.entries(all)
+    .filter(([, value]) => value !== undefined && value !== "")
+    .map(([name]) => name);
+  if (used.length > 1) scope.invalid(`only one of ${used.join(", ")} may be set`);
+}
+
+export function forwardToWire(model: ForwardAction): WireAction {
+  const { hostRewrite, maxGrpcTimeoutMs, regexRewrite } = model;
+  const init: MessageInitShape<typeof RouteActionSchema> = {
+    clusterSpecifier: clusterTargetToWire(model.target),
+    clusterNotFoundResponseCode:
+      NOT_FOUND.find(([, status]) => status === model.clusterNotFoundStatus)?.[0] ?? NotFoundCode.SERVICE_UNAVAILABLE,
+    ...durationUnless("timeout", model.timeoutMs, TIMEOUT_MS),
+    ...durationGiven("idleTimeout", model.idleTimeoutMs),
+    ...given(
+      "maxStreamDuration",
+      maxGrpcTimeoutMs === undefined ? undefined : { grpcTimeoutHeaderMax: fromMs(maxGrpcTimeoutMs) },
+    ),
+    ...given("retryPolicy", model.retry && retryToWire(model.retry)),
+    hashPolicy: model.hashPolicy.map(hashPolicyToWire),
+    prefixRewrite: model.prefixRewrite ?? "",
+    pathRewrite: model.pathRewrite ?? "",
+    ...given(
+      "regexRewrite",
+      regexRewrite && { pattern: { regex: regexRewrite.pattern }, substitution: regexRewrite.substitution },
+    ),
+    ...(hostRewrite === undefined
+      ? {}
+      : { hostRewriteSpecifier: { case: "hostRewriteLiteral", value: hostRewrite } as const }),
+    ...(model.autoHostRewrite
+      ? { hostRewriteSpecifier: { case: "autoHostRewrite", value: { value: true } } as const }
+      : {}),
+    ...given("metadataMatch", metadataToWire({ [LB_KEY]: model.subset })),
+    requestMirrorPolicies: model.mirrors.map((mirror) => ({
+      cluster: mirror.cluster,
+      runtimeFraction: { defaultValue: fractionToWire(mirror.fraction) },
+    })),
+    upgradeConfigs: model.upgrades.map((upgrade) => ({ upgradeType: upgrade.name, enabled: upgrade.enabled })),
+    priority: model.priority === "high" ? RoutingPriority.HIGH : RoutingPriority.DEFAULT,
+  };
+  return create(RouteActionSchema, init);
+}
+
+export function redirectFromWire(wire: WireRedirect): RedirectAction {
+  const { schemeRewriteSpecifier: scheme, pathRewriteSpecifier: path } = wire;
+  const isHttps = scheme.case === "httpsRedirect" && scheme.value;
+  const named = scheme.case === "schemeRedirect" && scheme.value !== "" ? scheme.value : undefined;
+  return {
+    kind: "redirect",
+    status: REDIRECTS.find(([code]) => code === wire.responseCode)?.[1] ?? 301,
+    scheme: isHttps ? "https" : named,
+    host: nonEmpty(wire.hostRedirect),
+    port: wire.portRedirect === 0 ? undefined : wire.portRedirect,
+    path:
+      path.case === "pathRedirect"
+        ? { kind: "full", value: path.value }
+        : path.case === "prefixRewrite"
+          ? { kind: "prefix", value: path.value }
+          : undefined,
+    stripQuery: wire.stripQuery,
+  };
+}
+
+export function redirectToWire(model: RedirectAction): WireRedirect {
+  const { path, scheme } = model;
+  return create(RedirectActionSchema, {
+    responseCode: REDIRECTS.find(([, status]) => status === model.status)?.[0] ?? RedirectCode.MOVED_PERMANENTLY,
+    ...(scheme === undefined ? {} : { schemeRewriteSpecifier: { case: "schemeRedirect", value: scheme } as const }),
+    hostRedirect: model.host ?? "",
+    portRedirect: model.port ?? 0,
+    ...(path === undefined
+      ? {}
+      : {
+          pathRewriteSpecifier: {
+            case: path.kind === "full" ? "pathRedirect" : "prefixRewrite",
+            value: path.value,
+          } as const,
+        }),
+    stripQuery: model.stripQuery,
+  });
+}
+
+export function directResponseFromWire(wire: WireDirectResponse, scope: Scope): DirectResponseAction {
+  const body = wire.body === undefined ? "" : readText(wire.body, scope.field("body"));
+  return { kind: "direct", status: wire.status, body };
+}
+
+export function directResponseToWire(model: DirectResponseAction): WireDirectResponse {
+  return create(DirectResponseActionSchema, {
+    status: model.status,
+    ...(model.body === "" ? {} : { body: inlineText(model.body) }),
+  });
+}
