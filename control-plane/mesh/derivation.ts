@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { MeshSnapshot, MeshTables } from "./snapshot.ts";
 
-type TableValue<Table extends keyof MeshTables> = MeshTables[Table] extends ReadonlyMap<string, infer Value> ? Value : never;
+type TableValue<Table extends keyof MeshTables> =
+  MeshTables[Table] extends ReadonlyMap<string, infer Value> ? Value : never;
 
 interface Read {
   readonly table: keyof MeshTables;

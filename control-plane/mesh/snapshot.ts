@@ -100,7 +100,9 @@ function indexResources(resources: readonly Resource[]) {
     switch (resource.kind) {
       case "HTTPRoute":
       case "GRPCRoute": {
-        const parents = (resource.spec.parentRefs ?? []).map((parent) => `${parent.namespace ?? namespace}/${parent.name}`);
+        const parents = (resource.spec.parentRefs ?? []).map(
+          (parent) => `${parent.namespace ?? namespace}/${parent.name}`,
+        );
         for (const parent of new Set(parents)) put(routes, parent, resource);
         break;
       }
@@ -145,7 +147,8 @@ function targetsOf(policy: Targeting): ReadonlySet<string> {
 function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map<string, Membership[]> {
   const memberships = new Map<string, Membership[]>();
   for (const service of services.values())
-    for (const endpoint of service.endpoints) put(memberships, `${service.namespace}/${endpoint.name}`, { service, endpoint });
+    for (const endpoint of service.endpoints)
+      put(memberships, `${service.namespace}/${endpoint.name}`, { service, endpoint });
   return memberships;
 }
 

@@ -1,0 +1,76 @@
+// The cluster of one backend: its policies, and mutual TLS to those endpoints that are mesh peers.
+import type { Cluster, HttpUpstreamOptions } from "#config/model/cluster.ts";
+import type { UpstreamTls } from "#config/model/tls.ts";
+import type { PortProtocol } from "../registry/registry.ts";
+import { listenerBufferBytes } from "./defaults.ts";
+import { meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
+import { meshServerName } from "./names.ts";
+import { clusterPolicy, upstreamOptions } from "./policy/cluster.ts";
+import { trafficFor } from "./policy/traffic.ts";
+import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
+
+/** The names under which every proxy serves its own key and the mesh's roots to itself (SDS). */
+export const ownCertificate = "default";
+export const meshRoots = "ROOTCA";
+
+/** undefined: the service or its port is gone. */
+export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
+  const service = scope.reader.get("services", backend.service);
+  const port = findPort(service, backend.port);
+  if (service === undefined || port === undefined) return undefined;
+  const blocks = trafficFor(scope.reader, { service: backend.service, port, subset: backend.subset });
+  const hops = selectEndpoints(scope, service, backend).map((endpoint) => meshHopOf(scope, service, port, endpoint));
+  const identities = new Set(hops.flatMap((hop) => (hop.kind === "peer" ? [hop.identity] : [])));
+  const tls = meshTls(backend, [...identities].sort());
+  const isRequired = scope.dialect === "heddle" && meshConfigOf(scope.reader).outboundMtls === "required";
+  const host = `${service.name}.${service.namespace}`;
+  const metadata = { service: service.name, namespace: service.namespace, port: port.name, protocol: port.protocol };
+  return {
+    name: backend.cluster,
+    altStatName: undefined,
+    discovery: { kind: "eds", serviceName: backend.cluster },
+    ...clusterPolicy(blocks, scope.dialect, host, port.protocol === "HTTP2" || port.protocol === "GRPC"),
+    // Where mutual TLS is required an endpoint without it is not called at all: its handshake fails closed.
+    tls: isRequired ? tls : undefined,
+    tlsMatches:
+      identities.size === 0
+        ? []
+        : [
+            { name: "heddle", match: meshSocketLabels, tls },
+            ...(isRequired ? [] : [{ name: "plaintext", match: {}, tls: undefined }]),
+          ],
+    http: upstreamOptions(blocks, upstreamProtocol(port.protocol, scope)),
+    perConnectionBufferLimitBytes: listenerBufferBytes,
+    metadata: { heddle: metadata },
+  };
+}
+
+/**
+ * What an endpoint without a mesh hop speaks; mesh peers always speak HTTP/2, by ALPN. Envoy's `auto` needs ALPN everywhere,
+ * so other dialects get the application's own protocol.
+ */
+function upstreamProtocol(protocol: PortProtocol, scope: Scope): HttpUpstreamOptions["protocol"] {
+  if (protocol === "HTTP2" || protocol === "GRPC") return "http2";
+  return scope.dialect === "heddle" ? "auto" : "http1";
+}
+
+function meshTls(backend: Backend, identities: readonly string[]): UpstreamTls {
+  return {
+    certificate: { kind: "sds", name: ownCertificate },
+    validation: {
+      roots: { kind: "sds", name: meshRoots },
+      subjectAltNames: identities.map((value) => ({
+        type: "uri",
+        matcher: { kind: "exact", value, ignoreCase: false },
+      })),
+      acceptUntrusted: false,
+    },
+    alpn: ["h2"],
+    minVersion: "TLSv1.3",
+    maxVersion: "TLSv1.3",
+    cipherSuites: [],
+    curves: [],
+    sni: meshServerName(backend.service, backend.port),
+    autoHostSni: false,
+  };
+}

@@ -1,0 +1,125 @@
+// The parts of generated resources that no policy changes.
+import type { CircuitLimits, HttpUpstreamOptions } from "#config/model/cluster.ts";
+import type { FilterChainMatch, Http1Options, Http2Options, HttpConnectionManager } from "#config/model/listener.ts";
+import type { ForwardAction, HeaderMutations, RouteMatch, RouteScope } from "#config/model/route.ts";
+
+export const noHeaders: HeaderMutations = { set: [], add: [], addIfAbsent: [], remove: [] };
+export const emptyScope: RouteScope = { requestHeaders: noHeaders, responseHeaders: noHeaders, filterOverrides: [] };
+
+/** Envoy's caps against floods; windows between Envoy's (16 MiB, 24 MiB) and Linkerd's (64 KiB, 1 MiB) bound memory per stalled stream. */
+export const http2Defaults: Http2Options = {
+  maxConcurrentStreams: 1024,
+  initialStreamWindowBytes: 256 * 1024,
+  initialConnectionWindowBytes: 8 * 1024 * 1024,
+  hpackTableSizeBytes: 4096,
+  maxOutboundFrames: 10_000,
+  maxOutboundControlFrames: 1000,
+  maxConsecutiveInboundEmptyDataFrames: 1,
+  maxInboundPriorityFramesPerStream: 100,
+  maxInboundWindowUpdateFramesPerDataFrame: 10,
+  keepaliveIntervalMs: 0,
+  keepaliveTimeoutMs: 0,
+  // WebSocket and opaque TCP cross the mesh hop as extended CONNECT (RFC 8441).
+  allowConnect: true,
+};
+
+export const http1Defaults: Http1Options = {
+  acceptHttp10: true,
+  defaultHostForHttp10: "localhost",
+  enableTrailers: true,
+  preserveHeaderCase: true,
+  allowAbsoluteUrl: true,
+  allowChunkedLength: false,
+};
+
+export const upstreamDefaults: HttpUpstreamOptions = {
+  protocol: "http1",
+  http2: http2Defaults,
+  idleTimeoutMs: 3_600_000,
+  maxConnectionDurationMs: 0,
+  maxRequestsPerConnection: 0,
+  maxResponseHeadersBytes: 60 * 1024,
+  maxResponseHeadersCount: 100,
+  preserveHeaderCase: true,
+};
+
+/** TrafficPolicy.connectionLimits without a policy; retries are bounded by Envoy's default budget. */
+export const limitDefaults: CircuitLimits = {
+  maxConnections: 1024,
+  maxPendingRequests: 1024,
+  maxRequests: 1024,
+  maxRetries: 1024,
+  retryBudget: { percent: 20, minConcurrency: 3 },
+};
+
+export const anyConnection: FilterChainMatch = {
+  destinationPort: undefined,
+  prefixRanges: [],
+  serverNames: [],
+  transportProtocol: undefined,
+  applicationProtocols: [],
+  sourcePrefixRanges: [],
+  sourcePorts: [],
+};
+
+export const anyRequest: RouteMatch = {
+  path: { kind: "prefix", value: "/" },
+  caseSensitive: true,
+  headers: [],
+  query: [],
+  grpcOnly: false,
+  runtimeFraction: undefined,
+};
+
+/** Forwards without limits of its own; `grpc-timeout` of any length holds. */
+export const forwardDefaults: Omit<ForwardAction, "target"> = {
+  kind: "forward",
+  clusterNotFoundStatus: 503,
+  timeoutMs: 0,
+  idleTimeoutMs: undefined,
+  maxGrpcTimeoutMs: 0,
+  retry: undefined,
+  hashPolicy: [],
+  prefixRewrite: undefined,
+  pathRewrite: undefined,
+  regexRewrite: undefined,
+  hostRewrite: undefined,
+  autoHostRewrite: false,
+  subset: {},
+  mirrors: [],
+  upgrades: [],
+  priority: "default",
+};
+
+type Chosen = "statPrefix" | "routes" | "filters" | "accessLogs" | "tracing" | "forwardClientCert";
+
+/** Envoy's defaults, but for what a sidecar must not do: change letters of header names, refuse HTTP/1.0 or replace an id. */
+export const managerDefaults: Omit<HttpConnectionManager, Chosen> = {
+  codec: "auto",
+  useRemoteAddress: false,
+  xffTrustedHops: 0,
+  generateRequestId: true,
+  preserveExternalRequestId: true,
+  serverName: "heddle",
+  serverHeader: "pass_through",
+  via: "",
+  clientCertDetails: { subject: true, uri: true, dns: false, cert: false, chain: false },
+  idleTimeoutMs: 3_600_000,
+  streamIdleTimeoutMs: 300_000,
+  requestTimeoutMs: 0,
+  requestHeadersTimeoutMs: 60_000,
+  drainTimeoutMs: 5000,
+  delayedCloseTimeoutMs: 1000,
+  maxConnectionDurationMs: 0,
+  maxRequestsPerConnection: 0,
+  maxRequestHeadersBytes: 60 * 1024,
+  maxRequestHeadersCount: 100,
+  http1: http1Defaults,
+  http2: http2Defaults,
+  upgrades: ["websocket"],
+  normalizePath: false,
+  mergeSlashes: false,
+  stripMatchingHostPort: false,
+};
+
+export const listenerBufferBytes = 1024 * 1024;

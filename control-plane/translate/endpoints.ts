@@ -1,0 +1,76 @@
+// The instances behind one cluster: where the application listens, and for mesh peers where its proxy does.
+import type { ClusterLoadAssignment, Endpoint, LocalityEndpoints, MeshHop } from "#config/model/endpoint.ts";
+import { spiffeId, appPortOf } from "../mesh/workload.ts";
+import type { RegistryEndpoint, RegistryService, ServicePort } from "../registry/registry.ts";
+import { serviceKey } from "../registry/registry.ts";
+import { hasLabels, mtlsMode } from "./policy/peer-authentication.ts";
+import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
+
+/** Chooses mutual TLS for an endpoint with a mesh hop (`Cluster.tlsMatches`). */
+export const meshSocketLabels = { tlsMode: "heddle" } as const;
+
+/** Priorities start at 0, localities are always set and weigh what their endpoints do (gRPC refuses anything else). */
+export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignment {
+  const service = scope.reader.get("services", backend.service);
+  const port = findPort(service, backend.port);
+  const localities = new Map<string, Endpoint[]>();
+  if (service !== undefined && port !== undefined) {
+    for (const endpoint of selectEndpoints(scope, service, backend)) {
+      const key = `${endpoint.labels["region"] ?? ""}\n${endpoint.labels["zone"] ?? ""}`;
+      const list = localities.get(key) ?? [];
+      list.push(endpointOf(scope, service, port, endpoint));
+      localities.set(key, list);
+    }
+  }
+  return {
+    cluster: backend.cluster,
+    overprovisioningFactor: 140,
+    localities: [...localities].map(([key, endpoints]): LocalityEndpoints => {
+      const [region = "", zone = ""] = key.split("\n");
+      const weight = endpoints.reduce((sum, endpoint) => sum + endpoint.weight, 0);
+      return { region, zone, subZone: "", priority: 0, weight, endpoints };
+    }),
+  };
+}
+
+/** The endpoints of a backend: all of the service's, or those of its subset. */
+export function selectEndpoints(scope: Scope, service: RegistryService, backend: Backend): readonly RegistryEndpoint[] {
+  if (backend.subset === undefined) return service.endpoints;
+  const subset = scope.reader.get("subsets", `${service.namespace}/${backend.subset}`);
+  if (subset === undefined) return [];
+  return service.endpoints.filter((endpoint) => hasLabels(endpoint.labels, subset.spec.labels));
+}
+
+function endpointOf(scope: Scope, service: RegistryService, port: ServicePort, endpoint: RegistryEndpoint): Endpoint {
+  const mesh = meshHopOf(scope, service, port, endpoint);
+  return {
+    address: endpoint.address,
+    port: appPortOf(endpoint, port),
+    hostname: `${endpoint.name}.${service.namespace}`,
+    health: endpoint.health,
+    weight: endpoint.weight,
+    labels: endpoint.labels,
+    transportSocket: mesh.kind === "peer" ? meshSocketLabels : {},
+    mesh,
+  };
+}
+
+/** A peer only for Heddle's own proxies, where it listens for the mesh, and where its policy takes mutual TLS. */
+export function meshHopOf(
+  scope: Scope,
+  service: RegistryService,
+  port: ServicePort,
+  endpoint: RegistryEndpoint,
+): MeshHop {
+  const inboundPort = endpoint.sidecar?.inbound[port.name];
+  if (inboundPort === undefined || scope.dialect !== "heddle") return { kind: "none" };
+  if (mtlsMode(scope.reader, serviceKey(service), port, endpoint.labels) === "DISABLE") return { kind: "none" };
+  const { trustDomain } = meshConfigOf(scope.reader);
+  return {
+    kind: "peer",
+    inboundAddress: endpoint.address,
+    inboundPort,
+    identity: spiffeId(trustDomain, service.namespace, endpoint.serviceAccount),
+    version: "1",
+  };
+}

@@ -1,0 +1,21 @@
+// The standard filters as generated chains name them, in the order of the chain (filters/standard.ts has the same).
+import type { FilterConfig, JsonValue } from "#config/model/filter-config.ts";
+
+const ours = "type.googleapis.com/heddle.filters";
+
+export const filterTypes = {
+  tracing: { name: "heddle.tracing", typeUrl: `${ours}.trace_context.v1.TraceContext` },
+  mtls: { name: "heddle.mtls", typeUrl: `${ours}.mtls.v1.Mtls` },
+  routing: { name: "heddle.routing", typeUrl: `${ours}.routing.v1.Routing` },
+  rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
+  circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
+  retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },
+} as const;
+
+/** Envoy's own message, for limits that it can say. */
+export const envoyRateLimitType = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+
+/** One filter of a chain. Ours are optional, so that a real Envoy goes on without them. */
+export function filterConfig(filter: keyof typeof filterTypes, config: JsonValue): FilterConfig {
+  return { ...filterTypes[filter], config, disabled: false, isOptional: true };
+}

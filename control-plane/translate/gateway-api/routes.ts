@@ -1,0 +1,241 @@
+// The routes of one port of a service: those of its attached HTTPRoutes and GRPCRoutes in Gateway API's order, or the one default.
+import type { FilterOverride, JsonValue } from "#config/model/filter-config.ts";
+import type { ForwardAction, Route, RouteAction, WeightedCluster } from "#config/model/route.ts";
+import { durationMs } from "#config/schema/duration.ts";
+import type { GRPCRouteRule } from "#config/schema/grpc-route.ts";
+import type { HTTPRouteRule } from "#config/schema/http-route.ts";
+import type { RouteResource } from "../../mesh/snapshot.ts";
+import { serviceKey, type RegistryService, type ServicePort } from "../../registry/registry.ts";
+import { anyRequest, emptyScope, forwardDefaults } from "../defaults.ts";
+import { hashPolicies } from "../policy/cluster.ts";
+import { limitsOfPort, limitsOfRule, rateLimitOverride } from "../policy/rate-limit.ts";
+import { retryOverride, retryPolicy } from "../policy/retries.ts";
+import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
+import { meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
+import { attachedRoutes } from "./attach.ts";
+import { resolveBackend, type ParentContext } from "./backends.ts";
+import { headerMutations, ruleFilters, type RuleFilters } from "./filters.ts";
+import { compareRanks, grpcMatch, httpMatch, type Rank, type RankedMatch } from "./match.ts";
+
+export interface BuiltRoutes {
+  readonly routes: readonly Route[];
+  /** Everything that the routes can send to, mirrors included. */
+  readonly backends: readonly Backend[];
+}
+
+interface Ranked {
+  readonly isGrpc: boolean;
+  readonly rank: Rank;
+  readonly route: Route;
+}
+
+type Rule = HTTPRouteRule | GRPCRouteRule;
+
+/** With a route attached, what no rule matches is answered 404 (GEP-1294); without any, all goes to the service itself. */
+export function serviceRoutes(scope: Scope, service: RegistryService, port: ServicePort): BuiltRoutes {
+  const attached = attachedRoutes(scope.reader, service, port, scope.clientNamespace);
+  const backends = new Map<string, Backend>();
+  if (attached.length === 0)
+    return { routes: [defaultRoute(scope, service, port, backends)], backends: [...backends.values()] };
+  const ranked = attached.flatMap((route) => routeOf(scope, service, port, route, backends));
+  // A stable sort: equal ranks stay in the order of route names, then of rules, then of matches.
+  const sorted = ranked.toSorted(
+    (left, right) => Number(right.isGrpc) - Number(left.isGrpc) || compareRanks(left.rank, right.rank),
+  );
+  return { routes: sorted.map(({ route }) => route), backends: [...backends.values()] };
+}
+
+function defaultRoute(
+  scope: Scope,
+  service: RegistryService,
+  port: ServicePort,
+  backends: Map<string, Backend>,
+): Route {
+  const key = serviceKey(service);
+  const blocks = trafficFor(scope.reader, { service: key, port });
+  const backend = wholeBackend(key, port.port);
+  backends.set(backend.cluster, backend);
+  return {
+    ...emptyScope,
+    name: `Service ${key}`,
+    match: anyRequest,
+    action: {
+      ...forwardDefaults,
+      ...carriage(scope, blocks, undefined),
+      target: { kind: "cluster", name: backend.cluster },
+    },
+    filterOverrides: retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
+    metadata: { heddle: { kind: "Service", namespace: service.namespace, name: service.name } },
+  };
+}
+
+function routeOf(
+  scope: Scope,
+  service: RegistryService,
+  port: ServicePort,
+  route: RouteResource,
+  backends: Map<string, Backend>,
+): readonly Ranked[] {
+  const isGrpc = route.kind === "GRPCRoute";
+  const rules: readonly Rule[] = route.spec.rules ?? [{}];
+  return rules.flatMap((rule, index) =>
+    matchesOf(route, rule).map((match): Ranked => ({
+      isGrpc,
+      rank: match.rank,
+      route: ruleRoute(scope, service, port, route, rule, index, match, backends),
+    })),
+  );
+}
+
+/** The matches of a rule; one that takes everything where it has none. */
+export function matchesOf(route: RouteResource, rule: Rule): readonly RankedMatch[] {
+  if (route.kind === "GRPCRoute") {
+    const matches = (rule as GRPCRouteRule).matches ?? []; // the rule is this route's
+    return matches.length === 0 ? [grpcMatch(undefined)] : matches.map(grpcMatch);
+  }
+  const matches = (rule as HTTPRouteRule).matches; // the rule is this route's
+  return matches.length === 0 ? [httpMatch({ path: { type: "PathPrefix", value: "/" } })] : matches.map(httpMatch);
+}
+
+function ruleRoute(
+  scope: Scope,
+  service: RegistryService,
+  port: ServicePort,
+  route: RouteResource,
+  rule: Rule,
+  index: number,
+  { match }: RankedMatch,
+  backends: Map<string, Backend>,
+): Route {
+  const { namespace, name } = route.metadata;
+  const parent: ParentContext = { routeNamespace: namespace, parentPort: port.port };
+  const key = serviceKey(service);
+  const blocks = trafficFor(scope.reader, { service: key, port, route, rule: rule.name });
+  const filters = ruleFilters(scope, rule.filters ?? [], parent, match);
+  collectMirrors(scope, rule, parent, backends);
+  const metadata: { readonly [key: string]: JsonValue } = {
+    kind: route.kind,
+    namespace,
+    name,
+    rule: rule.name ?? index,
+  };
+  return {
+    name: `${route.kind} ${namespace}/${name} rule ${rule.name ?? index}`,
+    match,
+    action: actionOf(scope, rule, blocks, filters, parent, backends),
+    requestHeaders: filters.requestHeaders,
+    responseHeaders: filters.responseHeaders,
+    filterOverrides: overridesOf(scope, key, port, route, rule, blocks),
+    metadata: { heddle: metadata },
+  };
+}
+
+function overridesOf(
+  scope: Scope,
+  service: string,
+  port: ServicePort,
+  route: RouteResource,
+  rule: Rule,
+  blocks: TrafficBlocks,
+): readonly FilterOverride[] {
+  const own = limitsOfRule(scope.reader, route, rule.name, "outbound");
+  return [
+    ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
+    ...rateLimitOverride(own, own.length === 0 ? [] : limitsOfPort(scope.reader, service, port, "outbound")),
+  ];
+}
+
+function actionOf(
+  scope: Scope,
+  rule: Rule,
+  blocks: TrafficBlocks,
+  filters: RuleFilters,
+  parent: ParentContext,
+  backends: Map<string, Backend>,
+): RouteAction {
+  if (filters.unsupported !== undefined)
+    return { kind: "direct", status: 500, body: `the filter ${filters.unsupported} is not supported` };
+  if (filters.redirect !== undefined) return filters.redirect;
+  const target = targetOf(scope, rule, parent, backends);
+  if (typeof target === "string") return { kind: "direct", status: 500, body: target };
+  return {
+    ...forwardDefaults,
+    ...carriage(scope, blocks, "timeouts" in rule || "retry" in rule ? rule : undefined),
+    ...filters.rewrites,
+    // Gateway API: requests for a backend that does not exist are answered 500.
+    clusterNotFoundStatus: 500,
+    mirrors: filters.mirrors,
+    ...target,
+  };
+}
+
+type Target = Pick<ForwardAction, "target" | "subset">;
+
+/** A text: why nothing can be forwarded. Backends that do not resolve keep their share, which is answered 500. */
+function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map<string, Backend>): Target | string {
+  const refs = (rule.backendRefs ?? []).filter((ref) => ref.weight > 0);
+  if (refs.length === 0) return "the rule has no backend";
+  const clusters: WeightedCluster[] = [];
+  const refusals: string[] = [];
+  for (const ref of refs) {
+    const resolved = resolveBackend(scope, ref, parent);
+    const filters = ref.filters ?? [];
+    const unsupported = filters.find(
+      ({ type }) => type !== "RequestHeaderModifier" && type !== "ResponseHeaderModifier",
+    );
+    const modifier = (type: "RequestHeaderModifier" | "ResponseHeaderModifier") =>
+      filters.find((filter) => filter.type === type);
+    const base = {
+      ...emptyScope,
+      weight: ref.weight,
+      hostRewrite: undefined,
+      requestHeaders: headerMutations(modifier("RequestHeaderModifier")?.requestHeaderModifier),
+      responseHeaders: headerMutations(modifier("ResponseHeaderModifier")?.responseHeaderModifier),
+    };
+    if (resolved.kind === "refused" || unsupported !== undefined) {
+      refusals.push(
+        resolved.kind === "refused"
+          ? resolved.message
+          : `the filter ${unsupported?.type ?? ""} is not supported on a backend`,
+      );
+      clusters.push({ ...base, name: `unresolved/${ref.namespace ?? parent.routeNamespace}/${ref.name}`, subset: {} });
+      continue;
+    }
+    backends.set(resolved.backend.cluster, resolved.backend);
+    clusters.push({ ...base, name: resolved.backend.cluster, subset: resolved.labels });
+  }
+  if (refusals.length === refs.length) return refusals.join("; ");
+  const [only] = clusters;
+  if (clusters.length === 1 && only !== undefined && !changesHeaders(only))
+    return { target: { kind: "cluster", name: only.name }, subset: only.subset };
+  return { target: { kind: "weighted", clusters }, subset: {} };
+}
+
+function changesHeaders({ requestHeaders, responseHeaders }: WeightedCluster): boolean {
+  return [requestHeaders, responseHeaders].some(({ set, add, remove }) => set.length + add.length + remove.length > 0);
+}
+
+function collectMirrors(scope: Scope, rule: Rule, parent: ParentContext, backends: Map<string, Backend>): void {
+  for (const filter of rule.filters ?? []) {
+    if (filter.requestMirror === undefined) continue;
+    const resolved = resolveBackend(scope, filter.requestMirror.backendRef, parent, true);
+    if (resolved.kind === "backend") backends.set(resolved.backend.cluster, resolved.backend);
+  }
+}
+
+/** Timeouts, retries and hashing. What the rule itself says goes before what policies say. */
+function carriage(
+  scope: Scope,
+  blocks: TrafficBlocks,
+  rule: Pick<HTTPRouteRule, "timeouts" | "retry"> | undefined,
+): Pick<ForwardAction, "timeoutMs" | "idleTimeoutMs" | "retry" | "hashPolicy"> {
+  const request = rule?.timeouts?.request ?? blocks.timeouts?.request;
+  const attempt = rule?.timeouts?.backendRequest ?? blocks.timeouts?.backendRequest;
+  const idle = blocks.timeouts?.idle;
+  return {
+    timeoutMs: request === undefined ? 0 : durationMs(request),
+    idleTimeoutMs: idle === undefined ? undefined : durationMs(idle),
+    retry: retryPolicy(blocks.retries, rule?.retry, attempt === undefined ? 0 : durationMs(attempt)),
+    hashPolicy: hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader)),
+  };
+}

@@ -1,0 +1,183 @@
+// The blocks of TrafficPolicy that protect and balance a backend, as fields of its cluster.
+import type {
+  BreakerPolicy,
+  CircuitLimits,
+  Cluster,
+  HealthCheck as ClusterHealthCheck,
+  HttpUpstreamOptions,
+  LbPolicy,
+  OutlierDetection as ClusterOutlier,
+} from "#config/model/cluster.ts";
+import type { HashPolicy } from "#config/model/route.ts";
+import { durationMs } from "#config/schema/duration.ts";
+import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
+import {
+  timeoutDefaults,
+  type HealthCheck,
+  type LoadBalancing,
+  type OutlierDetection,
+} from "#config/schema/traffic-blocks.ts";
+import type { Dialect } from "../../mesh/resources.ts";
+import { limitDefaults, upstreamDefaults } from "../defaults.ts";
+import type { TrafficBlocks } from "./traffic.ts";
+
+type ClusterPolicy = Pick<
+  Cluster,
+  | "connectTimeoutMs"
+  | "lb"
+  | "slowStart"
+  | "panicThresholdPercent"
+  | "limits"
+  | "highPriorityLimits"
+  | "outlier"
+  | "healthChecks"
+  | "closeOnHealthFailure"
+  | "breaker"
+>;
+
+/** `host` is what health checks over HTTP name when the policy does not. */
+export function clusterPolicy(blocks: TrafficBlocks, dialect: Dialect, host: string, http2: boolean): ClusterPolicy {
+  const limits = circuitLimits(blocks);
+  return {
+    connectTimeoutMs: durationMs(blocks.timeouts?.connect ?? timeoutDefaults.connect),
+    lb: balancer(blocks.loadBalancing, dialect),
+    slowStart: slowStart(blocks.loadBalancing),
+    panicThresholdPercent: blocks.loadBalancing?.panicThresholdPercent ?? 50,
+    limits,
+    highPriorityLimits: limits,
+    outlier: blocks.outlierDetection === undefined ? undefined : outlier(blocks.outlierDetection),
+    healthChecks: blocks.healthCheck === undefined ? [] : [healthCheck(blocks.healthCheck, host, http2)],
+    closeOnHealthFailure: blocks.healthCheck !== undefined,
+    breaker: breaker(blocks),
+  };
+}
+
+/** How its connections live; `protocol` is what the endpoints speak. */
+export function upstreamOptions(blocks: TrafficBlocks, protocol: HttpUpstreamOptions["protocol"]): HttpUpstreamOptions {
+  const { connectionLimits: limits, timeouts } = blocks;
+  return {
+    ...upstreamDefaults,
+    protocol,
+    idleTimeoutMs: durationMs(timeouts?.connectionIdle ?? timeoutDefaults.connectionIdle),
+    maxRequestsPerConnection: limits?.maxRequestsPerConnection ?? 0,
+    maxConnectionDurationMs: limits?.maxConnectionAge === undefined ? 0 : durationMs(limits.maxConnectionAge),
+  };
+}
+
+function circuitLimits({ connectionLimits: limits, retries }: TrafficBlocks): CircuitLimits {
+  return {
+    maxConnections: limits?.maxConnections ?? limitDefaults.maxConnections,
+    maxPendingRequests: limits?.maxPendingRequests ?? limitDefaults.maxPendingRequests,
+    maxRequests: limits?.maxRequests ?? limitDefaults.maxRequests,
+    maxRetries: limits?.maxRetries ?? limitDefaults.maxRetries,
+    retryBudget: retries?.budget ?? limitDefaults.retryBudget,
+  };
+}
+
+function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
+  if (circuitBreaker === undefined) return undefined;
+  return {
+    volumeThreshold: circuitBreaker.volumeThreshold,
+    errorPercent: circuitBreaker.errorPercent,
+    windowMs: durationMs(circuitBreaker.window),
+    sleepWindowMs: durationMs(circuitBreaker.sleepWindow),
+    errorStatuses: circuitBreaker.errorStatuses,
+  };
+}
+
+function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy {
+  const leastRequest: LbPolicy = { kind: "leastRequest", choiceCount: block?.choiceCount ?? 2, activeRequestBias: 1 };
+  switch (block?.policy) {
+    case undefined:
+    case "leastRequest":
+      return leastRequest;
+    case "roundRobin":
+    case "random":
+      return { kind: block.policy };
+    case "ringHash":
+      return {
+        kind: "ringHash",
+        minimumRingSize: block.ringHash?.minimumRingSize ?? 1024,
+        maximumRingSize: block.ringHash?.maximumRingSize ?? 8_388_608,
+      };
+    case "maglev":
+      return { kind: "maglev", tableSize: block.maglev?.tableSize ?? 65_537 };
+    case "peakEwma":
+      // Linkerd's: decay 10 s, first round trip 30 ms. Nobody else speaks it.
+      return dialect === "heddle" ? { kind: "peakEwma", decayMs: 10_000, initialRttMs: 30 } : leastRequest;
+  }
+}
+
+function slowStart(block: LoadBalancing | undefined): Cluster["slowStart"] {
+  if (block?.slowStart === undefined) return undefined;
+  const { window, aggression, minWeightPercent } = block.slowStart;
+  return { windowMs: durationMs(window), aggression, minWeightPercent };
+}
+
+function outlier(block: OutlierDetection): ClusterOutlier {
+  const { interval, baseEjectionTime, maxEjectionTime, alwaysEjectOneHost: _, ...rest } = block;
+  return {
+    ...rest,
+    intervalMs: durationMs(interval),
+    baseEjectionTimeMs: durationMs(baseEjectionTime),
+    maxEjectionTimeMs: durationMs(maxEjectionTime),
+    maxEjectionTimeJitterMs: 0,
+  };
+}
+
+function healthCheck(block: HealthCheck, serviceHost: string, http2: boolean): ClusterHealthCheck {
+  const intervalMs = durationMs(block.interval);
+  const times = {
+    timeoutMs: durationMs(block.timeout),
+    intervalMs,
+    // A tenth of the interval keeps the proxies of a mesh from asking in step.
+    jitterMs: Math.floor(intervalMs / 10),
+    noTrafficIntervalMs: intervalMs,
+    unhealthyThreshold: block.unhealthyThreshold,
+    healthyThreshold: block.healthyThreshold,
+  };
+  if (block.http !== undefined) {
+    const { path, host, expectedStatuses } = block.http;
+    return {
+      ...times,
+      check: {
+        kind: "http",
+        path,
+        host: host ?? serviceHost,
+        method: "GET",
+        http2,
+        expectedStatuses: expectedStatuses.map((status) => ({ start: status, end: status + 1 })),
+      },
+    };
+  }
+  if (block.grpc !== undefined)
+    return { ...times, check: { kind: "grpc", serviceName: block.grpc.service ?? "", authority: serviceHost } };
+  return { ...times, check: { kind: "tcp" } };
+}
+
+/** What a hashing balancer hashes; empty for the others. */
+export function hashPolicies(block: LoadBalancing | undefined, mesh: MeshConfigSpec): readonly HashPolicy[] {
+  return (block?.hashOn ?? []).flatMap((key) => hashPolicy(key, mesh) ?? []);
+}
+
+function hashPolicy(key: NonNullable<LoadBalancing["hashOn"]>[number], mesh: MeshConfigSpec): HashPolicy | undefined {
+  const name = key.name ?? "";
+  switch (key.type) {
+    case "header":
+      return { kind: "header", name: name.toLowerCase(), terminal: false };
+    case "cookie": {
+      const ttlMs = key.ttl === undefined ? undefined : durationMs(key.ttl);
+      return { kind: "cookie", name, path: "/", ttlMs, terminal: false };
+    }
+    case "queryParameter":
+      return { kind: "query", name, terminal: false };
+    case "sourceAddress":
+      return { kind: "sourceIp", terminal: false };
+    case "tenant": {
+      const header = mesh.tenants?.sources.find((source) => source.header !== undefined)?.header;
+      return header && { kind: "header", name: header.name.toLowerCase(), terminal: false };
+    }
+    default:
+      return key.type satisfies never;
+  }
+}

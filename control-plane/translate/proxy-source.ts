@@ -1,0 +1,183 @@
+// Gives each proxy its resources: looks only at the services that the proxy uses, and keeps what did not change.
+import type { NodeInfo } from "#config/model/bootstrap.ts";
+import type { Cluster } from "#config/model/cluster.ts";
+import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
+import type { Listener } from "#config/model/listener.ts";
+import type { RouteTable } from "#config/model/route.ts";
+import { Derivation, type MeshReader } from "../mesh/derivation.ts";
+import type { Dialect, ProxyResources, ResourceSource } from "../mesh/resources.ts";
+import type { MeshSnapshot } from "../mesh/snapshot.ts";
+import type { MeshStore } from "../mesh/store.ts";
+import type { Workload } from "../mesh/workload.ts";
+import { clusterOf } from "./cluster.ts";
+import { assignmentOf } from "./endpoints.ts";
+import { grpcListeners } from "./grpc-client.ts";
+import { httpProxyTable } from "./http-proxy.ts";
+import { inboundListener, type BuiltInbound } from "./inbound.ts";
+import { outboundListener, outboundTable, proxyListener, type BuiltListener, type BuiltTable } from "./outbound.ts";
+import type { Backend, Scope } from "./scope.ts";
+
+/** How many versions of the mesh a value is kept for that no proxy asks for any more. */
+const keepVersions = 64;
+
+class Collector {
+  readonly listeners = new Map<string, Listener>();
+  readonly routes = new Map<string, RouteTable>();
+  readonly clusters = new Map<string, Cluster>();
+  readonly endpoints = new Map<string, ClusterLoadAssignment>();
+}
+
+interface Target {
+  readonly snapshot: MeshSnapshot;
+  readonly dialect: Dialect;
+  readonly clientNamespace: string;
+}
+
+export class ProxySource implements ResourceSource {
+  readonly #store: MeshStore;
+  readonly #listeners = new Derivation<BuiltListener>();
+  readonly #inbounds = new Derivation<BuiltInbound>();
+  readonly #tables = new Derivation<BuiltTable>();
+  readonly #clusters = new Derivation<Cluster | undefined>();
+  readonly #endpoints = new Derivation<ClusterLoadAssignment>();
+  readonly #proxies = new Map<string, ProxyResources>();
+  #prunedAt = 0;
+
+  constructor(store: MeshStore) {
+    this.#store = store;
+  }
+
+  subscribe(listener: () => void): () => void {
+    return this.#store.subscribe(listener);
+  }
+
+  /** How many parts have been translated so far; for metrics, and for tests of what is not translated again. */
+  get translatedCount(): number {
+    const kinds = [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints];
+    return kinds.reduce((sum, kind) => sum + kind.madeCount, 0);
+  }
+
+  resourcesFor(node: NodeInfo, dialect: Dialect): ProxyResources | undefined {
+    const snapshot = this.#store.current;
+    if (snapshot === undefined) return undefined;
+    this.#prune(snapshot.sequence);
+    const key = `${dialect} ${node.id}`;
+    const known = this.#proxies.get(key);
+    if (known?.version === snapshot.version) return known;
+    const workload = snapshot.tables.workloads.get(node.id);
+    const target = { snapshot, dialect, clientNamespace: workload?.namespace ?? namespaceOf(node) };
+    const collector = new Collector();
+    if (dialect === "grpc") this.#collectGrpc(target, collector);
+    else if (workload === undefined) return undefined;
+    else this.#collectSidecar(target, workload, collector);
+    const resources = { version: snapshot.version, ...pick(collector), secrets: new Map() };
+    this.#proxies.set(key, resources);
+    return resources;
+  }
+
+  #collectSidecar(target: Target, workload: Workload, collector: Collector): void {
+    const { snapshot, dialect } = target;
+    for (const outbound of workload.outbound) {
+      const key = `${dialect} ${workload.id} ${outbound.service}/${outbound.port}@${outbound.listen}`;
+      const built = this.#listeners.get(key, snapshot, (reader) =>
+        outboundListener(scopeOf(target, reader), withReads(reader, workload), outbound),
+      );
+      this.#addListener(target, built, collector);
+      if (built.table !== undefined)
+        this.#addTable(target, built.table, collector, (scope) =>
+          outboundTable(scope, outbound.service, outbound.port),
+        );
+    }
+    const proxyPort = workload.httpProxyPort;
+    if (proxyPort !== undefined) {
+      const built = this.#listeners.get(`${dialect} ${workload.id} http-proxy`, snapshot, (reader) =>
+        proxyListener(scopeOf(target, reader), withReads(reader, workload), proxyPort),
+      );
+      this.#addListener(target, built, collector);
+      if (built.table !== undefined) this.#addTable(target, built.table, collector, httpProxyTable);
+    }
+    for (const port of workload.inbound) {
+      const { meshPort } = port;
+      if (meshPort === undefined) continue;
+      const built = this.#inbounds.get(
+        `${dialect} ${workload.id} ${port.service}/${port.port.port}`,
+        snapshot,
+        (reader) => inboundListener(scopeOf(target, reader), withReads(reader, workload), port, meshPort),
+      );
+      collector.listeners.set(built.listener.name, built.listener);
+      collector.clusters.set(built.cluster.name, built.cluster);
+      if (built.collector !== undefined) collector.clusters.set(built.collector.name, built.collector);
+    }
+  }
+
+  #collectGrpc(target: Target, collector: Collector): void {
+    const { snapshot, clientNamespace } = target;
+    for (const [key, service] of snapshot.tables.services) {
+      for (const port of service.ports) {
+        if (port.protocol === "TCP") continue;
+        for (const listener of grpcListeners(key, service, port, clientNamespace)) {
+          if (!collector.listeners.has(listener.name)) collector.listeners.set(listener.name, listener);
+        }
+        this.#addTable(target, `outbound/${key}/${port.port}`, collector, (scope) =>
+          outboundTable(scope, key, port.port),
+        );
+      }
+    }
+  }
+
+  #addListener(target: Target, built: BuiltListener, collector: Collector): void {
+    collector.listeners.set(built.listener.name, built.listener);
+    if (built.collector !== undefined) collector.clusters.set(built.collector.name, built.collector);
+    for (const backend of built.backends) this.#addBackend(target, backend, collector);
+  }
+
+  #addTable(target: Target, name: string, collector: Collector, make: (scope: Scope) => BuiltTable): void {
+    if (collector.routes.has(name)) return;
+    const key = `${target.dialect} ${target.clientNamespace} ${name}`;
+    const built = this.#tables.get(key, target.snapshot, (reader) => make(scopeOf(target, reader)));
+    collector.routes.set(name, built.table);
+    for (const backend of built.backends) this.#addBackend(target, backend, collector);
+  }
+
+  #addBackend(target: Target, backend: Backend, collector: Collector): void {
+    if (collector.endpoints.has(backend.cluster)) return;
+    const key = `${target.dialect} ${backend.cluster}`;
+    const cluster = this.#clusters.get(key, target.snapshot, (reader) => clusterOf(scopeOf(target, reader), backend));
+    if (cluster === undefined) return;
+    const assignment = this.#endpoints.get(key, target.snapshot, (reader) =>
+      assignmentOf(scopeOf(target, reader), backend),
+    );
+    collector.clusters.set(cluster.name, cluster);
+    collector.endpoints.set(assignment.cluster, assignment);
+  }
+
+  #prune(sequence: number): void {
+    if (sequence === this.#prunedAt) return;
+    this.#prunedAt = sequence;
+    const oldest = sequence - keepVersions;
+    for (const kind of [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints])
+      kind.prune(oldest);
+    for (const [key, { version }] of this.#proxies)
+      if (Number.parseInt(version, 10) < oldest) this.#proxies.delete(key);
+  }
+}
+
+function scopeOf({ dialect, clientNamespace }: Target, reader: MeshReader): Scope {
+  return { reader, dialect, clientNamespace };
+}
+
+/** The workload's own entry is something that was read too. */
+function withReads(reader: MeshReader, workload: Workload): Workload {
+  return reader.get("workloads", workload.id) ?? workload;
+}
+
+function pick({ listeners, routes, clusters, endpoints }: Collector): Omit<ProxyResources, "version" | "secrets"> {
+  return { listeners, routes, clusters, endpoints };
+}
+
+/** A client without a workload says its namespace in its metadata, or at the front of its id. */
+function namespaceOf(node: NodeInfo): string {
+  const told = node.metadata["namespace"];
+  if (typeof told === "string") return told;
+  return node.id.includes("/") ? node.id.slice(0, node.id.indexOf("/")) : "default";
+}

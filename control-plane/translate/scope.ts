@@ -1,0 +1,54 @@
+// What one translation works with: the recorded view of the mesh, for whom it is, and the backends that it came upon.
+import { loadText } from "#config/load/load.ts";
+import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
+import { parseResource } from "#config/schema/parse-resource.ts";
+import type { MeshReader } from "../mesh/derivation.ts";
+import type { Dialect } from "../mesh/resources.ts";
+import type { RegistryService, ServicePort } from "../registry/registry.ts";
+import { outboundName, subsetName } from "./names.ts";
+
+export interface Scope {
+  readonly reader: MeshReader;
+  readonly dialect: Dialect;
+  /** Whose requests these are: routes of the client's own namespace come first. */
+  readonly clientNamespace: string;
+}
+
+/** One place that requests can go to: a port of a service, whole or narrowed to a subset with a cluster of its own. */
+export interface Backend {
+  readonly cluster: string;
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly port: number;
+  /** Name of the ServiceSubset whose endpoints alone are in the cluster. */
+  readonly subset: string | undefined;
+}
+
+export function wholeBackend(service: string, port: number): Backend {
+  return { cluster: outboundName(service, port), service, port, subset: undefined };
+}
+
+export function subsetBackend(service: string, port: number, subset: string): Backend {
+  return { cluster: subsetName(service, port, subset), service, port, subset };
+}
+
+/** The port by number or name; undefined: there is none. */
+export function findPort(service: RegistryService | undefined, port: number | string): ServicePort | undefined {
+  return service?.ports.find((one) => one.port === port || one.name === port || String(one.port) === port);
+}
+
+const defaultDocument = "apiVersion: heddle.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: default}\nspec: {}\n";
+let defaultMeshConfig: MeshConfigSpec | undefined;
+
+/** The MeshConfig in force, or what its defaults say. */
+export function meshConfigOf(reader: MeshReader): MeshConfigSpec {
+  return reader.get("meshConfig", "mesh") ?? (defaultMeshConfig ??= parseDefault());
+}
+
+function parseDefault(): MeshConfigSpec {
+  const [document] = loadText(defaultDocument, "defaults").documents;
+  const resource = document === undefined ? undefined : parseResource(document).resource;
+  if (resource?.kind !== "MeshConfig")
+    throw new TypeError("Cannot make the default MeshConfig: its schema refuses an empty spec");
+  return resource.spec;
+}
