@@ -1,0 +1,136 @@
+// What the admin port (15000, loopback only) and the metrics port (15020) answer.
+import type { DataPlaneSnapshot } from "#proxy/app/snapshot.ts";
+import type { LogLevel, LogThreshold } from "#lib/log.ts";
+import { mergeSnapshots, renderPrometheus, type Metrics } from "#proxy/telemetry/metrics.ts";
+import { describeFindings } from "#proxy/telemetry/trace-watch.ts";
+import type { WorkerPool } from "#proxy/worker/worker-pool.ts";
+
+import type { AdminAnswer, AdminRequest, AdminRoutes } from "./http-endpoint.ts";
+import { recordCpuProfile, takeHeapSnapshot } from "./profile.ts";
+
+export interface AdminParts {
+  readonly workers: WorkerPool;
+  readonly metrics: Metrics;
+  readonly threshold: LogThreshold;
+  readonly node: string;
+  /** What is in force. */
+  readonly config: () => DataPlaneSnapshot;
+  /** Undefined when ready, else why not. */
+  readonly notReady: () => string | undefined;
+  readonly certificate: () => { readonly notAfterMs: number; readonly spiffeId: string } | undefined;
+  readonly discovery: () => object | undefined;
+}
+
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+export function makeAdminRoutes(parts: AdminParts): AdminRoutes {
+  return {
+    ...makeMetricsRoutes(parts),
+    "/config_dump": () => ({ body: dumpConfig(parts.config()) }),
+    "/clusters": async () => ({ body: mergeStatus(await parts.workers.query({ kind: "clusters" })) }),
+    "/listeners": () => ({
+      body: [...parts.config().listeners.values()].map(({ name, address, direction }) => ({
+        name,
+        address,
+        direction,
+      })),
+    }),
+    "/server_info": () => ({
+      body: {
+        node: parts.node,
+        version: parts.config().version,
+        node_version: process.version,
+        pid: process.pid,
+        uptime_s: Math.round(process.uptime()),
+        rss_bytes: process.memoryUsage.rss(),
+      },
+    }),
+    "/certs": () => ({ body: parts.certificate() ?? {} }),
+    "/discovery": () => ({ body: parts.discovery() ?? {} }),
+    "/explain": (request) => explain(parts, request),
+    "/logging": (request) => setLogging(parts, request),
+    "/profile/cpu": async ({ query }) => ({
+      type: "application/json",
+      body: await recordCpuProfile(Math.min(300, Math.max(1, Number(query.get("seconds") ?? "5") || 5))),
+    }),
+    "/profile/heap": async () => ({ type: "application/json", body: await takeHeapSnapshot() }),
+  };
+}
+
+/** The part that may be reached from outside the pod. */
+export function makeMetricsRoutes(parts: AdminParts): AdminRoutes {
+  const metrics = async (): Promise<AdminAnswer> => ({
+    type: "text/plain; version=0.0.4; charset=utf-8",
+    body: renderPrometheus(
+      mergeSnapshots([parts.metrics.snapshot(), ...(await parts.workers.query({ kind: "metrics" }))]),
+    ),
+  });
+  const ready = (): AdminAnswer => {
+    const reason = parts.notReady();
+    return reason === undefined ? { body: "LIVE\n" } : { status: 503, body: `${reason}\n` };
+  };
+  return {
+    "/metrics": metrics,
+    "/stats": metrics,
+    "/stats/prometheus": metrics,
+    "/ready": ready,
+    "/healthz/ready": ready,
+  };
+}
+
+async function explain(parts: AdminParts, { query }: AdminRequest): Promise<AdminAnswer> {
+  const requestId = query.get("id");
+  const found =
+    requestId === null
+      ? await parts.workers.query({ kind: "latest", count: Number(query.get("count") ?? "20") || 20 })
+      : await parts.workers.query({ kind: "explain", requestId });
+  const findings = (await parts.workers.query({ kind: "findings" })).map((finding) => ({
+    ...finding,
+    sentence: describeFindings(parts.node, finding),
+  }));
+  return { body: { node: parts.node, records: found.flat(), findings } };
+}
+
+function setLogging(parts: AdminParts, { method, query }: AdminRequest): AdminAnswer {
+  const wanted = query.get("level");
+  if (wanted === null) return { body: { level: parts.threshold.level } };
+  const level = LEVELS.find((known) => known === wanted);
+  if (level === undefined) return { status: 400, body: `level must be one of ${LEVELS.join(", ")}: got "${wanted}"\n` };
+  if (method !== "POST") return { status: 405, body: "use POST to change the level\n" };
+  parts.threshold.level = level;
+  parts.workers.setLogLevel(level);
+  return { body: { level } };
+}
+
+function dumpConfig(config: DataPlaneSnapshot): object {
+  return {
+    version: config.version,
+    listeners: [...config.listeners.values()],
+    routes: [...config.routes.values()],
+    clusters: [...config.clusters.values()],
+    endpoints: [...config.assignments.values()],
+    // Keys never leave the proxy, not even here.
+    secrets: [...config.secrets.values()].map(({ kind, name }) => ({ kind, name })),
+  };
+}
+
+/** Sums what workers count each for themselves; the rest is the same on all of them. */
+function mergeStatus(all: readonly (readonly import("#proxy/worker/protocol.ts").ClusterStatus[])[]): object {
+  const [first = [], ...others] = all;
+  return first.map((cluster) => ({
+    ...cluster,
+    endpoints: cluster.endpoints.map((endpoint) => {
+      const same = others.flatMap(
+        (clusters) =>
+          clusters
+            .find(({ name }) => name === cluster.name)
+            ?.endpoints.filter(({ address }) => address === endpoint.address) ?? [],
+      );
+      return {
+        ...endpoint,
+        connections: same.reduce((sum, other) => sum + other.connections, endpoint.connections),
+        activeRequests: same.reduce((sum, other) => sum + other.activeRequests, endpoint.activeRequests),
+      };
+    }),
+  }));
+}

@@ -1,0 +1,84 @@
+// A small HTTP endpoint for operators: fixed paths, text or JSON answers. Not the data path; node:http serves it.
+import http from "node:http";
+
+import type { SocketAddress } from "#config/model/address.ts";
+import { describeError } from "#lib/errors.ts";
+
+export interface AdminRequest {
+  readonly method: string;
+  readonly query: URLSearchParams;
+}
+
+export interface AdminAnswer {
+  readonly status?: number;
+  readonly type?: string;
+  /** An object is written as JSON. */
+  readonly body: string | Buffer | object;
+}
+
+export type AdminRoutes = Readonly<Record<string, (request: AdminRequest) => AdminAnswer | Promise<AdminAnswer>>>;
+
+export class HttpEndpoint {
+  readonly #server: http.Server;
+  readonly #routes: AdminRoutes;
+
+  constructor(routes: AdminRoutes) {
+    this.#routes = routes;
+    this.#server = http.createServer(
+      { requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 5000 },
+      (request, response) => {
+        void this.#serve(request, response);
+      },
+    );
+  }
+
+  /** Resolves with the port; rejects when the address is taken. */
+  listen(address: SocketAddress): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", (cause: NodeJS.ErrnoException) => {
+        reject(
+          new Error(`Cannot listen on ${address.address}:${address.port}: ${cause.code ?? cause.message}`, { cause }),
+        );
+      });
+      this.#server.listen(address.port, address.address, () => {
+        const bound = this.#server.address();
+        resolve(typeof bound === "object" && bound !== null ? bound.port : address.port);
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", "http://admin");
+    const route = this.#routes[url.pathname];
+    request.resume();
+    let answer: AdminAnswer;
+    try {
+      answer =
+        route === undefined
+          ? this.#unknown(url.pathname)
+          : await route({ method: request.method ?? "GET", query: url.searchParams });
+    } catch (error) {
+      answer = { status: 500, body: `${describeError(error)}\n` };
+    }
+    const { status = 200, body } = answer;
+    const isText = typeof body === "string" || Buffer.isBuffer(body);
+    response.writeHead(status, {
+      "content-type": answer.type ?? (isText ? "text/plain; charset=utf-8" : "application/json"),
+    });
+    response.end(isText ? body : `${JSON.stringify(body, undefined, 2)}\n`);
+  }
+
+  #unknown(path: string): AdminAnswer {
+    return {
+      status: 404,
+      body: `There is no ${path}. Paths:\n${Object.keys(this.#routes)
+        .map((known) => `  ${known}\n`)
+        .join("")}`,
+    };
+  }
+}
