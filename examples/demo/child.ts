@@ -13,7 +13,7 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
   /** Where its output is kept. */
   readonly logFile: string;
-  /** Called with every line of its standard output. */
+  /** Called with every line of its output and of its errors. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -60,6 +60,7 @@ export class Child {
     createInterface({ input: process_.stderr }).on("line", (line) => {
       onLine(line);
       if (isReady(line)) ready.resolve();
+      command.onLine?.(line);
     });
     process_.once("error", ready.reject);
     process_.once("exit", (code, signal) => {

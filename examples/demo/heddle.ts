@@ -1,73 +1,72 @@
 // The command lines of Heddle that the demo uses, and nothing else of Heddle: the demo looks from outside.
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runToEnd } from "./child.ts";
 import type { Workload } from "./layout.ts";
 
-/** Node and the file that it runs; its process id is the server's own. */
-export const NODE = process.execPath;
-export const HEDDLE = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+/** The sources as they are; a bundle can be shown instead (`--heddle FILE`). */
+export const HEDDLE_SOURCES = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
-/** Where the control plane of one demo lives. */
+/** Where the control plane of one demo listens, each `host:port`. */
 export interface PlaneAddresses {
   readonly xds: string;
   readonly secure: string;
   readonly metrics: string;
 }
 
-export function controlPlaneArguments(
-  meshFolder: string,
-  stateFolder: string,
-  addresses: PlaneAddresses,
-): readonly string[] {
-  return [
-    HEDDLE,
-    "control-plane",
-    "--config",
-    meshFolder,
-    "--state",
-    stateFolder,
-    "--xds-address",
-    addresses.xds,
-    "--secure-address",
-    addresses.secure,
-    "--metrics-address",
-    addresses.metrics,
-  ];
-}
+/** What a command printed and how it ended. */
+export type Ended = Awaited<ReturnType<typeof runToEnd>>;
 
-/** Writes the bootstrap and a join token of one workload; gives the bootstrap's path. */
-export async function writeBootstrap(
-  workload: Workload,
-  meshFolder: string,
-  stateFolder: string,
-  secure: string,
-): Promise<string> {
-  const id = `${workload.namespace}/${workload.name}`;
-  const args = [
-    "bootstrap",
-    "--workload",
-    id,
-    "--config",
-    meshFolder,
-    "--state",
-    stateFolder,
-    "--secure-address",
-    secure,
-  ];
-  const { code, stderr } = await runToEnd(NODE, [HEDDLE, ...args]);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} ended with ${code}: ${stderr.trim()}`);
-  return `${stateFolder}/workloads/${id}/bootstrap.yaml`;
-}
+/** Heddle's commands on one folder of YAML and one folder of state. */
+export class Heddle {
+  readonly #file: string;
+  readonly #meshFolder: string;
+  readonly #stateFolder: string;
+  readonly #addresses: PlaneAddresses;
 
-export function proxyArguments(bootstrap: string): readonly string[] {
-  return [HEDDLE, "proxy", "-c", bootstrap, "--concurrency", "1"];
-}
+  constructor(file: string, meshFolder: string, stateFolder: string, addresses: PlaneAddresses) {
+    this.#file = file;
+    this.#meshFolder = meshFolder;
+    this.#stateFolder = stateFolder;
+    this.#addresses = addresses;
+  }
 
-/** `heddle explain`, asked at the admin ports of the proxies. */
-export function explain(requestId: string, stateFolder: string, meshFolder: string): ReturnType<typeof runToEnd> {
-  return runToEnd(NODE, [HEDDLE, "explain", requestId, "--state", stateFolder, "--config", meshFolder]);
-}
+  /** Arguments for Node that run the control plane; the process id is the server's own. */
+  controlPlane(): readonly string[] {
+    const { xds, secure, metrics } = this.#addresses;
+    const addresses = ["--xds-address", xds, "--secure-address", secure, "--metrics-address", metrics];
+    return [this.#file, "control-plane", ...this.#folders(), ...addresses];
+  }
 
-export function analyze(meshFolder: string): ReturnType<typeof runToEnd> {
-  return runToEnd(NODE, [HEDDLE, "analyze", meshFolder]);
+  /** Arguments for Node that run a sidecar. */
+  proxy(bootstrap: string): readonly string[] {
+    return [this.#file, "proxy", "-c", bootstrap, "--concurrency", "1"];
+  }
+
+  /** Writes the bootstrap and a join token of one workload; gives the bootstrap's path. */
+  async writeBootstrap(workload: Workload): Promise<string> {
+    const id = `${workload.namespace}/${workload.name}`;
+    const args = ["bootstrap", "--workload", id, ...this.#folders(), "--secure-address", this.#addresses.secure];
+    const { code, stderr } = await this.#run(args);
+    if (code !== 0) throw new Error(`heddle ${args.join(" ")} ended with ${code}: ${stderr.trim()}`);
+    return join(this.#stateFolder, "workloads", id, "bootstrap.yaml");
+  }
+
+  /** `heddle explain`, which asks the sidecars at their admin ports. */
+  explain(requestId: string): Promise<Ended> {
+    return this.#run(["explain", requestId, ...this.#folders()]);
+  }
+
+  /** `heddle analyze` on the YAML. */
+  analyze(): Promise<Ended> {
+    return this.#run(["analyze", this.#meshFolder]);
+  }
+
+  #folders(): readonly string[] {
+    return ["--config", this.#meshFolder, "--state", this.#stateFolder];
+  }
+
+  #run(args: readonly string[]): Promise<Ended> {
+    return runToEnd(process.execPath, [this.#file, ...args]);
+  }
 }

@@ -7,11 +7,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { analyze } from "#config/schema/analyze.ts";
 import { takePortBlock } from "./free-ports.ts";
 import { portsOf, readWorkloads, renderMesh } from "./layout.ts";
 
 const MESH = fileURLToPath(new URL("../shop/mesh", import.meta.url));
 const PLAYED_BY_THE_DEMO = ["shopper", "stranger", "suggestions", "vault"];
+
+test("Heddle has nothing to say against the shop's YAML", async () => {
+  const { errors, warnings } = await analyze(MESH);
+  assert.deepEqual([...errors, ...warnings].map(String), []);
+});
 
 test("no two listeners of the shop share a port", async () => {
   const ports = (await readWorkloads(MESH)).flatMap(({ appPort, sidecar }) => [

@@ -8,7 +8,7 @@ import type { StatsReport } from "../shop/kit/stats.ts";
 import { Load, type Outcome } from "../shop/load.ts";
 import { Child } from "./child.ts";
 import { takePortBlock, type PortBlock } from "./free-ports.ts";
-import { controlPlaneArguments, NODE, proxyArguments, writeBootstrap, type PlaneAddresses } from "./heddle.ts";
+import { Heddle, HEDDLE_SOURCES } from "./heddle.ts";
 import { portsOf, readWorkloads, renderMesh, type Sidecar, type Workload } from "./layout.ts";
 import { AccessLogReader } from "./observe/access-records.ts";
 import { startOtlpReceiver, type OtlpReceiver } from "./observe/otlp-receiver.ts";
@@ -42,14 +42,20 @@ export class Shop {
   readonly workloads: readonly Workload[];
   readonly #folder: string;
   readonly #block: PortBlock;
-  readonly #addresses: PlaneAddresses;
+  readonly heddle: Heddle;
   readonly #applications = new Map<string, Child>();
   readonly #sidecars = new Map<string, Child>();
   readonly #accessLogs = new Map<string, AccessLogReader>();
   readonly #bootstraps = new Map<string, string>();
   #controlPlane: Child | undefined;
 
-  private constructor(folder: string, block: PortBlock, workloads: readonly Workload[], otlp: OtlpReceiver) {
+  private constructor(
+    folder: string,
+    block: PortBlock,
+    workloads: readonly Workload[],
+    otlp: OtlpReceiver,
+    heddle: string,
+  ) {
     this.#folder = folder;
     this.#block = block;
     this.meshFolder = join(folder, "mesh");
@@ -58,17 +64,18 @@ export class Shop {
     this.workloads = workloads;
     this.otlp = otlp;
     const at = (port: number): string => `127.0.0.1:${block.move(port)}`;
-    this.#addresses = { xds: at(PLANE_PORTS.xds), secure: at(PLANE_PORTS.secure), metrics: at(PLANE_PORTS.metrics) };
-    this.plane = new PlaneView(this.#addresses.metrics);
+    const addresses = { xds: at(PLANE_PORTS.xds), secure: at(PLANE_PORTS.secure), metrics: at(PLANE_PORTS.metrics) };
+    this.heddle = new Heddle(heddle, this.meshFolder, this.stateFolder, addresses);
+    this.plane = new PlaneView(addresses.metrics);
   }
 
-  /** Starts everything and waits until each proxy has its configuration. On failure everything is ended again. */
-  static async start(): Promise<Shop> {
+  /** Starts everything, with the Heddle whose file is given, and waits until each proxy has its configuration. On failure everything is ended again. */
+  static async start(heddle: string = HEDDLE_SOURCES): Promise<Shop> {
     const folder = await mkdtemp(join(tmpdir(), "heddle-demo-"));
     const block = await takePortBlock([...(await portsOf(MESH)), ...Object.values(PLANE_PORTS), OTLP_PORT]);
     await renderMesh(MESH, join(folder, "mesh"), (port) => block.move(port));
     const workloads = await readWorkloads(join(folder, "mesh"));
-    const shop = new Shop(folder, block, workloads, await startOtlpReceiver(block.move(OTLP_PORT)));
+    const shop = new Shop(folder, block, workloads, await startOtlpReceiver(block.move(OTLP_PORT)), heddle);
     try {
       await mkdir(shop.logFolder, { recursive: true });
       await shop.startControlPlane();
@@ -160,6 +167,11 @@ export class Shop {
     return [...this.#sidecars].filter(([, child]) => child.isRunning).map(([name]) => name);
   }
 
+  /** The last lines that a sidecar wrote, access records left out. */
+  sidecarLines(name: string): readonly string[] {
+    return this.accessLog(name).otherLines;
+  }
+
   sidecarPid(name: string): number {
     return this.#sidecars.get(name)?.pid ?? 0;
   }
@@ -167,8 +179,8 @@ export class Shop {
   async startControlPlane(): Promise<void> {
     this.#controlPlane = await Child.start({
       name: "control-plane",
-      file: NODE,
-      args: controlPlaneArguments(this.meshFolder, this.stateFolder, this.#addresses),
+      file: process.execPath,
+      args: this.heddle.controlPlane(),
       env: {},
       logFile: join(this.logFolder, "control-plane.log"),
     });
@@ -194,7 +206,7 @@ export class Shop {
     const file = join(APPS, `${workload.service}.ts`);
     const child = await Child.start({
       name,
-      file: NODE,
+      file: process.execPath,
       args: [file],
       env,
       logFile: join(this.logFolder, `${name}.app.log`),
@@ -208,14 +220,14 @@ export class Shop {
     if (workload.sidecar === undefined || WITHOUT_SIDECAR.has(workload.service)) return;
     let bootstrap = this.#bootstraps.get(name);
     if (bootstrap === undefined) {
-      bootstrap = await writeBootstrap(workload, this.meshFolder, this.stateFolder, this.#addresses.secure);
+      bootstrap = await this.heddle.writeBootstrap(workload);
       this.#bootstraps.set(name, bootstrap);
     }
     const log = this.accessLog(name);
     const child = await Child.start({
       name: `${name} sidecar`,
-      file: NODE,
-      args: proxyArguments(bootstrap),
+      file: process.execPath,
+      args: this.heddle.proxy(bootstrap),
       env: {},
       logFile: join(this.logFolder, `${name}.proxy.log`),
       onLine: (line) => log.push(line),
@@ -235,6 +247,12 @@ export class Shop {
 
   async startInstance(name: string): Promise<void> {
     await Promise.all([this.startApplication(name), this.startSidecar(name)]);
+  }
+
+  /** Starts again what of an instance does not run. */
+  async startInstanceIfDead(name: string): Promise<void> {
+    if (this.#applications.get(name)?.isRunning !== true) await this.startApplication(name);
+    if (this.#sidecars.get(name)?.isRunning !== true) await this.startSidecar(name);
   }
 
   /** Waits until the version in force is applied on every sidecar that runs. Gives that version. */

@@ -24,11 +24,12 @@ export function binomialRange(
 }
 
 /**
- * The least mean of `n` draws, uniform between 0 and `top`, that chance explains with probability 1 - alpha
- * (Hoeffding's inequality: true for every n, without assuming a normal distribution).
+ * The least mean of `n` draws, uniform between 0 and `top`, that chance explains with probability 1 - alpha. A uniform
+ * draw is strictly sub-Gaussian (its variance top²/12 bounds its moments), so the Chernoff bound exp(-6 n (t/top)²) holds
+ * for every n, without assuming a normal distribution.
  */
 export function leastUniformMean(n: number, top: number, alpha: number = FALSE_ALARM): number {
-  return top / 2 - top * Math.sqrt(Math.log(1 / alpha) / (2 * n));
+  return top / 2 - top * Math.sqrt(Math.log(1 / alpha) / (6 * n));
 }
 
 /** The least value that at least one of `n` draws, uniform between 0 and `top`, stays under with probability 1 - alpha. */

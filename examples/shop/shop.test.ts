@@ -12,6 +12,7 @@ import { startReviews } from "./apps/reviews.ts";
 import { startShipping } from "./apps/shipping.ts";
 import { startStorefront } from "./apps/storefront.ts";
 import { CatalogClient } from "./catalog/client.ts";
+import { listServices } from "./catalog/reflection.ts";
 import { InventoryConnection } from "./inventory/client.ts";
 import type { Running, Start } from "./kit/main.ts";
 import { makeSettings, type Settings } from "./kit/settings.ts";
@@ -92,6 +93,10 @@ test("storefront quotes over the bidirectional stream, in order", async () => {
       { sku: "mug", quantity: 1, cents: 900, instance: "catalog-1" },
     ],
   });
+});
+
+test("catalog names its services to who asks by reflection", async () => {
+  assert.deepEqual(await listServices(`127.0.0.1:${ports.catalog}`), ["shop.Catalog"]);
 });
 
 test("catalog streams as many price changes as were asked for", async () => {

@@ -1,5 +1,7 @@
 // The proxies' access logs as the demo reads them: one JSON object a line on standard output.
 
+import { textOf } from "../json.ts";
+
 /** What the demo looks at in one record. */
 export interface AccessRecord {
   readonly requestId: string;
@@ -8,11 +10,8 @@ export interface AccessRecord {
   readonly status: number;
   /** Envoy's response flags, `-` when there is none. */
   readonly flags: string;
-  /** The verified SPIFFE id of who called us, empty when there is none. */
-  readonly downstreamPeer: string;
-  /** The verified SPIFFE id of whom we called. */
-  readonly upstreamPeer: string;
-  readonly upstreamHost: string;
+  /** The verified SPIFFE id of who called us, empty or `-` when there is none. */
+  readonly peerIdentity: string;
   /** Everything in the record. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -20,16 +19,35 @@ export interface AccessRecord {
 /** Records kept for each proxy. */
 const KEPT = 20_000;
 
+const KEPT_LINES = 500;
+
 /** The last access records of one proxy. */
 export class AccessLogReader {
   #records: AccessRecord[] = [];
+  readonly #codes = new Map<number, number>();
+  readonly #otherLines: string[] = [];
 
   /** Takes one line of output; what is no access record is left out. */
   push(line: string): void {
     const record = tryParse(line);
-    if (record === undefined) return;
+    if (record === undefined) {
+      if (this.#otherLines.length >= KEPT_LINES) this.#otherLines.shift();
+      this.#otherLines.push(line);
+      return;
+    }
     if (this.#records.length >= KEPT) this.#records = this.#records.slice(KEPT / 2);
     this.#records.push(record);
+    this.#codes.set(record.status, (this.#codes.get(record.status) ?? 0) + 1);
+  }
+
+  /** Lines that are no access record: what the proxy says about itself. */
+  get otherLines(): readonly string[] {
+    return this.#otherLines;
+  }
+
+  /** How many records there were of each status, since the start. */
+  get codes(): ReadonlyMap<number, number> {
+    return this.#codes;
   }
 
   get records(): readonly AccessRecord[] {
@@ -42,30 +60,20 @@ export class AccessLogReader {
 }
 
 function tryParse(line: string): AccessRecord | undefined {
-  if (!line.startsWith("{") || !line.includes("response_code")) return undefined;
+  if (!line.startsWith("{") || !line.includes("response_flags")) return undefined;
   let fields: Record<string, unknown>;
   try {
     fields = JSON.parse(line) as Record<string, unknown>; // a line that begins with "{" and parses is an object
   } catch {
     return undefined;
   }
-  const text = (...names: readonly string[]): string => {
-    for (const name of names) {
-      const value = fields[name];
-      if (typeof value === "string") return value;
-      if (typeof value === "number") return String(value);
-    }
-    return "";
-  };
   return {
-    requestId: text("request_id", "x_request_id"),
-    method: text("method"),
-    path: text("path"),
-    status: Number(text("response_code")),
-    flags: text("response_flags"),
-    downstreamPeer: text("downstream_peer_uri_san", "downstream_peer", "source_principal"),
-    upstreamPeer: text("upstream_peer_uri_san", "upstream_peer", "destination_principal"),
-    upstreamHost: text("upstream_host"),
+    requestId: textOf(fields, "request_id"),
+    method: textOf(fields, "method"),
+    path: textOf(fields, "path"),
+    status: Number(textOf(fields, "status")),
+    flags: textOf(fields, "response_flags"),
+    peerIdentity: textOf(fields, "peer_identity"),
     fields,
   };
 }

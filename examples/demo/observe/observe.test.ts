@@ -92,8 +92,8 @@ test("bytes that are no protobuf message are refused, not read past their end", 
 test("a line that is no access record is left out", () => {
   const log = new AccessLogReader();
   log.push('{"message":"ready"}');
-  log.push("{ broken response_code");
-  log.push('{"request_id":"r-1","response_code":429,"response_flags":"RL","path":"/publish"}');
+  log.push("{ broken response_flags");
+  log.push('{"request_id":"r-1","status":429,"response_flags":"RL","path":"/publish"}');
   assert.equal(log.records.length, 1);
   assert.equal(log.byRequestId("r-1")?.flags, "RL");
 });
