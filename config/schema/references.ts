@@ -1,10 +1,12 @@
-// Checks what several resources must agree on: names that are referred to, names and ports that are taken twice.
+// Checks what several resources must agree on: what is referred to exists, what must be single is not there twice.
 
-import type { ConfigError, ConfigErrorCode } from "#config/load/config-error.ts";
+import type { ConfigError } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { problemAt } from "#config/load/load.ts";
 import { gatewayGroup, heddleGroup } from "./kind.ts";
 import { resourceName, type Resource } from "./kinds.ts";
+import { findNoEffect } from "./no-effect.ts";
+import { findPolicyConflicts } from "./policy-conflicts.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import type { ServiceSubset } from "./service-subset.ts";
@@ -17,7 +19,8 @@ export function checkReferences(resources: readonly Resource[]): ConfigError[] {
   return [
     ...findDuplicates(resources),
     ...findTakenPorts(resources),
-    ...resources.flatMap((resource) => checkOne(resource, index)),
+    ...findPolicyConflicts(resources),
+    ...resources.flatMap((resource) => [...checkOne(resource, index), ...findNoEffect(resource)]),
   ];
 }
 
@@ -77,16 +80,10 @@ class Reporter {
     this.#resource = resource;
   }
 
-  warn(path: JsonPath, found: string, hint?: string, code: ConfigErrorCode = "HDL_CONFIG_UNRESOLVED"): void {
+  warn(path: JsonPath, found: string, hint?: string): void {
     const message = `${resourceName(this.#resource)} is accepted, but ${found}`;
-    this.problems.push(
-      problemAt(this.#resource.source, path, {
-        code,
-        severity: "warning",
-        message,
-        ...(hint === undefined ? {} : { hint }),
-      }),
-    );
+    const details = { code: "HDL_CONFIG_UNRESOLVED", severity: "warning", message } as const;
+    this.problems.push(problemAt(this.#resource.source, path, hint === undefined ? details : { ...details, hint }));
   }
 }
 
@@ -112,14 +109,6 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       checkServiceEntry(resource, index, report);
       break;
     case "MeshConfig":
-      for (const [at, source] of (resource.spec.tenants?.sources ?? []).entries())
-        if (source.jwtClaim !== undefined)
-          report.warn(
-            ["spec", "tenants", "sources", at, "jwtClaim"],
-            "no request has a verified JWT yet: this source never names a tenant",
-            undefined,
-            "HDL_CONFIG_NO_EFFECT",
-          );
       break;
   }
   return report.problems;
@@ -145,18 +134,9 @@ interface RouteSpec {
 
 function checkRoute(spec: RouteSpec, namespace: string, index: ResourceIndex, report: Reporter): void {
   const { parentRefs = [], rules = [] } = spec;
-  if (parentRefs.length === 0)
-    report.warn(["spec", "parentRefs"], "attaches to nothing: it has no parentRefs", undefined, "HDL_CONFIG_NO_EFFECT");
   for (const [at, parent] of parentRefs.entries()) {
     const path = ["spec", "parentRefs", at];
     if (isService(parent)) checkService(parent, namespace, path, index, report);
-    else
-      report.warn(
-        path,
-        `its parent is a ${parent.kind}: a mesh route attaches to a Service`,
-        'write group: "" and kind: Service',
-        "HDL_CONFIG_NO_EFFECT",
-      );
   }
   for (const [at, rule] of rules.entries()) {
     for (const [backendAt, backend] of (rule.backendRefs ?? []).entries())

@@ -1,6 +1,7 @@
 // ServiceEntry: a service that no registry knows, with its endpoints and, where they have one, their sidecars.
 
 import type { Static } from "typebox";
+import type { JsonPath } from "#config/load/json-path.ts";
 import {
   choice,
   formatted,
@@ -16,6 +17,7 @@ import {
 } from "./fields.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
 import type { Immutable } from "./structural.ts";
+import { suggest } from "./suggest.ts";
 
 const servicePort = record("A port of the service.", {
   name: formatted("dnsLabel", "Name of the port."),
@@ -100,15 +102,41 @@ const spec = record(
         rule: `self.endpoints.all(e, !has(e.ports) || e.ports.all(name, ${namesPort}))`,
         message: "every name in ports of an endpoint must be the name of a port of the service",
         fieldPath: ".endpoints",
+        find: (value) => findUnknownPort(value, ["ports"]),
       },
       {
         rule: `self.endpoints.all(e, !has(e.sidecar) || !has(e.sidecar.inbound) || e.sidecar.inbound.all(name, ${namesPort}))`,
         message: "every name in sidecar.inbound of an endpoint must be the name of a port of the service",
         fieldPath: ".endpoints",
+        find: (value) => findUnknownPort(value, ["sidecar", "inbound"]),
       },
     ],
   },
 );
+
+/** The part of a spec that port names stand in. */
+interface PortNames {
+  readonly ports: readonly { readonly name: string }[];
+  readonly endpoints: readonly { readonly ports?: object; readonly sidecar?: { readonly inbound?: object } }[];
+}
+
+/** The first endpoint with a key at `below` that is no port of the service; `value` has passed the schema, so it is a spec. */
+function findUnknownPort(
+  value: unknown,
+  below: readonly ["ports"] | readonly ["sidecar", "inbound"],
+): { readonly path: JsonPath; readonly hint: string } | undefined {
+  const { ports, endpoints } = value as PortNames;
+  const known = ports.map(({ name }) => name);
+  for (const [at, one] of endpoints.entries()) {
+    const named = below[0] === "ports" ? one.ports : one.sidecar?.inbound;
+    const wrong = Object.keys(named ?? {}).find((name) => !known.includes(name));
+    if (wrong === undefined) continue;
+    const near = suggest(wrong, known);
+    const hint = near === undefined ? `its ports: ${known.join(", ")}` : `did you mean \`${near}\`?`;
+    return { path: ["endpoints", at, ...below, wrong], hint };
+  }
+  return undefined;
+}
 
 export type ServiceEntrySpec = Immutable<Static<typeof spec>>;
 export type ServiceEntryPort = ServiceEntrySpec["ports"][number];

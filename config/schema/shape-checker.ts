@@ -227,8 +227,10 @@ export class ShapeChecker {
     for (const rule of rules) {
       const broken = compileRule(rule)(self);
       if (broken === undefined) continue;
-      const below = rule.fieldPath?.split(".").filter((step) => step !== "") ?? [];
-      findings.push({ code: "HDL_CONFIG_RULE", path: [...path, ...below], says: `is not valid: ${broken}` });
+      const place = rule.find?.(value);
+      const below = place?.path ?? rule.fieldPath?.split(".").filter((step) => step !== "") ?? [];
+      const says = `is not valid: ${broken}`;
+      findings.push({ code: "HDL_CONFIG_RULE", path: [...path, ...below], says, hint: place?.hint });
     }
   }
 }

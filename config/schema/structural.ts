@@ -1,5 +1,6 @@
 // The schema language of a kind: what a Kubernetes structural schema can say, and what our sentences need besides.
 
+import type { JsonPath } from "#config/load/json-path.ts";
 import type { FormatName } from "./formats.ts";
 
 /** A rule in CEL over a value (`self`), as in `x-kubernetes-validations`. */
@@ -9,6 +10,8 @@ export interface CelRule {
   readonly message: string;
   /** Where below the value the mistake is, as `.backoff.maxInterval`. */
   readonly fieldPath?: string;
+  /** Finds the very place in a value that breaks the rule. For messages only; not part of the CRD. */
+  readonly find?: (value: unknown) => { readonly path: JsonPath; readonly hint?: string | undefined } | undefined;
 }
 
 /** One source for the validator, the CRD and the reference page. Plain data: TypeBox makes it, nothing but this shape is read from it. */
