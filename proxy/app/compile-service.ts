@@ -3,6 +3,7 @@ import type { HttpConnectionManager, Listener } from "#config/model/listener.ts"
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { TimerWheel } from "#lib/timer-wheel.ts";
 import { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import type { HttpService } from "#proxy/stream/http-service.ts";
 import type { ExchangeObserver } from "#proxy/stream/observer.ts";
@@ -17,6 +18,7 @@ export interface ServiceParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => CompiledRouteTable | undefined;
   readonly clock: Clock;
+  readonly timers: TimerWheel;
   readonly random: Random;
   readonly log: Log;
   readonly observer: ExchangeObserver;
@@ -44,6 +46,7 @@ export function compileService(listener: Listener, http: HttpConnectionManager, 
     routes: source.kind === "inline" ? () => inline : () => parts.routeTable(source.name),
     clusters: parts.clusters,
     clock: parts.clock,
+    timers: parts.timers,
     random: parts.random,
     log: parts.log,
     observer: parts.observer,

@@ -51,6 +51,12 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     if (this.stream === undefined && !this.isOver) this.#ticket = ticket;
   }
 
+  /** Opaque bytes instead of a request. */
+  startTunnel(authority: string): void {
+    const ticket = this.#picked.openTunnel(authority, this, this);
+    if (this.stream === undefined && !this.isOver) this.#ticket = ticket;
+  }
+
   onReady(stream: HttpStream, connection: UpstreamConnectionInfo): void {
     this.#ticket = undefined;
     this.stream = stream;

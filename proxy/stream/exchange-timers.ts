@@ -1,7 +1,10 @@
-// The clocks of one exchange behind a single timer: idle stream, whole request, route timeout, attempt, retry delay.
+// The clocks of one exchange behind a single timer of the wheel: idle stream, whole request, route timeout, attempt. The delay
+// before a retry has a timer of its own: it is rare, and the wheel's tick would spoil its jitter.
 import type { ForwardAction } from "#config/model/route.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { WheelTimer, type TimerWheel } from "#lib/timer-wheel.ts";
+import { tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
 
 /** What the exchange does when one of them fires. */
 export interface TimerOwner {
@@ -16,10 +19,11 @@ export interface TimerOwner {
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** Durations in ms; 0 = off. The route's and the attempt's clocks start when the request has come wholly (Envoy). */
-export class ExchangeTimers {
+export class ExchangeTimers extends WheelTimer {
   readonly #clock: Clock;
+  readonly #wheel: TimerWheel;
   readonly #owner: TimerOwner;
-  #timer: Timer | undefined = undefined;
+  #retryTimer: Timer | undefined = undefined;
   #firesAt = NEVER;
   #idleMs = 0;
   #lastActivityMs = 0;
@@ -29,10 +33,11 @@ export class ExchangeTimers {
   #isRequestComplete = false;
   #tryAt = NEVER;
   #isTryRunning = false;
-  #retryAt = NEVER;
 
-  constructor(clock: Clock, owner: TimerOwner) {
+  constructor(clock: Clock, wheel: TimerWheel, owner: TimerOwner) {
+    super();
     this.#clock = clock;
+    this.#wheel = wheel;
     this.#owner = owner;
   }
 
@@ -64,7 +69,7 @@ export class ExchangeTimers {
   prepareRoute(action: ForwardAction, head: HeaderBlock): void {
     this.#routeMs = action.timeoutMs;
     const most = action.maxGrpcTimeoutMs;
-    const grpc = most === undefined ? undefined : parseGrpcTimeout(head.get("grpc-timeout"));
+    const grpc = most === undefined ? undefined : tryParseGrpcTimeoutMs(head.get("grpc-timeout"));
     if (most !== undefined && grpc !== undefined) this.#routeMs = most > 0 ? Math.min(most, grpc) : grpc;
   }
 
@@ -91,8 +96,10 @@ export class ExchangeTimers {
 
   startRetry(delayMs: number): void {
     this.stopTry();
-    this.#retryAt = this.#clock.nowMs() + delayMs;
-    this.#arm();
+    this.#retryTimer = this.#clock.setTimer(delayMs, () => {
+      this.#retryTimer = undefined;
+      this.#owner.startAttempt();
+    });
   }
 
   /** A tunnel has no end that could be timed. */
@@ -103,32 +110,28 @@ export class ExchangeTimers {
   }
 
   stopAll(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#wheel.cancel(this);
+    this.#retryTimer?.cancel();
+    this.#retryTimer = undefined;
     this.#firesAt = NEVER;
     this.#idleMs = 0;
     this.stopRoute();
     this.stopTry();
-    this.#retryAt = NEVER;
   }
 
   #arm(): void {
     const idleAt = this.#idleMs > 0 ? this.#lastActivityMs + this.#idleMs : NEVER;
-    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, this.#retryAt);
+    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt);
     if (next >= this.#firesAt) return;
-    this.#timer?.cancel();
+    const now = this.#clock.nowMs();
     this.#firesAt = next;
-    this.#timer = this.#clock.setTimer(Math.max(0, next - this.#clock.nowMs()), () => this.#fire());
+    this.#wheel.start(this, next - now, now);
   }
 
-  #fire(): void {
-    this.#timer = undefined;
+  onTimer(): void {
     this.#firesAt = NEVER;
-    const now = this.#clock.nowMs() + 0.5;
-    if (this.#retryAt <= now) {
-      this.#retryAt = NEVER;
-      this.#owner.startAttempt();
-    } else if (this.#tryAt <= now) {
+    const now = this.#clock.nowMs();
+    if (this.#tryAt <= now) {
       this.stopTry();
       this.#owner.onTryTimeout(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0);
     }
@@ -144,14 +147,4 @@ export class ExchangeTimers {
     }
     this.#arm();
   }
-}
-
-const GRPC_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000001 };
-
-/** `grpc-timeout` in ms (gRPC over HTTP/2: up to eight digits and a unit); undefined when absent or malformed. */
-export function parseGrpcTimeout(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const parts = /^(\d{1,8})([HMSmun])$/.exec(value);
-  if (parts === null) return undefined;
-  return Number(parts[1]) * (GRPC_UNITS[parts[2] ?? ""] ?? 1);
 }

@@ -41,6 +41,7 @@ import {
   type CompiledTarget,
 } from "#proxy/route/route-table.ts";
 import type { UpstreamCluster } from "#proxy/upstream/contract.ts";
+import { TUNNEL_PROTOCOL } from "#proxy/upstream/tunnel.ts";
 
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
 import { enterRequest, leaveResponse } from "./edge.ts";
@@ -112,6 +113,8 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
   #heldResponseCredit = 0;
   #isUpgradeRequest = false;
   #refusal: LocalReply | undefined = undefined;
+  /** A peer's CONNECT for opaque bytes: it ends here, and the bytes go to the application. */
+  #isTerminated = false;
 
   constructor(service: HttpService, connection: ConnectionView, downstream: HttpStream) {
     this.service = service;
@@ -119,7 +122,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     this.downstream = downstream;
     this.startMs = service.clock.nowMs();
     this.body = new RequestBody(downstream, service.replay);
-    this.#timers = new ExchangeTimers(service.clock, this);
+    this.#timers = new ExchangeTimers(service.clock, service.timers, this);
   }
 
   get route(): CompiledRoute["config"] | undefined {
@@ -162,7 +165,10 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     if (end) this.body.isComplete = true;
     this.isGrpc = head.get("content-type")?.startsWith("application/grpc") === true;
     this.#isUpgradeRequest = head.get(":method") === "CONNECT" || head.has("upgrade");
-    if (this.connection.peerIdentity !== undefined) unpackOrigProto(head);
+    if (this.connection.peerIdentity !== undefined) {
+      unpackOrigProto(head);
+      this.#isTerminated = this.#isUpgradeRequest && head.get(":protocol") === TUNNEL_PROTOCOL;
+    }
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
     this.#timers.startIdle(this.service.config.streamIdleTimeoutMs);
     this.#timers.startRequest(this.service.config.requestTimeoutMs);
@@ -300,7 +306,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
       });
       return;
     }
-    if (this.#isUpgradeRequest && !this.#allowsUpgrade(action)) {
+    if (this.#isUpgradeRequest && !this.#isTerminated && !this.#allowsUpgrade(action)) {
       this.answer({
         status: 403,
         flag: "NR",
@@ -380,12 +386,18 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     const attempt = new UpstreamAttempt(this, this.attempts.length + 1, now, picked);
     this.attempts.push(attempt);
     this.#current = attempt;
-    attempt.start(this.connection.protocol);
+    if (this.#isTerminated) attempt.startTunnel(this.request.get(":authority") ?? "");
+    else attempt.start(this.connection.protocol);
     if (attempt.stream === undefined && !attempt.isOver) this.request.detach();
   }
 
   onAttemptReady(attempt: UpstreamAttempt, stream: HttpStream): void {
     if (attempt !== this.#current || this.isOver) return;
+    if (this.#isTerminated) {
+      this.body.attach(stream);
+      attempt.onHead(HeaderBlock.of([":status", "200"]), false);
+      return;
+    }
     const mayRepeat = this.compiled?.retry !== undefined && this.compiled.retry.numRetries > 0;
     if (mayRepeat) this.request.detach();
     const head = mayRepeat || attempt.number > 1 ? this.request.clone() : this.request;
@@ -817,6 +829,7 @@ const NO_ENDPOINT: ConstructorParameters<typeof UpstreamAttempt>[3] = {
     mesh: { kind: "none" },
   },
   open: () => ({ cancel: () => undefined }),
+  openTunnel: () => ({ cancel: () => undefined }),
   report: () => undefined,
   done: () => undefined,
 };

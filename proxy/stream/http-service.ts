@@ -5,6 +5,7 @@ import type { FilterChain } from "#filters/chain.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { TimerWheel } from "#lib/timer-wheel.ts";
 import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import type { ClusterSet } from "#proxy/upstream/contract.ts";
 
@@ -21,6 +22,7 @@ export interface HttpService {
   readonly routes: () => CompiledRouteTable | undefined;
   readonly clusters: ClusterSet;
   readonly clock: Clock;
+  readonly timers: TimerWheel;
   readonly random: Random;
   readonly log: Log;
   readonly observer: ExchangeObserver;
