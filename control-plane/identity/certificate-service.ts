@@ -1,5 +1,12 @@
 // The gRPC service that signs proxies' certificates.
-import { Metadata, status, type Server, type ServiceDefinition, type sendUnaryData, type ServerUnaryCall } from "@grpc/grpc-js";
+import {
+  Metadata,
+  status,
+  type Server,
+  type ServiceDefinition,
+  type sendUnaryData,
+  type ServerUnaryCall,
+} from "@grpc/grpc-js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   CertificateService,

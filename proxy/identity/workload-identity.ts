@@ -1,0 +1,245 @@
+// The proxy's identity over time: taken from its state folder or joined with a token, renewed at half life, gone at notAfter.
+//
+//   none --sign--> held --half life--> renewing --ok--> held
+//    ^               ^                    |
+//    |               +----- backoff ------+  failed
+//    +---- notAfter: fails closed, no grace ----+
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import type { IdentitySettings } from "#config/model/bootstrap.ts";
+import { fullJitterMs } from "#lib/backoff.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
+import { describeError } from "#lib/errors.ts";
+import type { Log } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import { WatchedValue, type Watched } from "#lib/watched.ts";
+import { makeKeyAndRequest } from "./certificate-request.ts";
+import { makeMaterial, type IdentityMaterial } from "./material.ts";
+import { SigningError, type Sign, type SigningProof } from "./signing-client.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_MAX_MS = 60_000;
+/** The wall clock is looked at this often: it may be set, and timers do not count a suspended machine's sleep. */
+const LOOK_MS = 600_000;
+/** Renewal begins up to this share of the life before its half, so that sidecars started together do not renew together. */
+const JITTER_SHARE = 0.05;
+/** Shares of life left at which a certificate that should have been renewed is called out. */
+const ALARMS = [0.5, 0.25, 0.1];
+
+export interface WorkloadIdentityOptions {
+  readonly settings: IdentitySettings;
+  /** `undefined`: nothing is kept, a restart needs a token again. */
+  readonly stateDir: string | undefined;
+  readonly sign: Sign;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** What metrics and `heddle status` show. */
+export interface IdentityStatus {
+  readonly spiffeId: string;
+  /** Negative never: a certificate that ended is not held. */
+  readonly secondsToExpiry: number | undefined;
+  readonly generation: number;
+  readonly renewals: number;
+  readonly failures: number;
+  readonly lastError: string | undefined;
+}
+
+export class WorkloadIdentity {
+  readonly #options: WorkloadIdentityOptions;
+  readonly #material = new WatchedValue<IdentityMaterial | undefined>(undefined);
+  #generation = 0;
+  #renewAtMs = 0;
+  #attempt = 0;
+  #renewals = 0;
+  #failures = 0;
+  #lastError: string | undefined;
+  #lastProof: SigningProof["kind"] = "token";
+  #isCertificateRefused = false;
+  #alarmsRaised = 0;
+  #isSigning = false;
+  #isClosed = false;
+  #timer: Timer | undefined;
+
+  /** Takes what the state folder holds; `start` begins to ask for more. */
+  constructor(options: WorkloadIdentityOptions) {
+    this.#options = options;
+    this.#load();
+  }
+
+  /** `undefined` before the first certificate and after notAfter: TLS must then fail, never go on without. */
+  get material(): Watched<IdentityMaterial | undefined> {
+    return this.#material;
+  }
+
+  get status(): IdentityStatus {
+    const current = this.#material.current;
+    const leftMs = current === undefined ? undefined : current.notAfterMs - this.#options.clock.wallMs();
+    return {
+      spiffeId: this.#options.settings.spiffeId,
+      secondsToExpiry: leftMs === undefined ? undefined : Math.max(0, leftMs / 1000),
+      generation: this.#generation,
+      renewals: this.#renewals,
+      failures: this.#failures,
+      lastError: this.#lastError,
+    };
+  }
+
+  start(): void {
+    this.#look();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  /** Does what is due now and sets the timer for what is due next. */
+  #look(): void {
+    this.#timer?.cancel();
+    if (this.#isClosed) return;
+    const nowMs = this.#options.clock.wallMs();
+    let nextMs = nowMs + LOOK_MS;
+    const current = this.#material.current;
+    if (current !== undefined && nowMs >= current.notAfterMs) {
+      this.#options.log.error("identity ended: mutual TLS fails until it is renewed", { ...this.status });
+      this.#material.set(undefined);
+    } else if (current !== undefined) {
+      nextMs = Math.min(nextMs, current.notAfterMs, this.#raiseAlarms(current, nowMs));
+    }
+    if (nowMs >= this.#renewAtMs) this.#sign();
+    else nextMs = Math.min(nextMs, this.#renewAtMs);
+    this.#timer = this.#options.clock.setTimer(nextMs - nowMs, () => this.#look());
+  }
+
+  /** Answers when the next alarm is due. */
+  #raiseAlarms(current: IdentityMaterial, nowMs: number): number {
+    const lifeMs = current.notAfterMs - current.notBeforeMs;
+    for (let share = ALARMS[this.#alarmsRaised]; share !== undefined; share = ALARMS[this.#alarmsRaised]) {
+      const atMs = current.notAfterMs - lifeMs * share;
+      if (nowMs < atMs) return atMs;
+      this.#alarmsRaised++;
+      const level = share > 0.25 ? "warn" : "error";
+      this.#options.log[level]("certificate not renewed in time", { percentLeft: share * 100, ...this.status });
+    }
+    return current.notAfterMs;
+  }
+
+  #sign(): void {
+    if (this.#isSigning) return;
+    this.#isSigning = true;
+    this.#signOnce().then(
+      () => this.#onSigned(),
+      (error: unknown) => this.#onFailed(error),
+    );
+  }
+
+  #onSigned(): void {
+    this.#isSigning = false;
+    this.#attempt = 0;
+    this.#isCertificateRefused = false;
+    this.#lastError = undefined;
+    this.#renewals++;
+    this.#look();
+  }
+
+  #onFailed(error: unknown): void {
+    const { clock, random, log } = this.#options;
+    this.#isSigning = false;
+    this.#failures++;
+    this.#attempt++;
+    this.#isCertificateRefused = this.#lastProof === "certificate" && error instanceof SigningError && error.isRefused;
+    this.#lastError = describeError(error);
+    const delayMs = BACKOFF_BASE_MS + fullJitterMs(this.#attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, random);
+    this.#renewAtMs = clock.wallMs() + delayMs;
+    log.warn("certificate not signed", { ...this.status, retryInMs: Math.round(delayMs) });
+    this.#look();
+  }
+
+  async #signOnce(): Promise<void> {
+    const { settings, sign, log } = this.#options;
+    const { keyPem, csrPem } = await makeKeyAndRequest(settings.spiffeId);
+    const proof = this.#chooseProof();
+    this.#lastProof = proof.kind;
+    const rootsPem = this.#material.current?.bundlePem ?? readFileSync(settings.rootsFile, "utf8");
+    const answer = await sign({ csrPem, proof, rootsPem });
+    if (this.#isClosed) return;
+    this.#take({ keyPem, chainPem: answer.chainPem }, answer.bundlePem);
+    this.#store();
+    log.info("identity", { ...this.status, proof: proof.kind });
+  }
+
+  /** The certificate while it holds, but after a refusal of it once the token, read anew because it may have been replaced. */
+  #chooseProof(): SigningProof {
+    const current = this.#material.current;
+    if (current !== undefined && !this.#isCertificateRefused)
+      return { kind: "certificate", certificate: current.certificate };
+    const file = this.#options.settings.tokenFile;
+    try {
+      return { kind: "token", token: readFileSync(file, "utf8").trim() };
+    } catch (error) {
+      throw new Error(`Cannot read the token in ${file}: ${describeError(error)}`, { cause: error });
+    }
+  }
+
+  /** @throws when key, chain, bundle and identity do not fit together. */
+  #take(certificate: { readonly keyPem: string; readonly chainPem: string }, bundlePem: string): void {
+    const { settings, clock, random } = this.#options;
+    const generation = this.#generation + 1;
+    const material = makeMaterial(certificate, bundlePem, settings.spiffeId, clock.wallMs(), generation);
+    const lifeMs = material.notAfterMs - material.notBeforeMs;
+    this.#generation = generation;
+    this.#renewAtMs = material.notBeforeMs + lifeMs * (0.5 - JITTER_SHARE * random.next());
+    this.#alarmsRaised = 0;
+    this.#material.set(material);
+  }
+
+  #load(): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    const read = readStateFile(file);
+    if (read.kind === "absent") return;
+    try {
+      if (read.kind === "damaged") throw new Error(read.reason);
+      const { keyPem, chainPem, bundlePem } = parseStored(read.value);
+      this.#take({ keyPem, chainPem }, bundlePem);
+    } catch (error) {
+      this.#options.log.warn("stored identity ignored", { file, reason: describeError(error) });
+    }
+  }
+
+  /** A state folder that cannot be written costs the next restart a token, not this process its identity. */
+  #store(): void {
+    const file = this.#file;
+    const current = this.#material.current;
+    if (file === undefined || current === undefined) return;
+    try {
+      writeStateFile(file, { ...current.certificate, bundlePem: current.bundlePem });
+    } catch (error) {
+      this.#options.log.error("identity not stored", { file, error });
+    }
+  }
+
+  get #file(): string | undefined {
+    const { stateDir } = this.#options;
+    return stateDir === undefined ? undefined : path.join(stateDir, "identity.json");
+  }
+}
+
+interface Stored {
+  readonly keyPem: string;
+  readonly chainPem: string;
+  readonly bundlePem: string;
+}
+
+function parseStored(value: unknown): Stored {
+  if (typeof value !== "object" || value === null) throw new Error("it holds no identity");
+  const { keyPem, chainPem, bundlePem } = value as Readonly<Record<string, unknown>>;
+  if (typeof keyPem !== "string" || typeof chainPem !== "string" || typeof bundlePem !== "string") {
+    throw new Error("it holds no identity");
+  }
+  return { keyPem, chainPem, bundlePem };
+}
