@@ -22,8 +22,8 @@ export class CodecWire implements CodecHost, WireHandler {
   /** Starts reading; `firstBytes` were read while the protocol was found out. */
   bind(codec: Codec, firstBytes?: Buffer): void {
     this.#codec = codec;
+    this.wire.attach(this);
     if (firstBytes !== undefined && firstBytes.length > 0) codec.receive(firstBytes, 0, firstBytes.length);
-    if (!this.#isClosing) this.wire.attach(this);
   }
 
   get out(): WireOutbox {
@@ -34,7 +34,6 @@ export class CodecWire implements CodecHost, WireHandler {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#error = error;
-    this.wire.attach(this);
     this.wire.close();
   }
 

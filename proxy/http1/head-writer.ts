@@ -1,0 +1,142 @@
+// Writes field lines into an outbox: lines that came from HTTP/1 are copied whole, everything else is checked byte by byte.
+import { FIELD_HUFFMAN, type HeaderBlock } from "#lib/http/header-block.ts";
+import type { Outbox } from "#lib/http/stream.ts";
+import { CR, isToken, IS_VALUE, LF } from "./characters.ts";
+import { FIELD_H1_LINE } from "./field-scan.ts";
+
+/** `reserve` takes no more at once. */
+const MAX_PIECE = 60 * 1024;
+const CRLF = Buffer.from("\r\n");
+
+/** Fields that this hop writes itself, or that never leave it. */
+function isOwn(name: string): boolean {
+  switch (name.length) {
+    case 2:
+      return name === "te";
+    case 4:
+      return name === "host";
+    case 7:
+      return name === "upgrade";
+    case 10:
+      return name === "connection" || name === "keep-alive";
+    case 14:
+      return name === "content-length" || name === "http2-settings";
+    case 16:
+      return name === "proxy-connection";
+    case 17:
+      return name === "transfer-encoding";
+    default:
+      return name.charCodeAt(0) === 58;
+  }
+}
+
+/** The one valid `content-length` of a block, or -1. */
+export function contentLengthOf(block: HeaderBlock): number {
+  let found = -1;
+  for (let i = 0; i < block.length; i++) {
+    if (block.names[i] !== "content-length") continue;
+    const text = block.valueAt(i);
+    if (found >= 0 || !/^\d{1,15}$/.test(text)) return -1;
+    found = Number(text);
+  }
+  return found;
+}
+
+/** Copies bytes of any length. */
+export function writeBytes(out: Outbox, bytes: Buffer, start: number, end: number): void {
+  for (let from = start; from < end;) {
+    const length = Math.min(end - from, MAX_PIECE);
+    out.reserve(length);
+    bytes.copy(out.buffer, out.position, from, from + length);
+    out.position += length;
+    from += length;
+  }
+}
+
+/** Writes text that is known to be ASCII without control bytes. */
+export function writeText(out: Outbox, text: string): void {
+  out.reserve(text.length);
+  const buffer = out.buffer;
+  let p = out.position;
+  for (let i = 0; i < text.length; i++) buffer[p++] = text.charCodeAt(i);
+  out.position = p;
+}
+
+/** Writes the block's lines (without the hop's own and without pseudo-fields) but not the empty line behind them. */
+export function writeFields(out: Outbox, block: HeaderBlock, withContentLength: boolean): void {
+  const bytes = block.bytes;
+  // A run of lines that lie side by side in the same HTTP/1 text is copied at once.
+  let runStart = -1;
+  let runEnd = -1;
+  for (let i = 0; i < block.length; i++) {
+    const name = block.names[i] ?? "";
+    if (isOwn(name) && !(withContentLength && name === "content-length")) continue;
+    if (bytes !== undefined && ((block.flags[i] ?? 0) & FIELD_H1_LINE) !== 0) {
+      const lineStart = (block.starts[i] ?? 0) - name.length - 2;
+      const lineEnd = (block.ends[i] ?? 0) + 2;
+      if (lineStart === runEnd && lineEnd - runStart <= MAX_PIECE) {
+        runEnd = lineEnd;
+        continue;
+      }
+      if (runStart >= 0) writeBytes(out, bytes, runStart, runEnd);
+      runStart = lineStart;
+      runEnd = lineEnd;
+      continue;
+    }
+    if (runStart >= 0 && bytes !== undefined) writeBytes(out, bytes, runStart, runEnd);
+    runStart = -1;
+    runEnd = -1;
+    writeField(out, block, i, name);
+  }
+  if (runStart >= 0 && bytes !== undefined) writeBytes(out, bytes, runStart, runEnd);
+}
+
+export function writeEnd(out: Outbox): void {
+  out.reserve(2);
+  out.buffer[out.position++] = CR;
+  out.buffer[out.position++] = LF;
+}
+
+/** `Name: text CRLF`, both known to be clean. */
+export function writeLine(out: Outbox, name: string, text: string): void {
+  writeText(out, `${name}: ${text}\r\n`);
+}
+
+/** A field with a byte that HTTP/1 cannot carry is left out: it would end the name, the line, or the head. */
+function writeField(out: Outbox, block: HeaderBlock, index: number, name: string): void {
+  if (!isToken(name)) return;
+  const raw = block.rawNames[index];
+  // Filters may set rawNames; only another spelling of the name itself is believed.
+  const spelled = raw !== undefined && raw.length === name.length && raw.toLowerCase() === name ? raw : name;
+  const bytes = block.bytes;
+  if (bytes !== undefined && block.values[index] === undefined && ((block.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) {
+    const start = block.starts[index] ?? 0;
+    const end = block.ends[index] ?? 0;
+    if (!isCleanRange(bytes, start, end)) return;
+    writeText(out, `${spelled}: `);
+    writeBytes(out, bytes, start, end);
+    writeBytes(out, CRLF, 0, 2);
+    return;
+  }
+  const value = block.valueAt(index);
+  if (!isCleanValue(value)) return;
+  const length = spelled.length + value.length + 4;
+  if (length <= MAX_PIECE) writeText(out, `${spelled}: ${value}\r\n`);
+  else {
+    const text = Buffer.from(`${spelled}: ${value}\r\n`, "latin1");
+    writeBytes(out, text, 0, text.length);
+  }
+}
+
+function isCleanRange(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (IS_VALUE[bytes[i] ?? 0] === 0) return false;
+  return true;
+}
+
+export function isCleanValue(value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code > 255 || IS_VALUE[code] === 0) return false;
+  }
+  return true;
+}
