@@ -89,7 +89,7 @@ export class ServiceCatalog {
 
   async close(): Promise<void> {
     for (const source of this.#sources) source.suspects.close();
-    await Promise.all(this.#sources.map((source) => source.watch?.close()));
+    await Promise.all(this.#sources.map(async (source) => source.watch?.close()));
   }
 
   #sinkOf(source: Source): RegistrySink {

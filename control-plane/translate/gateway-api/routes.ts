@@ -11,7 +11,7 @@ import { hashPolicies } from "../policy/cluster.ts";
 import { limitsOfPort, limitsOfRule, rateLimitOverride } from "../policy/rate-limit.ts";
 import { retryOverride, retryPolicy } from "../policy/retries.ts";
 import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
-import { meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
+import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
 import { attachedRoutes } from "./attach.ts";
 import { resolveBackend, type ParentContext } from "./backends.ts";
 import { headerMutations, ruleFilters, type RuleFilters } from "./filters.ts";
@@ -160,7 +160,7 @@ function actionOf(
   if (typeof target === "string") return { kind: "direct", status: 500, body: target };
   return {
     ...forwardDefaults,
-    ...carriage(scope, blocks, "timeouts" in rule || "retry" in rule ? rule : undefined),
+    ...carriage(blocks, "timeouts" in rule || "retry" in rule ? rule : undefined),
     ...filters.rewrites,
     // Gateway API: requests for a backend that does not exist are answered 500.
     clusterNotFoundStatus: 500,
@@ -169,7 +169,7 @@ function actionOf(
   };
 }
 
-type Target = Pick<ForwardAction, "target" | "subset">;
+type Target = Pick<ForwardAction, "target" | "subset" | "hashPolicy">;
 
 /** A text: why nothing can be forwarded. Backends that do not resolve keep their share, which is answered 500. */
 function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map<string, Backend>): Target | string {
@@ -177,6 +177,7 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
   if (refs.length === 0) return "the rule has no backend";
   const clusters: WeightedCluster[] = [];
   const refusals: string[] = [];
+  let hashPolicy: ForwardAction["hashPolicy"] = [];
   for (const ref of refs) {
     const resolved = resolveBackend(scope, ref, parent);
     const filters = ref.filters ?? [];
@@ -202,13 +203,15 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
       continue;
     }
     backends.set(resolved.backend.cluster, resolved.backend);
+    // A route has one hash for all its backends: the first that wants one says how.
+    if (hashPolicy.length === 0) hashPolicy = hashOf(scope, resolved.backend, ref);
     clusters.push({ ...base, name: resolved.backend.cluster, subset: resolved.labels });
   }
   if (refusals.length === refs.length) return refusals.join("; ");
   const [only] = clusters;
   if (clusters.length === 1 && only !== undefined && !changesHeaders(only))
-    return { target: { kind: "cluster", name: only.name }, subset: only.subset };
-  return { target: { kind: "weighted", clusters }, subset: {} };
+    return { target: { kind: "cluster", name: only.name }, subset: only.subset, hashPolicy };
+  return { target: { kind: "weighted", clusters }, subset: {}, hashPolicy };
 }
 
 function changesHeaders({ requestHeaders, responseHeaders }: WeightedCluster): boolean {
@@ -223,12 +226,23 @@ function collectMirrors(scope: Scope, rule: Rule, parent: ParentContext, backend
   }
 }
 
-/** Timeouts, retries and hashing. What the rule itself says goes before what policies say. */
-function carriage(
+function hashOf(
   scope: Scope,
+  backend: Backend,
+  ref: { readonly kind: string; readonly name: string },
+): ForwardAction["hashPolicy"] {
+  const port = findPort(scope.reader.get("services", backend.service), backend.port);
+  if (port === undefined) return [];
+  const subset = ref.kind === "ServiceSubset" ? ref.name : undefined;
+  const blocks = trafficFor(scope.reader, { service: backend.service, port, subset });
+  return hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader));
+}
+
+/** Timeouts and retries. What the rule itself says goes before what policies say. */
+function carriage(
   blocks: TrafficBlocks,
   rule: Pick<HTTPRouteRule, "timeouts" | "retry"> | undefined,
-): Pick<ForwardAction, "timeoutMs" | "idleTimeoutMs" | "retry" | "hashPolicy"> {
+): Pick<ForwardAction, "timeoutMs" | "idleTimeoutMs" | "retry"> {
   const request = rule?.timeouts?.request ?? blocks.timeouts?.request;
   const attempt = rule?.timeouts?.backendRequest ?? blocks.timeouts?.backendRequest;
   const idle = blocks.timeouts?.idle;
@@ -236,6 +250,5 @@ function carriage(
     timeoutMs: request === undefined ? 0 : durationMs(request),
     idleTimeoutMs: idle === undefined ? undefined : durationMs(idle),
     retry: retryPolicy(blocks.retries, rule?.retry, attempt === undefined ? 0 : durationMs(attempt)),
-    hashPolicy: hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader)),
   };
 }

@@ -87,8 +87,8 @@ function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
 
 function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy {
   const leastRequest: LbPolicy = { kind: "leastRequest", choiceCount: block?.choiceCount ?? 2, activeRequestBias: 1 };
-  switch (block?.policy) {
-    case undefined:
+  if (block === undefined) return leastRequest;
+  switch (block.policy) {
     case "leastRequest":
       return leastRequest;
     case "roundRobin":
@@ -105,6 +105,8 @@ function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy 
     case "peakEwma":
       // Linkerd's: decay 10 s, first round trip 30 ms. Nobody else speaks it.
       return dialect === "heddle" ? { kind: "peakEwma", decayMs: 10_000, initialRttMs: 30 } : leastRequest;
+    default:
+      return block.policy satisfies never;
   }
 }
 

@@ -47,10 +47,9 @@ export function limitsOfRule(
 
 /** The filter with these limits, or off until a route turns it on. */
 export function rateLimitFilter(policies: readonly RateLimitPolicy[], isNeeded: boolean): readonly FilterConfig[] {
-  if (policies.length === 0 && !isNeeded) return [];
-  const settings =
-    policies.length === 0 ? { typeUrl: filterTypes.rateLimit.typeUrl, config: { buckets: [] } } : message(policies);
-  return [{ name: filterTypes.rateLimit.name, ...settings, disabled: false, isOptional: true }];
+  const { name, typeUrl } = filterTypes.rateLimit;
+  if (policies.length > 0) return [{ name, ...message(policies), disabled: false, isOptional: true }];
+  return isNeeded ? [{ name, typeUrl, config: { buckets: [] }, disabled: false, isOptional: true }] : [];
 }
 
 /** What a route says over the listener's: `inherited` are the limits of the port, which hold as well. */
