@@ -47,7 +47,7 @@ export async function loadFolder(path: string): Promise<Loaded> {
 }
 
 /** Loads one file. Never rejects: an unreadable file is an error in the answer. */
-export async function loadFile(file: string): Promise<Loaded> {
+async function loadFile(file: string): Promise<Loaded> {
   try {
     return loadText(await readFile(file, "utf8"), file);
   } catch (error) {

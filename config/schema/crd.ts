@@ -56,7 +56,7 @@ export function crdOf(definition: KindDefinition): { readonly [key: string]: Jso
 }
 
 /** The schema as Kubernetes takes it: our own words left out, and fields with a default not required. */
-export function toOpenApi(schema: StructuralSchema): { readonly [key: string]: Json | undefined } {
+function toOpenApi(schema: StructuralSchema): { readonly [key: string]: Json | undefined } {
   const { properties, items, additionalProperties, required } = schema;
   const result: { [key: string]: Json | undefined } = {};
   for (const [key, value] of Object.entries(schema)) {

@@ -24,7 +24,7 @@ const uint32 = 2 ** 32 - 1;
 /** What holds where no policy sets a timeout. `request` and `backendRequest` have none: a limit would cut streams that are meant to last. */
 export const timeoutDefaults = { idle: "5m", connect: "5s", connectionIdle: "1h" } as const;
 
-export const timeouts = record(
+const timeouts = record(
   "Limits of time. The only block that merges field by field: the most specific policy that sets a field wins.",
   {
     request: optional(
@@ -51,7 +51,7 @@ export const timeouts = record(
 );
 
 /** Conditions of HTTP that a request can be tried again on, in Envoy's words (`x-envoy-retry-on`). */
-export const httpRetryConditions = [
+const httpRetryConditions = [
   "5xx",
   "gateway-error",
   "reset",
@@ -63,7 +63,7 @@ export const httpRetryConditions = [
   "envoy-ratelimited",
 ] as const;
 /** Conditions of gRPC (`x-envoy-retry-grpc-on`). */
-export const grpcRetryConditions = [
+const grpcRetryConditions = [
   "cancelled",
   "deadline-exceeded",
   "internal",
@@ -71,7 +71,7 @@ export const grpcRetryConditions = [
   "unavailable",
 ] as const;
 
-export const retries = record("When, how often and how fast a request is tried again.", {
+const retries = record("When, how often and how fast a request is tried again.", {
   attempts: whole("Tries after the first one. 0 switches retries off. (Istio's default; Envoy's is 1.)", 0, 20, {
     default: 2,
   }),
@@ -122,7 +122,7 @@ export const retries = record("When, how often and how fast a request is tried a
   ),
 });
 
-export const circuitBreaker = record("Answers 503 at once while too many requests fail. Defaults are Hystrix's.", {
+const circuitBreaker = record("Answers 503 at once while too many requests fail. Defaults are Hystrix's.", {
   volumeThreshold: whole("Requests in the window before the share counts.", 1, uint32, { default: 20 }),
   errorPercent: whole("Share of failed requests that opens it.", 1, 100, { default: 50 }),
   window: duration("The time over which requests are counted.", { default: "10s" }),
@@ -140,7 +140,7 @@ export const circuitBreaker = record("Answers 503 at once while too many request
   ),
 });
 
-export const connectionLimits = record(
+const connectionLimits = record(
   "Bounds of one proxy towards one service; what is beyond is answered 503 with the flag UO.",
   {
     maxConnections: whole("Connections.", 1, uint32, { default: 1024 }),
@@ -161,7 +161,7 @@ export const connectionLimits = record(
   },
 );
 
-export const outlierDetection = record(
+const outlierDetection = record(
   "Takes single endpoints out for a while that fail where others do not. Names and defaults are Envoy's.",
   {
     consecutive5xx: whole("5xx answers in a row.", 1, uint32, { default: 5 }),
@@ -224,7 +224,7 @@ const hashKey = record(
   },
 );
 
-export const loadBalancing = record(
+const loadBalancing = record(
   "How an endpoint is chosen.",
   {
     policy: choice(
@@ -295,7 +295,7 @@ export const loadBalancing = record(
   },
 );
 
-export const healthCheck = record(
+const healthCheck = record(
   "Asks each endpoint regularly whether it is well.",
   {
     http: optional(
