@@ -6,6 +6,7 @@ import { listenerBufferBytes } from "./defaults.ts";
 import { meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
 import { meshServerName } from "./names.ts";
 import { clusterPolicy, upstreamOptions } from "./policy/cluster.ts";
+import { clusterTenants } from "./policy/tenants.ts";
 import { trafficFor } from "./policy/traffic.ts";
 import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
 
@@ -19,7 +20,8 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
   const port = findPort(service, backend.port);
   if (service === undefined || port === undefined) return undefined;
   const blocks = trafficFor(scope.reader, { service: backend.service, port, subset: backend.subset });
-  const hops = selectEndpoints(scope, service, backend).map((endpoint) => meshHopOf(scope, service, port, endpoint));
+  const endpoints = selectEndpoints(scope, service, backend);
+  const hops = endpoints.map((endpoint) => meshHopOf(scope, service, port, endpoint));
   const identities = new Set(hops.flatMap((hop) => (hop.kind === "peer" ? [hop.identity] : [])));
   const tls = meshTls(backend, [...identities].sort());
   const isRequired = scope.dialect === "heddle" && meshConfigOf(scope.reader).outboundMtls === "required";
@@ -41,7 +43,7 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
           ],
     http: upstreamOptions(blocks, upstreamProtocol(port.protocol, scope)),
     perConnectionBufferLimitBytes: listenerBufferBytes,
-    metadata: { heddle: metadata },
+    metadata: { heddle: metadata, ...clusterTenants(scope.reader, endpoints, blocks.tenants?.isolate) },
   };
 }
 

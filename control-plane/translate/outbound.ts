@@ -19,7 +19,6 @@ import { httpProxyName, outboundListenerName, outboundName } from "./names.ts";
 import { limitsOfPort, rateLimitFilter } from "./policy/rate-limit.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { outboundTenants } from "./policy/tenants.ts";
-import { trafficFor } from "./policy/traffic.ts";
 import { findPort, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
 export interface BuiltTable {
@@ -112,7 +111,7 @@ export function proxyListener(scope: Scope, workload: Workload, listen: number):
   const telemetry = telemetryFor(scope.reader, `${workload.namespace}/`, undefined, "outbound", ownerOf(workload));
   const filters = [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
-    ...outboundTenants(scope.reader, workload, listen, undefined),
+    ...outboundTenants(scope.reader, workload, listen),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];
@@ -140,7 +139,6 @@ function outboundFilters(
   telemetry: TrafficTelemetry,
 ): readonly FilterConfig[] {
   const { reader } = scope;
-  const tenants = port === undefined ? undefined : trafficFor(reader, { service: outbound.service, port }).tenants;
   const limits = port === undefined ? [] : limitsOfPort(reader, outbound.service, port, "outbound");
   const hasRouteLimits = (reader.get("routes", outbound.service) ?? []).some((route) => {
     const { namespace, name } = route.metadata;
@@ -148,7 +146,7 @@ function outboundFilters(
   });
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
-    ...outboundTenants(reader, workload, outbound.listen, tenants?.isolate),
+    ...outboundTenants(reader, workload, outbound.listen),
     ...rateLimitFilter(limits, hasRouteLimits),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),

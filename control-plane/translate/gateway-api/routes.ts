@@ -61,7 +61,8 @@ function defaultRoute(
     match: anyRequest,
     action: {
       ...forwardDefaults,
-      ...carriage(scope, blocks, undefined),
+      ...carriage(blocks, undefined),
+      hashPolicy: hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader)),
       target: { kind: "cluster", name: backend.cluster },
     },
     filterOverrides: retryOverride(blocks.retries, blocks.retriesFrom ?? ""),

@@ -83,38 +83,40 @@ function message(policies: readonly RateLimitPolicy[]): { readonly typeUrl: stri
   if (buckets.length === 1 && only !== undefined && only.bucket.keys.length === 0) {
     return { typeUrl: envoyRateLimitType, config: envoyMessage(only.policy, only.bucket) };
   }
+  const isShared = policies.length > 1;
   return {
     typeUrl: filterTypes.rateLimit.typeUrl,
     config: {
-      buckets: buckets.map(({ policy, bucket }) => ourBucket(policy, bucket)),
+      rule: policies.map(ruleName).join(", "),
+      buckets: buckets.map(({ policy, bucket }) => ourBucket(isShared ? `${policy.metadata.name}/` : "", bucket)),
       responseHeaders: policies.some(({ spec }) => spec.responseHeaders),
     },
   };
 }
 
-/** Protobuf JSON of LocalRateLimit; `stat_prefix` is the rule's name, which a 429 tells. */
+/** Protobuf JSON of LocalRateLimit; `statPrefix` is the rule's name, which a 429 tells. */
 function envoyMessage(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue {
-  const always = { default_value: { numerator: 100, denominator: "HUNDRED" } };
+  const always = { defaultValue: { numerator: 100, denominator: "HUNDRED" } };
   return {
-    stat_prefix: ruleName(policy, bucket),
-    token_bucket: {
-      max_tokens: bucket.burst ?? bucket.requests,
-      tokens_per_fill: bucket.requests,
-      fill_interval: `${durationMs(bucket.per) / 1000}s`,
+    statPrefix: ruleName(policy),
+    tokenBucket: {
+      maxTokens: bucket.burst ?? bucket.requests,
+      tokensPerFill: bucket.requests,
+      fillInterval: `${durationMs(bucket.per) / 1000}s`,
     },
-    filter_enabled: always,
-    filter_enforced: always,
-    enable_x_ratelimit_headers: policy.spec.responseHeaders ? "DRAFT_VERSION_03" : "OFF",
+    filterEnabled: always,
+    filterEnforced: always,
+    enableXRatelimitHeaders: policy.spec.responseHeaders ? "DRAFT_VERSION_03" : "OFF",
   };
 }
 
-function ourBucket(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue {
+/** Buckets of several policies in one filter are told apart by `prefix`. */
+function ourBucket(prefix: string, bucket: RateLimitBucket): JsonValue {
   return {
-    name: bucket.name,
-    rule: ruleName(policy, bucket),
-    maxTokens: bucket.burst ?? bucket.requests,
-    tokensPerFill: bucket.requests,
-    fillIntervalMs: durationMs(bucket.per),
+    name: prefix + bucket.name,
+    requests: bucket.requests,
+    perMs: durationMs(bucket.per),
+    burst: bucket.burst ?? bucket.requests,
     keys: bucket.keys.map((key) =>
       key.name === undefined ? { type: key.type } : { type: key.type, name: key.name.toLowerCase() },
     ),
@@ -122,6 +124,6 @@ function ourBucket(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue 
   };
 }
 
-function ruleName(policy: RateLimitPolicy, bucket: RateLimitBucket): string {
-  return `RateLimitPolicy ${policy.metadata.namespace}/${policy.metadata.name} ${bucket.name}`;
+function ruleName(policy: RateLimitPolicy): string {
+  return `RateLimitPolicy ${policy.metadata.namespace}/${policy.metadata.name}`;
 }

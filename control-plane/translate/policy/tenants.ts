@@ -1,60 +1,72 @@
-// MeshConfig.tenants as settings of the routing filter: who may name a tenant on this listener, and where its requests may go.
+// MeshConfig.tenants as settings of the routing filter (who may name a tenant on this listener) and of clusters (how they are divided).
 import type { FilterConfig, JsonValue } from "#config/model/filter-config.ts";
+import type { Labels } from "#config/model/route.ts";
 import type { TenantSettings, TenantSource } from "#config/schema/mesh-config.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
 import { spiffeId, type Workload } from "../../mesh/workload.ts";
 import { filterConfig } from "../filter-types.ts";
 import { meshConfigOf } from "../scope.ts";
 
-/** For the application beside the proxy, on one of its listeners. `isolate` is what the service's policy says. */
-export function outboundTenants(
-  reader: MeshReader,
-  workload: Workload,
-  listen: number,
-  isolate: boolean | undefined,
-): readonly FilterConfig[] {
+/** For the application beside the proxy, on one of its listeners. */
+export function outboundTenants(reader: MeshReader, workload: Workload, listen: number): readonly FilterConfig[] {
   const mesh = meshConfigOf(reader);
   if (mesh.tenants === undefined) return [];
   const self = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
-  const isTrusted = (source: NonNullable<TenantSource["header"]>): boolean =>
-    (source.trusted.identities ?? []).some((pattern) => matchesIdentity(pattern, self)) ||
-    (source.trusted.listeners ?? []).includes(`${workload.id}:${listen}`);
-  return [routingFilter(mesh.tenants, isolate, (source) => (isTrusted(source) ? ["local"] : []))];
+  return [
+    routingFilter(mesh.tenants, ({ trusted }) => ({
+      trustedIdentities: [],
+      trustsLocal:
+        (trusted.identities ?? []).some((pattern) => matchesIdentity(pattern, self)) ||
+        (trusted.listeners ?? []).includes(`${workload.id}:${listen}`),
+    })),
+  ];
 }
 
-/**
- * For peers of the mesh. A workload whose listener is believed speaks for its clients on the next hop too, so its identity is
- * believed there. The choice of an instance was made by the caller: there is nothing to isolate behind this listener.
- */
+/** For peers of the mesh. A workload whose listener is believed speaks for its clients on the next hop too, so its identity is believed there. */
 export function inboundTenants(reader: MeshReader): readonly FilterConfig[] {
   const mesh = meshConfigOf(reader);
   if (mesh.tenants === undefined) return [];
-  const identitiesOf = (source: NonNullable<TenantSource["header"]>): readonly string[] => {
-    const entrances = (source.trusted.listeners ?? []).flatMap((listener) => {
-      const workload = reader.get("workloads", listener.slice(0, listener.lastIndexOf(":")));
-      return workload === undefined ? [] : [spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount)];
-    });
-    return [...new Set([...(source.trusted.identities ?? []), ...entrances])];
-  };
-  return [routingFilter(mesh.tenants, false, identitiesOf)];
+  return [
+    routingFilter(mesh.tenants, ({ trusted }) => {
+      const entrances = (trusted.listeners ?? []).flatMap((listener) => {
+        const workload = reader.get("workloads", listener.slice(0, listener.lastIndexOf(":")));
+        return workload === undefined ? [] : [spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount)];
+      });
+      return { trustedIdentities: [...new Set([...(trusted.identities ?? []), ...entrances])], trustsLocal: false };
+    }),
+  ];
 }
 
-function routingFilter(
-  tenants: TenantSettings,
+/**
+ * Cluster metadata that makes the filter choose among the tenant's own endpoints. A service without labelled endpoints is
+ * everybody's. `isolate` is what the service's policy says.
+ */
+export function clusterTenants(
+  reader: MeshReader,
+  endpoints: readonly { readonly labels: Labels }[],
   isolate: boolean | undefined,
-  trustedOf: (source: NonNullable<TenantSource["header"]>) => readonly string[],
-): FilterConfig {
-  const sources = tenants.sources.map((source): JsonValue => {
+): { readonly [key: string]: JsonValue } {
+  const { tenants } = meshConfigOf(reader);
+  if (tenants === undefined || !(isolate ?? tenants.isolate)) return {};
+  if (!endpoints.some(({ labels }) => labels[tenants.labelKey] !== undefined)) return {};
+  return { "heddle.tenants": { isolate: true, labelKey: tenants.labelKey } };
+}
+
+type HeaderSource = NonNullable<TenantSource["header"]>;
+type Trust = { readonly trustedIdentities: readonly string[]; readonly trustsLocal: boolean };
+
+function routingFilter(tenants: TenantSettings, trustOf: (source: HeaderSource) => Trust): FilterConfig {
+  // A claim of a JWT needs a verified JWT: RequestAuthentication is not there yet, and the status of MeshConfig says so.
+  const sources = tenants.sources.flatMap((source): readonly JsonValue[] => {
     if (source.header !== undefined) {
       const { name, onUntrusted } = source.header;
-      return { header: { name: name.toLowerCase(), trusted: trustedOf(source.header), onUntrusted } };
+      return [{ header: { name: name.toLowerCase(), ...trustOf(source.header), onUntrusted } }];
     }
-    if (source.peerIdentity !== undefined) return { identity: { pattern: source.peerIdentity.pattern } };
-    return { claim: { name: source.jwtClaim?.name ?? "" } };
+    return source.peerIdentity === undefined ? [] : [{ peerIdentity: { pattern: source.peerIdentity.pattern } }];
   });
   return filterConfig("routing", {
-    label: tenants.labelKey,
-    isolate: isolate ?? tenants.isolate,
+    rule: "MeshConfig default",
+    labelKey: tenants.labelKey,
     withoutTenant: tenants.withoutTenant,
     sources,
   });
