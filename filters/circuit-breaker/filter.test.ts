@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ANSWERED, CONTINUE, type BreakerState, type Pick } from "../filter.ts";
+import { answered, FilterBench, type HarnessOptions } from "../testing/harness.ts";
+import { circuitBreakerFilter } from "./filter.ts";
+
+class ScriptedBreaker implements BreakerState {
+  state: BreakerState["state"] = "closed";
+  retryAfterMs = 0;
+  permit: "pass" | "probe" | "refused" = "pass";
+  readonly reports: string[] = [];
+
+  tryPass(): "pass" | "probe" | "refused" {
+    return this.permit;
+  }
+
+  report(permit: "pass" | "probe", isSuccess: boolean): void {
+    this.reports.push(`${permit} ${isSuccess ? "ok" : "failed"}`);
+  }
+}
+
+function setUp(breaker: ScriptedBreaker) {
+  const options: HarnessOptions = {
+    breaker,
+    cluster: { breaker: { volumeThreshold: 20, errorPercent: 50, windowMs: 10_000, sleepWindowMs: 5000 } },
+  };
+  const bench = new FilterBench();
+  const filter = bench.make(circuitBreakerFilter, { rule: "TrafficPolicy shop/pay" }, options);
+  const exchange = bench.exchange(options);
+  assert.ok(exchange.cluster);
+  const pick: Pick = { cluster: exchange.cluster, labels: {}, hash: undefined, avoid: [] };
+  return { filter, exchange, pick };
+}
+
+test("a closed breaker lets requests through and hears how they went", () => {
+  const breaker = new ScriptedBreaker();
+  for (const [outcome, word] of [
+    [answered(200), "ok"],
+    [answered(500), "failed"],
+    [answered(404), "ok"],
+    [answered(200, [], 14), "failed"],
+    [answered(200, [], 5), "ok"],
+  ] as const) {
+    const { filter, exchange, pick } = setUp(breaker);
+    assert.equal(filter.onPick?.(exchange, pick), CONTINUE);
+    filter.onAttemptEnd?.(exchange, exchange.attempt(outcome));
+    filter.onDone?.(exchange);
+    assert.equal(breaker.reports.at(-1), `pass ${word}`);
+  }
+  assert.equal(breaker.reports.length, 5);
+});
+
+test("an open breaker answers 503 at once with the time to come back", () => {
+  const breaker = new ScriptedBreaker();
+  breaker.permit = "refused";
+  breaker.state = "open";
+  breaker.retryAfterMs = 3200;
+  const { filter, exchange, pick } = setUp(breaker);
+  assert.equal(filter.onPick?.(exchange, pick), ANSWERED);
+  assert.equal(exchange.reply?.status, 503);
+  assert.deepEqual(exchange.reply?.headers, [["retry-after", "4"]]);
+  assert.match(exchange.reply?.detail ?? "", /the circuit breaker of backend is open/);
+});
+
+test("a probe whose client went away gives its permit back", () => {
+  const breaker = new ScriptedBreaker();
+  breaker.permit = "probe";
+  const { filter, exchange, pick } = setUp(breaker);
+  filter.onPick?.(exchange, pick);
+  filter.onDone?.(exchange);
+  assert.deepEqual(breaker.reports, ["probe failed"]);
+});
+
+test("a cluster without a policy has no breaker", () => {
+  const bench = new FilterBench();
+  const filter = bench.make(circuitBreakerFilter, {});
+  const exchange = bench.exchange({ cluster: {} });
+  assert.ok(exchange.cluster);
+  assert.equal(
+    filter.onPick?.(exchange, { cluster: exchange.cluster, labels: {}, hash: undefined, avoid: [] }),
+    CONTINUE,
+  );
+});

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { RetryPolicy } from "#config/model/route.ts";
+
+import type { AttemptOutcome, RetryVerdict } from "../filter.ts";
+import { answered, FilterBench, type HarnessOptions } from "../testing/harness.ts";
+import { retryFilter } from "./filter.ts";
+
+const POLICY: RetryPolicy = {
+  retryOn: ["5xx"],
+  numRetries: 2,
+  perTryTimeoutMs: 0,
+  perTryIdleTimeoutMs: 0,
+  retriableStatusCodes: [],
+  retriableHeaders: [],
+  backoff: { baseMs: 25, maxMs: 250 },
+  avoidPreviousHosts: true,
+  hostSelectionAttempts: 3,
+};
+
+function verdicts(outcomes: readonly AttemptOutcome[], options: HarnessOptions, config: object = {}): RetryVerdict[] {
+  const bench = new FilterBench();
+  const filter = bench.make(retryFilter, { ...config }, options);
+  const exchange = bench.exchange(options);
+  return outcomes.map((outcome) => filter.onAttemptEnd?.(exchange, exchange.attempt(outcome)));
+}
+
+const POST: HarnessOptions["headers"] = [[":method", "POST"]];
+const REFUSED: AttemptOutcome = { kind: "failure", reason: "refused-stream", isUnprocessed: true, detail: "" };
+const RESET: AttemptOutcome = { kind: "failure", reason: "reset", isUnprocessed: false, detail: "" };
+
+test("a 503 to a GET is tried again twice, then the retries are exhausted", () => {
+  const said = verdicts([answered(503), answered(503), answered(503)], { retry: POLICY });
+  assert.deepEqual(
+    said.map((verdict) => verdict?.kind),
+    ["retry", "retry", "exhausted"],
+  );
+  assert.equal(said[2]?.kind === "exhausted" ? said[2].flag : "", "URX");
+});
+
+test("an answer that no condition names is passed on", () => {
+  assert.deepEqual(verdicts([answered(404)], { retry: POLICY }), [undefined]);
+});
+
+test("a POST that may have been executed is not repeated", () => {
+  assert.deepEqual(verdicts([answered(503)], { retry: POLICY, headers: POST }), [undefined]);
+  assert.deepEqual(verdicts([RESET], { retry: POLICY, headers: POST }), [undefined]);
+});
+
+test("a POST with an idempotency key is repeated", () => {
+  const said = verdicts([answered(503)], { retry: POLICY, headers: [...(POST ?? []), ["idempotency-key", "k1"]] });
+  assert.equal(said[0]?.kind, "retry");
+});
+
+test("a POST is repeated on conditions that are listed for it by name", () => {
+  const said = verdicts([answered(502)], { retry: POLICY, headers: POST }, { retryOnNonIdempotent: ["gateway-error"] });
+  assert.equal(said[0]?.kind, "retry");
+});
+
+test("gRPC conditions apply to POST, because the user named them", () => {
+  const policy = { ...POLICY, retryOn: ["unavailable"] };
+  assert.equal(verdicts([answered(200, [], 14)], { retry: policy, headers: POST })[0]?.kind, "retry");
+  assert.deepEqual(verdicts([answered(200, [], 3)], { retry: policy, headers: POST }), [undefined]);
+});
+
+test("without any policy a provably unprocessed request is repeated once, whatever its method", () => {
+  const said = verdicts([REFUSED, REFUSED], { headers: POST });
+  assert.deepEqual(
+    said.map((verdict) => verdict?.kind),
+    ["retry", undefined],
+  );
+  assert.deepEqual(verdicts([RESET], {}), [undefined]);
+});
+
+test("a spent budget stops the retry and says so", () => {
+  const said = verdicts([answered(503)], { retry: POLICY, mayRetry: () => false })[0];
+  assert.deepEqual(said?.kind === "exhausted" ? said.flag : undefined, "RO");
+});
+
+test("backoff is exponential with full jitter", () => {
+  const policy = { ...POLICY, numRetries: 6 };
+  const said = verdicts(
+    Array.from({ length: 6 }, () => answered(503)),
+    { retry: policy, random: { next: () => 0.999999 } },
+  );
+  const delays = said.map((verdict) => (verdict?.kind === "retry" ? Math.round(verdict.delayMs) : -1));
+  assert.deepEqual(delays, [25, 75, 175, 250, 250, 250]);
+});
+
+test("an envoy-ratelimited 503 is not repeated under 5xx", () => {
+  assert.deepEqual(verdicts([answered(503, [["x-envoy-ratelimited", "true"]])], { retry: POLICY }), [undefined]);
+});

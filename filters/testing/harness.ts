@@ -1,0 +1,160 @@
+// A bench for filters: an exchange without a proxy. It runs one filter's hooks and remembers what the filter did.
+import type { Cluster } from "#config/model/cluster.ts";
+import type { JsonValue } from "#config/model/filter-config.ts";
+import type { Direction } from "#config/model/listener.ts";
+import type { RetryPolicy } from "#config/model/route.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+import { silentLog } from "#lib/log.ts";
+import { makeSeededRandom, type Random } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+
+import type {
+  Attempt,
+  AttemptOutcome,
+  BreakerState,
+  ConnectionView,
+  Exchange,
+  Filter,
+  FilterContext,
+  FilterFactory,
+  LocalReply,
+  RouteOverride,
+  TraceContext,
+} from "../filter.ts";
+
+export interface HarnessOptions {
+  readonly direction?: Direction;
+  readonly peerIdentity?: string;
+  readonly cluster?: Partial<Cluster>;
+  readonly retry?: RetryPolicy;
+  readonly override?: RouteOverride;
+  readonly breaker?: BreakerState;
+  readonly mayRetry?: () => boolean;
+  readonly random?: Random;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** Counters by `name{label="value"}`. */
+export class FilterBench {
+  readonly clock = new FakeClock();
+  readonly counters = new Map<string, number>();
+  readonly #cells = new Map<string, Int32Array>();
+
+  /** Makes the filter as a chain would. */
+  make<C>(factory: FilterFactory<C>, config: JsonValue, options: HarnessOptions = {}): Filter {
+    return factory.make(factory.parse(config, factory.typeUrls.at(-1) ?? ""), this.context(options));
+  }
+
+  context(options: HarnessOptions = {}): FilterContext {
+    let slots = 0;
+    return {
+      clock: this.clock,
+      random: options.random ?? makeSeededRandom(7),
+      log: silentLog,
+      slot: () => slots++,
+      direction: options.direction ?? "inbound",
+      listener: "test",
+      cells: (key, count) => {
+        const known = this.#cells.get(key) ?? new Int32Array(count);
+        this.#cells.set(key, known);
+        return known;
+      },
+      keep: (_key, _definition, make) => make(),
+      breaker: () => {
+        if (options.breaker === undefined) throw new Error("the test gave no breaker");
+        return options.breaker;
+      },
+      tryRetry: () => options.mayRetry?.() ?? true,
+      metrics: {
+        counter: (name) => ({ add: (by) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by) }),
+      },
+    };
+  }
+
+  exchange(options: HarnessOptions = {}): TestExchange {
+    return new TestExchange(options, this.clock.nowMs());
+  }
+}
+
+export class TestExchange implements Exchange {
+  readonly connection: ConnectionView;
+  requestId = "req-1";
+  readonly request: HeaderBlock;
+  readonly response = undefined;
+  readonly route = undefined;
+  readonly cluster: Cluster | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly startMs: number;
+  readonly isGrpc = false;
+  readonly slots: unknown[] = [];
+  readonly attempts: Attempt[] = [];
+  readonly trace: TraceContext = {
+    traceId: "",
+    parentSpanId: "",
+    spanId: "",
+    isSampled: false,
+    traceState: "",
+    hasB3: false,
+  };
+  readonly requestBytes = 0;
+  readonly responseBytes = 0;
+  readonly status = 0;
+  readonly notes = new Map<string, string | number | boolean>();
+  reply: LocalReply | undefined;
+  readonly #override: RouteOverride | undefined;
+
+  constructor(options: HarnessOptions, startMs: number) {
+    this.startMs = startMs;
+    this.#override = options.override;
+    this.retry = options.retry;
+    this.cluster =
+      options.cluster === undefined ? undefined : ({ name: "backend", metadata: {}, ...options.cluster } as Cluster); // as: tests give what the filter reads
+    this.request = HeaderBlock.of([":method", "GET"], [":scheme", "http"], [":authority", "svc"], [":path", "/"]);
+    for (const [name, value] of options.headers ?? []) this.request.set(name, value);
+    this.connection = {
+      direction: options.direction ?? "inbound",
+      listener: "test",
+      protocol: "http1",
+      remoteAddress: "127.0.0.1",
+      remotePort: 40000,
+      localAddress: "127.0.0.1",
+      localPort: 15006,
+      isTls: options.peerIdentity !== undefined,
+      peerIdentity: options.peerIdentity,
+      peerCertificatePem: undefined,
+      localIdentity: undefined,
+    };
+  }
+
+  override(): RouteOverride | undefined {
+    return this.#override;
+  }
+
+  answer(reply: LocalReply): void {
+    this.reply = reply;
+  }
+
+  resume(): boolean {
+    return true;
+  }
+
+  note(key: string, value: string | number | boolean): void {
+    this.notes.set(key, value);
+  }
+
+  /** Adds an attempt that ended so. */
+  attempt(outcome: AttemptOutcome): Attempt {
+    const attempt: Attempt = { number: this.attempts.length + 1, startMs: 0, endMs: 1, endpoint: undefined, outcome };
+    this.attempts.push(attempt);
+    return attempt;
+  }
+}
+
+/** An attempt that was answered. */
+export function answered(
+  status: number,
+  headers: readonly (readonly [string, string])[] = [],
+  grpcStatus?: number,
+): AttemptOutcome {
+  return { kind: "response", status, grpcStatus, head: HeaderBlock.of([":status", String(status)], ...headers) };
+}
