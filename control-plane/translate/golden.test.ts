@@ -45,10 +45,12 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".in.yaml"
 
 const usualFilter = { disabled: false, isOptional: true };
 const usualListener = { bindToPort: true, useOriginalDst: false, inspectHttp: false, continueOnInspectTimeout: true };
-const defaults = [
-  ...[managerDefaults, upstreamDefaults, limitDefaults, emptyScope, forwardDefaults, anyRequest, accessLogFields],
-  ...[usualFilter, usualListener, { perConnectionBufferLimitBytes: 1024 * 1024, overprovisioningFactor: 140 }],
-].flatMap((set) => Object.entries(set));
+const usualSizes = { perConnectionBufferLimitBytes: 1024 * 1024, overprovisioningFactor: 140 };
+const upstream = [upstreamDefaults, limitDefaults, usualSizes];
+const downstream = [managerDefaults, usualFilter, usualListener, accessLogFields];
+const defaults = [emptyScope, forwardDefaults, anyRequest, ...upstream, ...downstream].flatMap((set) =>
+  Object.entries(set),
+);
 
 /** Leaves out what is undefined, empty or a default, so that a case shows what it is about. */
 function withoutDefaults(value: unknown): unknown {

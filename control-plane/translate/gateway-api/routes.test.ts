@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Route } from "#config/model/route.ts";
+import { statusOf } from "../status.ts";
+import { makeMesh, nodeOf, type TestMesh } from "../testing/make-mesh.ts";
+
+const services = `
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: web, namespace: shop }
+spec:
+  ports: [{ name: http, port: 80 }]
+  endpoints:
+    - { name: web-1, address: 127.0.0.1, sidecar: { outbound: [{ service: cart, port: 8080, listen: 19001 }] } }
+---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: cart, namespace: shop }
+spec: { ports: [{ name: http, port: 8080 }], endpoints: [{ name: cart-1, address: 127.0.0.1 }] }
+---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: other, namespace: far }
+spec: { ports: [{ name: http, port: 8080 }], endpoints: [] }
+`;
+
+function route(name: string, rules: string, namespace = "shop", kind = "HTTPRoute"): string {
+  return `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ${kind}
+metadata: { name: ${name}, namespace: ${namespace} }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: cart, namespace: shop }]
+  rules: ${rules}
+`;
+}
+
+const toCart = "backendRefs: [{ name: cart, port: 8080 }]";
+
+function routesOf(mesh: TestMesh): readonly Route[] {
+  const table = mesh.source.resourcesFor(nodeOf("shop/web-1"), "heddle")?.routes.get("outbound/shop/cart/8080");
+  assert.ok(table);
+  return table.virtualHosts[0]?.routes ?? [];
+}
+
+function order(yaml: string): readonly string[] {
+  return routesOf(makeMesh(services + yaml)).map(({ name }) => name.replace(/^.*rule /, ""));
+}
+
+test("without a route everything goes to the service itself", () => {
+  const [only, ...more] = routesOf(makeMesh(services));
+  assert.equal(more.length, 0);
+  assert.ok(only?.action.kind === "forward");
+  assert.deepEqual(only.action.target, { kind: "cluster", name: "outbound/shop/cart/8080" });
+});
+
+test("the most specific match comes first: exact path, longer prefix, method, headers, query", () => {
+  const rules = `
+  - { name: all, ${toCart} }
+  - { name: query, matches: [{ queryParams: [{ name: a, value: b }] }], ${toCart} }
+  - { name: header, matches: [{ headers: [{ name: a, value: b }] }], ${toCart} }
+  - { name: method, matches: [{ method: GET }], ${toCart} }
+  - { name: prefix, matches: [{ path: { value: /a } }], ${toCart} }
+  - { name: longer, matches: [{ path: { value: /a/b } }], ${toCart} }
+  - { name: exact, matches: [{ path: { type: Exact, value: /a } }], ${toCart} }`;
+  assert.deepEqual(order(route("r", rules)), ["exact", "longer", "prefix", "method", "header", "query", "all"]);
+});
+
+test("equal matches are tried in the order of route names, then of rules", () => {
+  const routes =
+    route("b", `[{ name: b1, ${toCart} }, { name: b2, ${toCart} }]`) + route("a", `[{ name: a1, ${toCart} }]`);
+  assert.deepEqual(order(routes), ["a1", "b1", "b2"]);
+});
+
+test("gRPC methods come before their service, and gRPC before HTTP", () => {
+  const grpc = route(
+    "g",
+    `
+  - { name: service, matches: [{ method: { service: shop.Cart } }], ${toCart} }
+  - { name: method, matches: [{ method: { service: shop.Cart, method: Get } }], ${toCart} }`,
+    "shop",
+    "GRPCRoute",
+  );
+  assert.deepEqual(order(grpc + route("h", `[{ name: http, ${toCart} }]`)), ["method", "service", "http"]);
+});
+
+test("a backend in another namespace is answered 500, and status says RefNotPermitted", () => {
+  const mesh = makeMesh(services + route("r", "[{ backendRefs: [{ name: other, namespace: far, port: 8080 }] }]"));
+  const [made] = routesOf(mesh);
+  assert.ok(made?.action.kind === "direct" && made.action.status === 500);
+  assert.ok(mesh.store.current);
+  const conditions = statusOf(mesh.store.current)[0]?.conditions.map(({ type, reason }) => `${type} ${reason}`);
+  assert.deepEqual(conditions, ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
+});
+
+test("one missing backend of two keeps its share, which is answered 500", () => {
+  const [made] = routesOf(
+    makeMesh(services + route("r", `[{ backendRefs: [{ name: cart, port: 8080 }, { name: gone, port: 1 }] }]`)),
+  );
+  assert.ok(made?.action.kind === "forward" && made.action.target.kind === "weighted");
+  assert.equal(made.action.clusterNotFoundStatus, 500);
+  assert.deepEqual(
+    made.action.target.clusters.map(({ name, weight }) => [name, weight]),
+    [
+      ["outbound/shop/cart/8080", 1],
+      ["unresolved/shop/gone", 1],
+    ],
+  );
+});
+
+test("a filter that is not supported is answered 500 and not skipped", () => {
+  const filter = "filters: [{ type: ExtensionRef, extensionRef: { group: x.dev, kind: X, name: x } }]";
+  const mesh = makeMesh(services + route("r", `[{ ${filter}, ${toCart} }]`));
+  const [made] = routesOf(mesh);
+  assert.ok(made?.action.kind === "direct" && made.action.status === 500);
+});
+
+function rewrite(to: string): Route | undefined {
+  const filter = `{ type: URLRewrite, urlRewrite: { path: { type: ReplacePrefixMatch, replacePrefixMatch: "${to}" } } }`;
+  const rules = `[{ matches: [{ path: { value: /a/ } }], filters: [${filter}], ${toCart} }]`;
+  return routesOf(makeMesh(services + route("r", rules)))[0];
+}
+
+test("rewrites replace whole prefixes", () => {
+  const kept = rewrite("/b/");
+  assert.deepEqual(kept?.match.path, { kind: "pathSeparatedPrefix", value: "/a" });
+  assert.ok(kept?.action.kind === "forward" && kept.action.prefixRewrite === "/b");
+  const root = rewrite("/");
+  assert.ok(root?.action.kind === "forward");
+  assert.deepEqual(root.action.regexRewrite, { pattern: "^/a/*", substitution: "/" });
+});
+
+test("a percent sign in a header value is text, not an operator", () => {
+  const filter = `filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: X-Off, value: "50%" }] } }]`;
+  const [made] = routesOf(makeMesh(services + route("r", `[{ ${filter}, ${toCart} }]`)));
+  assert.deepEqual(made?.requestHeaders.set, [{ name: "x-off", value: "50%%" }]);
+});
+
+test("a route of another namespace is for clients of that namespace alone", () => {
+  const consumer = route("mine", `[{ backendRefs: [{ name: other, port: 8080 }] }]`, "far");
+  const mesh = makeMesh(services + consumer);
+  assert.equal(routesOf(mesh)[0]?.name, "Service shop/cart");
+  mesh.put(`
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: client, namespace: far }
+spec:
+  ports: [{ name: http, port: 81 }]
+  endpoints: [{ name: client-1, address: 127.0.0.1, sidecar: { outbound: [{ service: shop/cart, port: http, listen: 19002 }] } }]`);
+  const table = mesh.source.resourcesFor(nodeOf("far/client-1"), "heddle")?.routes.get("outbound/shop/cart/8080");
+  assert.equal(table?.virtualHosts[0]?.routes[0]?.name, "HTTPRoute far/mine rule 0");
+});

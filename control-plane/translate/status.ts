@@ -1,0 +1,187 @@
+// The way back: what became of each document, as Gateway API's conditions say it.
+import type { Resource } from "#config/schema/kinds.ts";
+import { MeshReader } from "../mesh/derivation.ts";
+import { targetKey, type MeshSnapshot, type RouteResource } from "../mesh/snapshot.ts";
+import { findPort, type Scope } from "./scope.ts";
+import { hasLabels } from "./policy/peer-authentication.ts";
+import { namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
+import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
+
+export interface Condition {
+  readonly type: "Accepted" | "ResolvedRefs" | "Programmed";
+  readonly status: "True" | "False" | "Unknown";
+  /** One word, stable. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface ObjectStatus {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** `file:line:column`. */
+  readonly at: string;
+  readonly conditions: readonly Condition[];
+  /** Of routes: for each parent. */
+  readonly parents: readonly { readonly parent: string; readonly conditions: readonly Condition[] }[];
+}
+
+/** What the snapshot alone can tell; whether proxies have taken it on is told by their receipts. */
+export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
+  const scope: Scope = { reader: new MeshReader(snapshot), dialect: "heddle", clientNamespace: "" };
+  const routes = new Set(
+    snapshot.resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`),
+  );
+  return snapshot.resources.map((resource) => {
+    const { namespace, name } = resource.metadata;
+    const { file, line, column } = resource.source;
+    const isRoute = resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute";
+    const parents = isRoute ? routeParents(scope, resource) : [];
+    const conditions = isRoute
+      ? worst(parents.map((parent) => parent.conditions))
+      : conditionsOf(scope, resource, routes);
+    return { kind: resource.kind, namespace, name, at: `${file}:${line}:${column}`, conditions, parents };
+  });
+}
+
+function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents"] {
+  return (route.spec.parentRefs ?? []).map((parent) => {
+    const refusal = refusalOf(scope.reader, route, parent);
+    const accepted: Condition =
+      refusal === undefined
+        ? (unsupportedFilter(route) ?? good("Accepted", "Accepted"))
+        : bad("Accepted", refusal.reason, refusal.message);
+    const key = `${parent.namespace ?? route.metadata.namespace}/${parent.name}`;
+    return { parent: `Service ${key}`, conditions: [accepted, resolvedRefs(scope, route, parent, key)] };
+  });
+}
+
+/** The rule is accepted, but its requests are answered 500 (Gateway API: a filter must never be skipped). */
+function unsupportedFilter(route: RouteResource): Condition | undefined {
+  for (const [index, rule] of (route.spec.rules ?? []).entries()) {
+    const filter = rule.filters?.find(
+      ({ type }) => type === "CORS" || type === "ExternalAuth" || type === "ExtensionRef",
+    );
+    if (filter !== undefined)
+      return bad(
+        "Accepted",
+        "UnsupportedValue",
+        `rules[${index}] has the filter ${filter.type}, which is not supported: its requests are answered 500`,
+      );
+  }
+  return undefined;
+}
+
+function resolvedRefs(scope: Scope, route: RouteResource, parent: ParentRef, service: string): Condition {
+  const ports = scope.reader.get("services", service)?.ports.filter((port) => namesPort(parent, port)) ?? [];
+  const context = { routeNamespace: route.metadata.namespace, parentPort: ports[0]?.port ?? parent.port ?? 0 };
+  for (const [index, rule] of (route.spec.rules ?? []).entries()) {
+    const mirrors = (rule.filters ?? []).flatMap(({ requestMirror }) =>
+      requestMirror === undefined ? [] : [requestMirror.backendRef],
+    );
+    const refs: readonly BackendObject[] = [...(rule.backendRefs ?? []), ...mirrors];
+    for (const ref of refs) {
+      const resolved = resolveBackend(scope, ref, context);
+      if (resolved.kind === "refused")
+        return bad("ResolvedRefs", resolved.reason, `rules[${index}]: ${resolved.message}`);
+    }
+  }
+  return good("ResolvedRefs", "ResolvedRefs");
+}
+
+function conditionsOf(scope: Scope, resource: Resource, known: ReadonlySet<string>): readonly Condition[] {
+  switch (resource.kind) {
+    case "TrafficPolicy":
+    case "RateLimitPolicy":
+    case "PeerAuthentication":
+    case "Telemetry":
+      return [targetsCondition(scope, resource, known)];
+    case "ServiceSubset": {
+      const key = `${resource.metadata.namespace}/${resource.spec.service}`;
+      const service = scope.reader.get("services", key);
+      if (service === undefined) return [bad("Accepted", "TargetNotFound", `there is no service "${key}"`)];
+      const count = service.endpoints.filter(({ labels }) => hasLabels(labels, resource.spec.labels)).length;
+      return [{ ...good("Accepted", "Accepted"), message: `${count} of ${service.endpoints.length} endpoints` }];
+    }
+    case "MeshConfig": {
+      const claim = resource.spec.tenants?.sources.find((source) => source.jwtClaim !== undefined);
+      return claim === undefined
+        ? [good("Accepted", "Accepted")]
+        : [bad("Accepted", "UnsupportedValue", "tenants.sources: jwtClaim is not supported yet and is left out")];
+    }
+    case "HTTPRoute":
+    case "GRPCRoute":
+    case "ServiceEntry":
+      return [];
+    default:
+      return resource satisfies never;
+  }
+}
+
+type Policy = Extract<Resource, { kind: "TrafficPolicy" | "RateLimitPolicy" | "PeerAuthentication" | "Telemetry" }>;
+
+function targetsCondition(scope: Scope, policy: Policy, known: ReadonlySet<string>): Condition {
+  for (const ref of policy.spec.targetRefs ?? []) {
+    const missing = missingTarget(scope, policy.metadata.namespace, ref, known);
+    if (missing !== undefined) return bad("Accepted", "TargetNotFound", missing);
+    const key = targetKey(ref.kind, policy.metadata.namespace, ref.name);
+    const rivals = policy.kind === "TrafficPolicy" ? (scope.reader.get("trafficPolicies", key) ?? []) : [];
+    for (const rival of rivals) {
+      if (rival === policy) break;
+      const isSameTarget = rival.spec.targetRefs.some(
+        (other) =>
+          targetKey(other.kind, "", other.name) === targetKey(ref.kind, "", ref.name) &&
+          other.sectionName === ref.sectionName,
+      );
+      const shared = Object.keys(policy.spec).find((block) => block !== "targetRefs" && block in rival.spec);
+      if (isSameTarget && shared !== undefined && policy.kind === "TrafficPolicy")
+        return bad(
+          "Accepted",
+          "Conflicted",
+          `${rival.metadata.namespace}/${rival.metadata.name} has "${shared}" for the same target and comes first`,
+        );
+    }
+  }
+  return good("Accepted", "Accepted");
+}
+
+interface Target {
+  readonly kind: string;
+  readonly name: string;
+  readonly sectionName?: string | undefined;
+}
+
+function missingTarget(
+  { reader }: Scope,
+  namespace: string,
+  ref: Target,
+  known: ReadonlySet<string>,
+): string | undefined {
+  const key = `${namespace}/${ref.name}`;
+  if (ref.kind === "ServiceSubset")
+    return reader.get("subsets", key) === undefined ? `there is no ServiceSubset "${key}"` : undefined;
+  if (ref.kind === "HTTPRoute" || ref.kind === "GRPCRoute")
+    return known.has(`${ref.kind} ${key}`) ? undefined : `there is no ${ref.kind} "${key}"`;
+  const service = reader.get("services", key);
+  if (service === undefined) return `there is no service "${key}"`;
+  if (ref.sectionName !== undefined && findPort(service, ref.sectionName) === undefined)
+    return `service "${key}" has no port "${ref.sectionName}"`;
+  return undefined;
+}
+
+/** One condition of each type: the first that is not true, else the first. */
+function worst(lists: readonly (readonly Condition[])[]): readonly Condition[] {
+  if (lists.length === 0) return [bad("Accepted", "NoMatchingParent", "the route has no parentRefs")];
+  return (["Accepted", "ResolvedRefs"] as const).flatMap((type) => {
+    const all = lists.flat().filter((condition) => condition.type === type);
+    return all.find((condition) => condition.status !== "True") ?? all[0] ?? [];
+  });
+}
+
+function good(type: Condition["type"], reason: string): Condition {
+  return { type, status: "True", reason, message: "" };
+}
+
+function bad(type: Condition["type"], reason: string, message: string): Condition {
+  return { type, status: "False", reason, message };
+}
