@@ -1,6 +1,7 @@
 // What the request path asks of the upstream room: an endpoint, a stream to it, and to be told how it went.
 import type { Cluster } from "#config/model/cluster.ts";
-import type { ClusterLoadAssignment, Endpoint } from "#config/model/endpoint.ts";
+import type { SocketAddress } from "#config/model/address.ts";
+import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
 import type { AttemptFailure, Pick } from "#filters/filter.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 
@@ -9,15 +10,47 @@ export interface ClusterSet {
   get(name: string): UpstreamCluster | undefined;
   /** New, changed and removed clusters; what did not change keeps everything. */
   apply(clusters: readonly Cluster[], assignments: ReadonlyMap<string, ClusterLoadAssignment>): void;
+  /** What an active health check found; `address` as `formatAddress` writes it. Unknown ones are ignored. */
+  setHealth(cluster: string, address: string, health: EndpointHealth): void;
+  /** These SDS secrets have new contents: connections that were made with them drain, new ones use what there is now. */
+  renewTls(secrets: ReadonlySet<string>): void;
+  /** For admin and metrics. Not for the hot path. */
+  snapshot(): readonly ClusterSnapshot[];
+  /** Drains every pool and stops every timer. */
+  close(): void;
 }
+
+export interface ClusterSnapshot {
+  readonly name: string;
+  readonly connections: number;
+  readonly pending: number;
+  readonly requests: number;
+  readonly retries: number;
+  readonly endpoints: readonly {
+    readonly address: string;
+    readonly health: EndpointHealth;
+    readonly isEjected: boolean;
+    readonly activeRequests: number;
+    readonly connections: number;
+    readonly totalRequests: number;
+    readonly totalFailures: number;
+  }[];
+}
+
+/** Whose limits count: the route's `priority`. */
+export type RequestPriority = "default" | "high";
 
 export interface UpstreamCluster {
   readonly config: Cluster;
-  /** Takes a place among the cluster's requests (max_requests, max_pending), or says "overflow". */
-  admit(isRetry: boolean): boolean;
-  release(isRetry: boolean): void;
-  /** Chooses an endpoint by subset, health, locality and balancer. */
-  pick(pick: Pick): PickedEndpoint | PickFailure;
+  /**
+   * Takes a place: false, one among the cluster's requests (max_requests); true, one among its retries (max_retries or the retry
+   * budget), beside the place that the request holds already. False = overflow, nothing was taken. max_pending is taken and
+   * given back by `open`.
+   */
+  admit(isRetry: boolean, priority?: RequestPriority): boolean;
+  release(isRetry: boolean, priority?: RequestPriority): void;
+  /** Chooses an endpoint by subset, health, locality and balancer. An original-destination cluster takes `destination`. */
+  pick(pick: Pick, destination?: SocketAddress): PickedEndpoint | PickFailure;
 }
 
 export type PickFailure = "no-healthy-endpoint" | "no-endpoint-in-subset" | "cluster-empty";
@@ -30,6 +63,13 @@ export interface PickedEndpoint {
    * one of them unless `cancel` comes first. `downstreamProtocol` matters where the cluster says "downstream".
    */
   open(downstreamProtocol: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
+  /**
+   * Instead of `open`: opaque bytes to the endpoint. A plain endpoint gets a connection of its own; a mesh peer a CONNECT stream
+   * with `:protocol: heddle-tcp` on the pooled connection, ready when the peer answered 2xx. Then the handler gets only
+   * `onData` (empty with `last` = half-close), `onDrain` and `onReset`, and the stream takes only `sendData`, `consumed` and `reset`.
+   * `authority` names the destination to a mesh peer (`host:port`).
+   */
+  openTunnel(authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   /** For balancers, outlier detection and load statistics: once per attempt, when its head came or it failed. */
   report(result: AttemptReport): void;
   /** The stream is over: least-request counts go down. Once per pick. */

@@ -1,0 +1,103 @@
+// What one worker knows of one endpoint of one cluster at run time; survives configuration changes that leave its address.
+import { formatAddress } from "#config/model/address.ts";
+import type { Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
+import { decayed, peakEwma } from "#lib/ewma.ts";
+import type { Pool } from "./pool.ts";
+
+/** How an endpoint may be used, after everything that is known of it. */
+export type Usability = "healthy" | "degraded" | "unhealthy" | "draining";
+
+export interface SlowStart {
+  readonly windowMs: number;
+  readonly aggression: number;
+  readonly minWeightPercent: number;
+}
+
+/** The counts that outlier detection keeps of an endpoint. */
+export class OutlierCounts {
+  consecutive5xx = 0;
+  consecutiveGatewayFailure = 0;
+  consecutiveLocalOrigin = 0;
+  /** Of the interval that runs. */
+  intervalTotal = 0;
+  intervalSuccesses = 0;
+  /** Ejections in short order; multiplies the base time. */
+  ejections = 0;
+  isEjected = false;
+  ejectedUntilMs = 0;
+  /** When it came back, for counting ejections down. */
+  returnedMs = 0;
+}
+
+export class EndpointState {
+  /** `10.0.0.1:80`, also its place on hash rings. */
+  readonly key: string;
+  endpoint: Endpoint;
+  activeRequests = 0;
+  readonly outlier = new OutlierCounts();
+  /** By protocol: HTTP/1, HTTP/2, chosen by ALPN. Made when first needed. */
+  readonly pools: (Pool | undefined)[] = [undefined, undefined, undefined];
+  /** From active health checks; undefined while there was none. */
+  checkedHealth: EndpointHealth | undefined = undefined;
+  /** Until then its `Retry-After` asked for quiet (peak EWMA). */
+  quietUntilMs = 0;
+  /** When its slow start began; -Infinity = never. */
+  slowStartMs = Number.NEGATIVE_INFINITY;
+  isRemoved = false;
+  totalRequests = 0;
+  totalFailures = 0;
+  #slowStart: SlowStart | undefined = undefined;
+  #ewmaMs = 0;
+  #ewmaAtMs = 0;
+
+  constructor(endpoint: Endpoint) {
+    this.key = formatAddress(endpoint);
+    this.endpoint = endpoint;
+  }
+
+  usability(): Usability {
+    const told = this.endpoint.health;
+    if (told === "draining") return "draining";
+    if (told === "unhealthy" || told === "timeout" || this.outlier.isEjected) return "unhealthy";
+    const checked = this.checkedHealth;
+    if (checked === "unhealthy" || checked === "timeout") return "unhealthy";
+    if (checked === "draining") return "draining";
+    return told === "degraded" || checked === "degraded" ? "degraded" : "healthy";
+  }
+
+  /** Undefined: full weight from the start. */
+  setSlowStart(slowStart: SlowStart | undefined): void {
+    this.#slowStart = slowStart;
+  }
+
+  isStartingSlowly(nowMs: number): boolean {
+    return this.#slowStart !== undefined && nowMs - this.slowStartMs < this.#slowStart.windowMs;
+  }
+
+  /**
+   * The weight now, above 0. In slow start it is cut by max(minWeightPercent, (time / window)^(1 / aggression)), Envoy's formula
+   * (config.cluster.v3 SlowStartConfig).
+   */
+  weightAt(nowMs: number): number {
+    const weight = Math.max(this.endpoint.weight, 1);
+    const slowStart = this.#slowStart;
+    if (slowStart === undefined) return weight;
+    const elapsed = nowMs - this.slowStartMs;
+    if (elapsed >= slowStart.windowMs) return weight;
+    const time = Math.max(elapsed, 1) / slowStart.windowMs;
+    const factor = Math.max(slowStart.minWeightPercent / 100, time ** (1 / slowStart.aggression));
+    return weight * Math.min(1, factor);
+  }
+
+  /** Takes a latency into the peak EWMA; a failure comes in as a penalty. */
+  sampleLatency(latencyMs: number, nowMs: number, decayMs: number): void {
+    this.#ewmaMs = peakEwma(this.#ewmaMs, latencyMs, nowMs - this.#ewmaAtMs, decayMs);
+    this.#ewmaAtMs = nowMs;
+  }
+
+  /** Estimated ms to an answer; `initialMs` while there was no sample. */
+  latencyAt(nowMs: number, decayMs: number, initialMs: number): number {
+    if (this.#ewmaAtMs === 0) return initialMs;
+    return decayed(this.#ewmaMs, nowMs - this.#ewmaAtMs, decayMs);
+  }
+}

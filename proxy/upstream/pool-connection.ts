@@ -1,0 +1,130 @@
+// One connection of a pool, from the moment it is begun.
+import type { AttemptFailure } from "#filters/filter.ts";
+import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
+import { H2_ERROR, makeStreamError } from "#lib/http/stream-error.ts";
+import type { HttpConnection, HttpConnectionHandler } from "./connector.ts";
+import type { OpenTicket, UpstreamConnectionInfo } from "./contract.ts";
+
+/** What a connection tells its pool. */
+export interface PoolConnectionOwner {
+  onConnectionReady(connection: PoolConnection): void;
+  onConnectionFailed(connection: PoolConnection, reason: AttemptFailure, detail: string): void;
+  onConnectionAvailable(connection: PoolConnection): void;
+  onConnectionRetired(connection: PoolConnection): void;
+  onConnectionClosed(connection: PoolConnection): void;
+}
+
+/** A new connection is wanted when this share of a peer's streams is taken (contracts.md: pools). */
+const BUSY_SHARE = 0.8;
+
+/**
+ *   connecting --> ready <--> full (no stream may be opened now)
+ *       |            \          /
+ *       v             v        v
+ *     closed <------- retired (running streams go on)
+ */
+export class PoolConnection implements HttpConnectionHandler {
+  state: "connecting" | "ready" | "retired" | "closed" = "connecting";
+  /** Streams that it is expected to carry, while it is connecting. */
+  readonly expectedStreams: number;
+  /** Streams opened so far. */
+  opened = 0;
+  /** A stream was opened since the pool last looked for idle connections. */
+  wasUsed = true;
+  connectedMs = 0;
+  idleSinceMs = 0;
+  ticket: OpenTicket | undefined = undefined;
+  #connection: HttpConnection | undefined = undefined;
+  readonly #owner: PoolConnectionOwner;
+
+  constructor(owner: PoolConnectionOwner, expectedStreams: number) {
+    this.#owner = owner;
+    this.expectedStreams = expectedStreams;
+  }
+
+  get isAvailable(): boolean {
+    return this.state === "ready" && this.#connection !== undefined && this.#connection.codec.isAvailable;
+  }
+
+  /** So full that another one should be opened before it is quite full. */
+  get isBusy(): boolean {
+    const codec = this.#connection?.codec;
+    return codec === undefined || codec.activeStreams >= codec.maxStreams * BUSY_SHARE;
+  }
+
+  get activeStreams(): number {
+    return this.#connection?.codec.activeStreams ?? 0;
+  }
+
+  get isMultiplexed(): boolean {
+    return this.#connection?.codec.protocol === "http2";
+  }
+
+  get info(): UpstreamConnectionInfo | undefined {
+    return this.#connection?.info;
+  }
+
+  /** Call only while `isAvailable`. */
+  open(handler: StreamHandler): HttpStream {
+    const connection = this.#connection;
+    if (connection === undefined) throw new Error("Cannot open a stream: the connection is not ready");
+    this.opened++;
+    this.wasUsed = true;
+    return connection.codec.open(handler);
+  }
+
+  /** No new streams; closes when the running ones are over. A connection that is still being made is given up. */
+  retire(): void {
+    if (this.state === "connecting") {
+      this.ticket?.cancel();
+      this.#close();
+    } else if (this.state === "ready") {
+      this.state = "retired";
+      this.#owner.onConnectionRetired(this);
+      this.#connection?.codec.drain();
+    }
+  }
+
+  /** Closes now, whatever runs. */
+  destroy(why: string): void {
+    if (this.state === "connecting") this.retire();
+    else if (this.state !== "closed") {
+      this.#connection?.destroy(makeStreamError("us", "connection", H2_ERROR.CANCEL, why));
+    }
+  }
+
+  onConnected(connection: HttpConnection): void {
+    if (this.state !== "connecting") return;
+    this.ticket = undefined;
+    this.#connection = connection;
+    this.state = "ready";
+    this.#owner.onConnectionReady(this);
+  }
+
+  onConnectFailed(reason: AttemptFailure, detail: string): void {
+    if (this.state !== "connecting") return;
+    this.state = "closed";
+    this.ticket = undefined;
+    this.#owner.onConnectionFailed(this, reason, detail);
+  }
+
+  onAvailable(): void {
+    if (this.state === "ready") this.#owner.onConnectionAvailable(this);
+  }
+
+  onRetired(): void {
+    if (this.state !== "ready") return;
+    this.state = "retired";
+    this.#owner.onConnectionRetired(this);
+  }
+
+  onClosed(): void {
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    this.#owner.onConnectionClosed(this);
+  }
+}

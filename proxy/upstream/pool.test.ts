@@ -1,0 +1,340 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import type { CircuitLimits } from "#config/model/cluster.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
+import type { ConnectTarget } from "./connector.ts";
+import type { OpenTicket } from "./contract.ts";
+import { Pool } from "./pool.ts";
+import { resolveTarget } from "./target.ts";
+import { clusterOf, endpointOf, HTTP_OPTIONS } from "./testing/cluster-of.ts";
+import { deafHandler, FakeConnector, RecordingWaiter } from "./testing/fake-connector.ts";
+
+interface Setup {
+  readonly clock: FakeClock;
+  readonly connector: FakeConnector;
+  readonly circuit: CircuitCounters;
+  readonly pool: Pool;
+  readonly open: () => RecordingWaiter;
+}
+
+function setUp(
+  protocol: "http1" | "http2",
+  http: Partial<typeof HTTP_OPTIONS> = {},
+  limits: Partial<CircuitLimits> = {},
+  maxStreams = 100,
+): Setup {
+  const cluster = clusterOf("c", { http: { ...HTTP_OPTIONS, ...http } });
+  const clock = new FakeClock();
+  const connector = new FakeConnector(maxStreams);
+  const circuit = new CircuitCounters({ ...cluster.limits, ...limits });
+  const target = targetOf(resolveTarget(cluster, endpointOf("10.0.0.1", 80), protocol));
+  const pool = new Pool(target, { clock, connector, circuit });
+  const open = (): RecordingWaiter => {
+    const waiter = new RecordingWaiter();
+    pool.open(deafHandler, waiter);
+    return waiter;
+  };
+  return { clock, connector, circuit, pool, open };
+}
+
+function targetOf(target: ConnectTarget | string): ConnectTarget {
+  if (typeof target === "string") throw new Error(target);
+  return target;
+}
+
+test("an HTTP/1 pool reuses a connection when its stream is over, the newest first", () => {
+  const { connector, open } = setUp("http1");
+  const [one, two] = [open(), open()];
+  connector.at(0).succeed();
+  connector.at(1).succeed();
+  one.stream?.finish();
+  two.stream?.finish();
+  const third = open();
+  assert.equal(third.stream?.connection, connector.at(1));
+  assert.equal(connector.attempts.length, 2);
+});
+
+test("a waiter takes the connection that becomes free before its own is up", () => {
+  const { connector, open, pool } = setUp("http1");
+  const one = open();
+  connector.at(0).succeed();
+  const two = open();
+  one.stream?.finish();
+  assert.equal(two.stream?.connection, connector.at(0));
+  connector.at(1).succeed();
+  assert.equal(open().stream?.connection, connector.at(1));
+  assert.equal(pool.connectionCount, 2);
+});
+
+test("an HTTP/2 pool puts many waiters on one connection", () => {
+  const { connector, open, circuit } = setUp("http2");
+  const waiters = Array.from({ length: 50 }, open);
+  assert.equal(connector.attempts.length, 1);
+  connector.at(0).succeed();
+  assert.ok(waiters.every((waiter) => waiter.stream?.connection === connector.at(0)));
+  assert.equal(circuit.pending, 0);
+});
+
+test("at 80 % of the peer's streams another connection is opened, and the busy one still serves", () => {
+  const { connector, open } = setUp("http2", {}, {}, 10);
+  open();
+  connector.at(0).succeed();
+  for (let i = 0; i < 7; i++) open();
+  assert.equal(connector.attempts.length, 1);
+  assert.equal(open().stream?.connection, connector.at(0));
+  assert.equal(connector.attempts.length, 2);
+  connector.at(1).succeed();
+  assert.equal(open().stream?.connection, connector.at(1));
+});
+
+test("after GOAWAY running streams go on, new ones get another connection", () => {
+  const { connector, open, pool } = setUp("http2");
+  const old = open();
+  connector.at(0).succeed();
+  connector.at(0).goAway();
+  const young = open();
+  assert.equal(connector.attempts.length, 2);
+  connector.at(1).succeed();
+  assert.equal(young.stream?.connection, connector.at(1));
+  assert.equal(pool.connectionCount, 2);
+  old.stream?.finish();
+  assert.equal(pool.connectionCount, 1);
+});
+
+test("pool answers overflow when every connection is taken and the queue is full", () => {
+  const { connector, open, circuit } = setUp("http1", {}, { maxConnections: 1, maxPendingRequests: 1 });
+  const first = open();
+  connector.at(0).succeed();
+  const second = open();
+  const third = open();
+  assert.equal(third.failure, "overflow");
+  assert.match(third.detail, /10\.0\.0\.1:80/);
+  assert.equal(connector.attempts.length, 1);
+  first.stream?.finish();
+  assert.equal(second.stream?.connection, connector.at(0));
+  assert.equal(circuit.pending, 0);
+});
+
+test("a pool without a connection opens one although others have used up the limit", () => {
+  const { connector, open, circuit } = setUp("http1", {}, { maxConnections: 1 });
+  circuit.tryConnection();
+  const waiter = open();
+  connector.at(0).succeed();
+  assert.notEqual(waiter.stream, undefined);
+});
+
+test("a failed HTTP/2 connection fails all that waited for it, with the reason", () => {
+  const { connector, open, circuit, pool } = setUp("http2");
+  const waiters = [open(), open(), open()];
+  connector.at(0).fail("tls", "the peer is spiffe://a, expected spiffe://b");
+  assert.deepEqual(
+    waiters.map(({ failure }) => failure),
+    ["tls", "tls", "tls"],
+  );
+  assert.match(waiters[0]?.detail ?? "", /expected spiffe:\/\/b/);
+  assert.equal(pool.isEmpty, true);
+  assert.equal(circuit.connections, 0);
+});
+
+test("a failed HTTP/1 connection fails one waiter while others can still be served", () => {
+  const { connector, open } = setUp("http1");
+  const [one, two] = [open(), open()];
+  connector.at(0).fail();
+  assert.deepEqual([one.failure, two.failure], ["connect-failure", undefined]);
+  connector.at(1).succeed();
+  assert.notEqual(two.stream, undefined);
+});
+
+test("a waiter that retries at once from its failure is not lost", () => {
+  const { connector, pool } = setUp("http2");
+  const again = new RecordingWaiter();
+  pool.open(deafHandler, {
+    onReady: () => assert.fail("must not be ready"),
+    onFailure: () => void pool.open(deafHandler, again),
+  });
+  connector.at(0).fail();
+  connector.at(1).succeed();
+  assert.notEqual(again.stream, undefined);
+});
+
+test("a cancelled waiter gives its place back and hears nothing", () => {
+  const { connector, pool, circuit } = setUp("http1", {}, { maxPendingRequests: 1 });
+  const waiter = new RecordingWaiter();
+  const ticket = pool.open(deafHandler, waiter);
+  ticket.cancel();
+  ticket.cancel();
+  assert.equal(circuit.pending, 0);
+  connector.at(0).succeed();
+  assert.equal(waiter.isAnswered, false);
+});
+
+test("an idle connection is closed after the idle time, a busy one is not", () => {
+  const { connector, open, clock, pool } = setUp("http2", { idleTimeoutMs: 1000 });
+  const waiter = open();
+  connector.at(0).succeed();
+  clock.advance(5000);
+  assert.equal(pool.connectionCount, 1);
+  waiter.stream?.finish();
+  clock.advance(900);
+  assert.equal(pool.connectionCount, 1);
+  clock.advance(700);
+  assert.equal(pool.connectionCount, 0);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test("a connection takes no new streams after its longest time or its number of requests", () => {
+  const aged = setUp("http2", { maxConnectionDurationMs: 1000 });
+  aged.open();
+  aged.connector.at(0).succeed();
+  aged.clock.advance(1500);
+  aged.open();
+  assert.equal(aged.connector.attempts.length, 2);
+
+  const counted = setUp("http1", { maxRequestsPerConnection: 2 });
+  const first = counted.open();
+  counted.connector.at(0).succeed();
+  first.stream?.finish();
+  const second = counted.open();
+  assert.equal(second.stream?.connection, counted.connector.at(0));
+  second.stream?.finish();
+  assert.equal(counted.pool.connectionCount, 0);
+  counted.open();
+  assert.equal(counted.connector.attempts.length, 2);
+});
+
+test("a new certificate drains what is open and gives the waiters connections with the new one", () => {
+  const { connector, open, pool } = setUp("http2");
+  const old = open();
+  connector.at(0).succeed();
+  pool.retarget({ ...pool.target, timeoutMs: 77 });
+  const young = open();
+  assert.equal(connector.at(1).target.timeoutMs, 77);
+  connector.at(1).succeed();
+  assert.equal(young.stream?.connection, connector.at(1));
+  assert.equal(connector.at(0).isClosed, false);
+  old.stream?.finish();
+  assert.equal(connector.at(0).isClosed, true);
+});
+
+test("a retarget while connecting gives the connection up and asks again", () => {
+  const { connector, open, pool } = setUp("http2");
+  const waiter = open();
+  pool.retarget({ ...pool.target, timeoutMs: 77 });
+  assert.equal(connector.at(0).isCancelled, true);
+  connector.at(1).succeed();
+  assert.equal(waiter.stream?.connection, connector.at(1));
+});
+
+test("a closed pool serves those that wait, and then ends", () => {
+  const { connector, open, pool } = setUp("http1");
+  const waiter = open();
+  pool.close();
+  connector.at(0).succeed();
+  assert.notEqual(waiter.stream, undefined);
+  waiter.stream?.finish();
+  assert.equal(pool.isEmpty, true);
+});
+
+function choose<T>(list: readonly T[], pick: number): T | undefined {
+  return list[pick % Math.max(1, list.length)];
+}
+
+test("property: limits hold, each waiter is answered exactly once, and counters end at zero", () => {
+  const action = fc.record({
+    kind: fc.constantFrom(
+      "open",
+      "open",
+      "open",
+      "up",
+      "up",
+      "fail",
+      "finish",
+      "finish",
+      "goAway",
+      "lose",
+      "cancel",
+      "retarget",
+    ),
+    pick: fc.nat(1000),
+  });
+  fc.assert(
+    fc.property(
+      fc.constantFrom<"http1" | "http2">("http1", "http2"),
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.array(action, { maxLength: 120 }),
+      (protocol, maxConnections, maxPendingRequests, actions) => {
+        const { connector, circuit, pool, clock } = setUp(
+          protocol,
+          { idleTimeoutMs: 1000, maxRequestsPerConnection: 7 },
+          { maxConnections, maxPendingRequests },
+          3,
+        );
+        const waiters: { waiter: RecordingWaiter; ticket: OpenTicket; isCancelled: boolean }[] = [];
+        const decided = new Set<object>();
+        const connecting = (): typeof connector.attempts =>
+          connector.attempts.filter((one) => !decided.has(one) && !one.isCancelled);
+        const step = (kind: string, pick: number): void => {
+          const live = connector.attempts.filter((one) => decided.has(one) && !one.isClosed);
+          if (kind === "open") {
+            const waiter = new RecordingWaiter();
+            waiters.push({ waiter, ticket: pool.open(deafHandler, waiter), isCancelled: false });
+          } else if (kind === "up" || kind === "fail") {
+            const one = choose(connecting(), pick);
+            if (one === undefined) return;
+            decided.add(one);
+            if (kind === "up") one.succeed();
+            else {
+              one.isClosed = true;
+              one.fail();
+            }
+          } else if (kind === "finish") {
+            const one = choose(live, pick);
+            for (const stream of one?.streams ?? []) {
+              stream.finish();
+              break;
+            }
+          } else if (kind === "goAway") choose(live, pick)?.goAway();
+          else if (kind === "lose") choose(live, pick)?.lose();
+          else if (kind === "retarget") pool.retarget(pool.target);
+          else {
+            const one = choose(waiters, pick);
+            if (one === undefined || one.waiter.isAnswered) return;
+            one.ticket.cancel();
+            one.isCancelled = true;
+          }
+          clock.advance(20);
+        };
+        for (const { kind, pick } of actions) {
+          step(kind, pick);
+          const usable =
+            connecting().length + connector.attempts.filter((one) => decided.has(one) && one.isAvailable).length;
+          assert.ok(usable <= Math.max(1, maxConnections), `${usable} connections of ${maxConnections}`);
+          assert.ok(circuit.pending <= maxPendingRequests);
+          assert.equal(circuit.pending, pool.waitingCount);
+          assert.equal(circuit.connections, pool.connectionCount);
+        }
+        for (let i = 0; i < 2000 && pool.waitingCount > 0; i++) {
+          step("up", 0);
+          for (const one of connector.attempts) for (const stream of Array.from(one.streams)) stream.finish();
+        }
+        for (const { waiter, isCancelled } of waiters) {
+          assert.equal(waiter.isAnswered, !isCancelled, "a waiter was lost, or answered after its cancel");
+        }
+        for (const one of connector.attempts) {
+          if (!decided.has(one) && !one.isCancelled) {
+            decided.add(one);
+            one.succeed();
+          }
+          for (const stream of Array.from(one.streams)) stream.finish();
+          if (decided.has(one)) one.lose();
+        }
+        assert.equal(circuit.connections, 0);
+        assert.equal(circuit.pending, 0);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
