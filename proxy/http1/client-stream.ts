@@ -8,6 +8,8 @@ import { contentLengthOf, writeBytes, writeEnd, writeFields, writeLine, writeTex
 import type { RequestTraits } from "./response-head.ts";
 import { makeWebsocketKey } from "./websocket-key.ts";
 
+const MAX_UNFLUSHED = 8 * 1024;
+
 /** The connection as its stream sees it. */
 export interface ClientStreamOwner {
   readonly out: Outbox;
@@ -29,8 +31,11 @@ export class ClientStream implements HttpStream, RequestTraits {
   isOver = false;
   needsDrain = false;
   unconsumed = 0;
-  /** Bytes of this request that were put into the outbox. */
-  writtenBytes = 0;
+  /**
+   * While everything written so far lies unflushed at the outbox's beginning: where it ends; else -1. Then the server provably
+   * knows nothing of the request.
+   */
+  #unflushedEnd: number;
   /** Sent ahead of the tunnel's acceptance: kept, since nothing may be sent before it. */
   #early: Buffer[] | undefined = undefined;
   #earlyEnd = false;
@@ -40,6 +45,12 @@ export class ClientStream implements HttpStream, RequestTraits {
   constructor(owner: ClientStreamOwner, handler: StreamHandler) {
     this.#owner = owner;
     this.handler = handler;
+    this.#unflushedEnd = owner.out.position === 0 ? 0 : -1;
+  }
+
+  /** Nothing of it has left the outbox. */
+  get isUnsent(): boolean {
+    return !this.hasHead || (this.#unflushedEnd >= 0 && this.#owner.out.position === this.#unflushedEnd);
   }
 
   get bufferedBytes(): number {
@@ -71,7 +82,8 @@ export class ClientStream implements HttpStream, RequestTraits {
     const asked = method === "GET" && !end ? head.get("upgrade") : undefined;
     if (asked !== undefined && isToken(asked.replace("/", "")) && hasUpgradeOption(head)) this.upgrade = asked;
     const withLength = this.#chooseFraming(head, method, end);
-    this.#write(() => this.#writeHead(head, `${method} ${target} HTTP/1.1\r\n`, authority, withLength));
+    this.#writeHead(head, `${method} ${target} HTTP/1.1\r\n`, authority, withLength);
+    this.#trackUnflushed();
     if (end) this.#finish();
   }
 
@@ -85,9 +97,9 @@ export class ClientStream implements HttpStream, RequestTraits {
       return false;
     }
     const out = this.#owner.out;
-    const before = out.pendingBytes;
+    if (out.position !== this.#unflushedEnd) this.#unflushedEnd = -1;
     const problem = this.#writer.write(out, bytes, start, end, last);
-    this.writtenBytes += Math.max(0, out.pendingBytes - before);
+    this.#trackUnflushed();
     if (problem !== undefined) {
       this.#fail(problem, 502);
       return true;
@@ -156,9 +168,7 @@ export class ClientStream implements HttpStream, RequestTraits {
 
   #writeHead(head: HeaderBlock, line: string, authority: string, withLength: boolean): void {
     const out = this.#owner.out;
-    const first = head.rawNames.find((raw) => raw !== undefined);
-    const isLowerCase = first !== undefined && first.charCodeAt(0) > 96;
-    writeLong(out, `${line}${isLowerCase ? "host" : "Host"}: ${authority}\r\n`);
+    writeLong(out, `${line}${isLowerCase(head) ? "host" : "Host"}: ${authority}\r\n`);
     if (this.upgrade?.toLowerCase() === "websocket" && !head.has("sec-websocket-key")) {
       writeLine(out, "Sec-WebSocket-Key", makeWebsocketKey());
       if (!head.has("sec-websocket-version")) writeLine(out, "Sec-WebSocket-Version", "13");
@@ -176,11 +186,10 @@ export class ClientStream implements HttpStream, RequestTraits {
     writeEnd(out);
   }
 
-  #write(write: () => void): void {
-    const out = this.#owner.out;
-    const before = out.pendingBytes;
-    write();
-    this.writtenBytes += Math.max(1, out.pendingBytes - before);
+  /** An outbox never flushes by itself before it holds 8 KiB. */
+  #trackUnflushed(): void {
+    const position = this.#owner.out.position;
+    this.#unflushedEnd = this.#unflushedEnd >= 0 && position <= MAX_UNFLUSHED ? position : -1;
   }
 
   #finish(): void {
@@ -226,6 +235,15 @@ function hasUpgradeOption(head: HeaderBlock): boolean {
 
 function acceptsTrailers(head: HeaderBlock): boolean {
   return head.get("te") === "trailers";
+}
+
+/** A client that writes its names in lower case gets `host` so too. */
+function isLowerCase(head: HeaderBlock): boolean {
+  for (let i = 0; i < head.length; i++) {
+    const raw = head.rawNames[i];
+    if (raw !== undefined) return raw.charCodeAt(0) > 96;
+  }
+  return false;
 }
 
 function writeLong(out: Outbox, text: string): void {

@@ -172,7 +172,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     if (stream !== this.#current || stream.isOver) return;
     stream.isOver = true;
     this.#current = undefined;
-    if (stream.writtenBytes === 0 && this.#phase === HEAD && !this.#isRetired) {
+    if (!stream.hasHead && this.#phase === HEAD && !this.#isRetired) {
       // Nothing was sent: the connection is as good as before.
       this.#phase = IDLE;
       this.#handler.onAvailable();
@@ -360,18 +360,13 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     this.#phase = CLOSED;
     this.#resetCurrent(error, isUnsent);
     // What is in the outbox belongs to a request that was given up, and may be sent elsewhere now.
-    if (isUnsent) this.#host.out.position -= Math.min(this.#host.out.position, this.#unsentBytes);
+    if (isUnsent) this.#host.out.position = 0;
     if (!wasClosed) this.#shut(error);
   }
 
-  #unsentBytes = 0;
-
-  /** Nothing of the running request has left the outbox: the server provably knows nothing of it. */
+  /** The server provably knows nothing of the running request (contracts.md: retries). */
   #isUnsent(): boolean {
-    const stream = this.#current;
-    if (stream === undefined || this.#hasAnswerBegun) return false;
-    this.#unsentBytes = stream.writtenBytes;
-    return stream.writtenBytes <= this.#host.out.position;
+    return this.#current !== undefined && !this.#hasAnswerBegun && this.#current.isUnsent;
   }
 
   #resetCurrent(error: StreamError, isUnsent = this.#isUnsent()): void {
