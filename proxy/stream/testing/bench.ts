@@ -1,0 +1,358 @@
+// An exchange on the bench: real filters, a real route table, a downstream that is watched and an upstream that is scripted.
+import type { Cluster } from "#config/model/cluster.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
+import type { FilterConfig } from "#config/model/filter-config.ts";
+import type { HttpConnectionManager, Listener } from "#config/model/listener.ts";
+import type { ForwardAction, RetryPolicy, Route, RouteTable } from "#config/model/route.ts";
+import { FilterChain } from "#filters/chain.ts";
+import type { AttemptFailure, ConnectionView, Filter } from "#filters/filter.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+import type { StreamError } from "#lib/http/stream-error.ts";
+import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
+import { silentLog } from "#lib/log.ts";
+import { makeSeededRandom } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { TimerWheel } from "#lib/timer-wheel.ts";
+import { FilterRuntime } from "#proxy/app/filter-runtime.ts";
+import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import type {
+  AttemptReport,
+  ClusterSet,
+  OpenTicket,
+  OpenWaiter,
+  PickedEndpoint,
+  PickFailure,
+  UpstreamCluster,
+} from "#proxy/upstream/contract.ts";
+import { Metrics } from "#proxy/telemetry/metrics.ts";
+
+import { HttpExchange } from "../exchange.ts";
+import type { HttpService } from "../http-service.ts";
+import { ReplayBudget } from "../request-body.ts";
+
+const NO_MUTATIONS = { set: [], add: [], addIfAbsent: [], remove: [] };
+const NO_SCOPE = { requestHeaders: NO_MUTATIONS, responseHeaders: NO_MUTATIONS, filterOverrides: [] };
+
+/** What was sent on one stream, in words: `head 200`, `data hello`, `end`, `trailers`, `reset 8`. */
+export class WatchedStream implements HttpStream {
+  readonly sent: string[] = [];
+  head: HeaderBlock | undefined;
+  credited = 0;
+  isFull = false;
+  readonly bufferedBytes = 0;
+
+  sendInformational(head: HeaderBlock): void {
+    this.sent.push(`informational ${head.get(":status")}`);
+  }
+
+  sendHead(head: HeaderBlock, end: boolean): void {
+    this.head = head.clone();
+    this.sent.push(`head ${head.get(":status") ?? head.get(":path")}${end ? " end" : ""}`);
+  }
+
+  sendData(bytes: Buffer, start: number, end: number, last: boolean): boolean {
+    this.sent.push(`data ${bytes.toString("latin1", start, end)}${last ? " end" : ""}`);
+    return !this.isFull;
+  }
+
+  sendTrailers(trailers: HeaderBlock): void {
+    this.sent.push(`trailers ${trailers.get("grpc-status") ?? ""}`);
+  }
+
+  reset(error: StreamError): void {
+    this.sent.push(`reset ${error.code}`);
+  }
+
+  consumed(bytes: number): void {
+    this.credited += bytes;
+  }
+}
+
+/** One attempt as the upstream sees it. */
+export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
+  readonly endpoint: Endpoint;
+  readonly stream = new WatchedStream();
+  readonly reports: AttemptReport[] = [];
+  handler: StreamHandler | undefined;
+  waiter: OpenWaiter | undefined;
+  isCancelled = false;
+  dones = 0;
+  readonly #onOpen: (attempt: ScriptedAttempt) => void;
+
+  constructor(endpoint: Endpoint, onOpen: (attempt: ScriptedAttempt) => void) {
+    this.endpoint = endpoint;
+    this.#onOpen = onOpen;
+  }
+
+  open(_protocol: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+    this.handler = handler;
+    this.waiter = waiter;
+    this.#onOpen(this);
+    return this;
+  }
+
+  openTunnel(_authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+    return this.open("http2", handler, waiter);
+  }
+
+  ready(): void {
+    this.waiter?.onReady(this.stream, {
+      protocol: "http2",
+      isTls: true,
+      peerIdentity: undefined,
+      localAddress: "127.0.0.1",
+      localPort: 1,
+    });
+  }
+
+  fail(reason: AttemptFailure, detail = reason as string): void {
+    this.waiter?.onFailure(reason, detail);
+  }
+
+  answer(status: number, body?: string, ...headers: readonly (readonly [string, string])[]): void {
+    this.handler?.onHead(HeaderBlock.of([":status", String(status)], ...headers), body === undefined);
+    if (body === undefined) return;
+    const bytes = Buffer.from(body);
+    this.handler?.onData(bytes, 0, bytes.length, true);
+  }
+
+  cancel(): void {
+    this.isCancelled = true;
+  }
+
+  report(result: AttemptReport): void {
+    this.reports.push(result);
+  }
+
+  done(): void {
+    this.dones++;
+  }
+}
+
+export interface BenchOptions {
+  readonly filters?: readonly FilterConfig[];
+  readonly extraFilters?: readonly Filter[];
+  readonly action?: Partial<ForwardAction>;
+  readonly route?: Partial<Route>;
+  readonly retry?: Partial<RetryPolicy>;
+  readonly http?: Partial<HttpConnectionManager>;
+  readonly peerIdentity?: string;
+  /** Called for each attempt; default: the stream is ready at once. */
+  readonly onOpen?: (attempt: ScriptedAttempt) => void;
+  readonly pickFailure?: PickFailure;
+  readonly isFull?: boolean;
+}
+
+export class ExchangeBench {
+  readonly clock = new FakeClock();
+  readonly downstream = new WatchedStream();
+  readonly attempts: ScriptedAttempt[] = [];
+  readonly done: HttpExchange[] = [];
+  readonly service: HttpService;
+  readonly exchange: HttpExchange;
+  admitted = 0;
+
+  constructor(options: BenchOptions = {}) {
+    this.service = this.#makeService(options);
+    const connection: ConnectionView = {
+      direction: "outbound",
+      listener: "test",
+      protocol: "http1",
+      remoteAddress: "127.0.0.1",
+      remotePort: 4000,
+      localAddress: "127.0.0.1",
+      localPort: 80,
+      isTls: false,
+      peerIdentity: options.peerIdentity,
+      peerCertificatePem: undefined,
+      localIdentity: undefined,
+    };
+    this.exchange = new HttpExchange(this.service, connection, this.downstream);
+  }
+
+  request(method: string, path: string, end: boolean, ...headers: readonly (readonly [string, string])[]): void {
+    this.exchange.onHead(
+      HeaderBlock.of([":method", method], [":scheme", "http"], [":authority", "svc"], [":path", path], ...headers),
+      end,
+    );
+  }
+
+  data(text: string, last: boolean): void {
+    const bytes = Buffer.from(text);
+    this.exchange.onData(bytes, 0, bytes.length, last);
+  }
+
+  get attempt(): ScriptedAttempt {
+    const attempt = this.attempts.at(-1);
+    if (attempt === undefined) throw new Error("there was no attempt");
+    return attempt;
+  }
+
+  #makeService(options: BenchOptions): HttpService {
+    const runtime = new FilterRuntime({
+      clock: this.clock,
+      random: makeSeededRandom(3),
+      log: silentLog,
+      metrics: new Metrics(),
+      cells: (_key, count) => new Int32Array(count),
+      breaker: () => {
+        throw new Error("no breaker on this bench");
+      },
+    });
+    const listener = makeListener();
+    const { chain, failureModes } = runtime.compile(listener, options.filters ?? []);
+    const table = new CompiledRouteTable(makeTable(options), (override) => runtime.parseOverride(override));
+    const cluster = this.#makeCluster(options);
+    return {
+      listener,
+      config: makeHttp(options),
+      chain: new FilterChain([...chain.filters, ...(options.extraFilters ?? [])]),
+      failureModes,
+      routes: () => table,
+      clusters: {
+        get: (name) => (name === "backend" ? cluster : undefined),
+        apply: noop,
+        setHealth: noop,
+        renewTls: noop,
+        snapshot: () => [],
+        close: noop,
+      } satisfies ClusterSet,
+      clock: this.clock,
+      timers: new TimerWheel(this.clock),
+      random: makeSeededRandom(5),
+      log: silentLog,
+      observer: { onExchangeDone: (exchange) => void this.done.push(exchange) },
+      replay: new ReplayBudget(),
+      proxyName: "heddle",
+      pauseTimeoutMs: 10_000,
+      version: "7",
+    };
+  }
+
+  #makeCluster(options: BenchOptions): UpstreamCluster {
+    const onOpen = options.onOpen ?? ((attempt: ScriptedAttempt) => attempt.ready());
+    return {
+      config: { name: "backend", limits: { maxRequests: 1024 }, metadata: {} } as unknown as Cluster, // as: what the exchange reads
+      admit: () => {
+        if (options.isFull === true) return false;
+        this.admitted++;
+        return true;
+      },
+      release: () => void this.admitted--,
+      pick: () => {
+        if (options.pickFailure !== undefined) return options.pickFailure;
+        const attempt = new ScriptedAttempt(
+          {
+            address: "10.0.0.1",
+            port: 80 + this.attempts.length,
+            hostname: "",
+            health: "healthy",
+            weight: 1,
+            labels: {},
+            transportSocket: {},
+            mesh: { kind: "none" },
+          },
+          onOpen,
+        );
+        this.attempts.push(attempt);
+        return attempt;
+      },
+    };
+  }
+}
+
+function noop(): void {
+  // The bench's cluster never changes.
+}
+
+function makeListener(): Listener {
+  return {
+    name: "test",
+    address: { address: "127.0.0.1", port: 0 },
+    direction: "outbound",
+    bindToPort: true,
+    useOriginalDst: false,
+    inspectTls: false,
+    inspectHttp: false,
+    inspectTimeoutMs: 0,
+    continueOnInspectTimeout: true,
+    filterChains: [],
+    defaultFilterChain: undefined,
+    perConnectionBufferLimitBytes: 1_048_576,
+    accessLogs: [],
+  };
+}
+
+function makeHttp(options: BenchOptions): HttpConnectionManager {
+  return {
+    streamIdleTimeoutMs: 300_000,
+    requestTimeoutMs: 0,
+    useRemoteAddress: false,
+    generateRequestId: true,
+    preserveExternalRequestId: true,
+    serverName: "heddle",
+    serverHeader: "pass_through",
+    via: "",
+    forwardClientCert: "sanitize",
+    clientCertDetails: { subject: false, uri: true, dns: false, cert: false, chain: false },
+    upgrades: ["websocket"],
+    accessLogs: [],
+    ...options.http,
+  } as unknown as HttpConnectionManager; // as: what the exchange reads
+}
+
+const RETRY: RetryPolicy = {
+  retryOn: ["5xx", "reset", "connect-failure"],
+  numRetries: 2,
+  perTryTimeoutMs: 0,
+  perTryIdleTimeoutMs: 0,
+  retriableStatusCodes: [],
+  retriableHeaders: [],
+  backoff: { baseMs: 25, maxMs: 250 },
+  avoidPreviousHosts: true,
+  hostSelectionAttempts: 3,
+};
+
+function makeTable(options: BenchOptions): RouteTable {
+  const action: ForwardAction = {
+    kind: "forward",
+    target: { kind: "cluster", name: "backend" },
+    clusterNotFoundStatus: 503,
+    timeoutMs: 0,
+    idleTimeoutMs: undefined,
+    maxGrpcTimeoutMs: undefined,
+    retry: options.retry === undefined ? undefined : { ...RETRY, ...options.retry },
+    hashPolicy: [],
+    prefixRewrite: undefined,
+    pathRewrite: undefined,
+    regexRewrite: undefined,
+    hostRewrite: undefined,
+    autoHostRewrite: false,
+    subset: {},
+    mirrors: [],
+    upgrades: [],
+    priority: "default",
+    ...options.action,
+  };
+  const route: Route = {
+    ...NO_SCOPE,
+    name: "HTTPRoute shop/test rule 0",
+    match: {
+      path: { kind: "prefix", value: "/" },
+      caseSensitive: true,
+      headers: [],
+      query: [],
+      grpcOnly: false,
+      runtimeFraction: undefined,
+    },
+    action,
+    metadata: {},
+    ...options.route,
+  };
+  return {
+    ...NO_SCOPE,
+    name: "table",
+    onDemand: false,
+    virtualHosts: [{ ...NO_SCOPE, name: "svc", domains: ["svc"], routes: [route], retry: undefined }],
+  };
+}
