@@ -6,6 +6,7 @@ import {
   fromJson,
   toBinary,
   toJson,
+  type DescFile,
   type DescMessage,
   type JsonObject,
   type JsonValue as ProtoJsonValue,
@@ -48,8 +49,7 @@ import { file_xds_type_v3_typed_struct, TypedStructSchema } from "./gen/xds/type
 import type { Scope } from "./issues.ts";
 import { typeNameOf, typeUrlOf } from "./type-urls.ts";
 
-/** Every message that we can read; generated files bring along what they import. */
-export const registry = createRegistry(
+const ROOT_FILES = [
   file_envoy_config_bootstrap_v3_bootstrap,
   file_envoy_config_trace_v3_opentelemetry,
   file_envoy_extensions_access_loggers_file_v3_file,
@@ -77,7 +77,19 @@ export const registry = createRegistry(
   file_envoy_extensions_upstreams_http_v3_http_protocol_options,
   file_udpa_type_v1_typed_struct,
   file_xds_type_v3_typed_struct,
-);
+];
+
+/** Every message that we can read: those of the files above and of what they import. */
+export const registry = createRegistry(...withImports(ROOT_FILES, new Set()));
+
+function withImports(files: readonly DescFile[], seen: Set<DescFile>): Set<DescFile> {
+  for (const file of files) {
+    if (seen.has(file)) continue;
+    seen.add(file);
+    withImports(file.dependencies, seen);
+  }
+  return seen;
+}
 
 /** Deterministic bytes: map entries by their keys, so that equal messages are equal bytes and equal versions. */
 export function pack<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Any {
