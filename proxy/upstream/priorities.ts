@@ -28,7 +28,6 @@ export function priorityLoads(
   const factor = overprovisioningFactor > 0 ? overprovisioningFactor : 140;
   const healthy = counts.map((count) => available(count.healthy, count.total, factor));
   const degraded = counts.map((count) => available(count.degraded, count.total, factor));
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const availability = Math.min(100, sum(healthy) + sum(degraded));
   const isPanicking = counts.map(
     (count) =>
@@ -57,6 +56,10 @@ export function priorityLoads(
     degradedShare: degradedShares[i] ?? 0,
     isPanicking: isPanicking[i] ?? false,
   }));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 function available(usable: number, total: number, factor: number): number {
