@@ -68,7 +68,7 @@ export class ProxySource implements ResourceSource {
     const target = { snapshot, dialect, clientNamespace: workload?.namespace ?? namespaceOf(node) };
     const collector = new Collector();
     if (dialect === "grpc") this.#collectGrpc(target, collector);
-    else if (workload === undefined) return undefined;
+    else if (workload === undefined || !isAccountOf(node, workload)) return undefined;
     else this.#collectSidecar(target, workload, collector);
     const resources = { version: snapshot.version, ...pick(collector), secrets: new Map() };
     this.#proxies.set(key, resources);
@@ -164,6 +164,12 @@ export class ProxySource implements ResourceSource {
 
 function scopeOf({ dialect, clientNamespace }: Target, reader: MeshReader): Scope {
   return { reader, dialect, clientNamespace };
+}
+
+/** What the node says of itself was compared with its certificate; it must also be what the mesh says of the workload. */
+function isAccountOf(node: NodeInfo, workload: Workload): boolean {
+  const told = node.metadata["serviceAccount"];
+  return told === undefined || told === workload.serviceAccount;
 }
 
 /** The workload's own entry is something that was read too. */

@@ -4,6 +4,7 @@ import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import { parseResource } from "#config/schema/parse-resource.ts";
 import type { MeshReader } from "../mesh/derivation.ts";
 import type { Dialect } from "../mesh/resources.ts";
+import type { MeshSnapshot } from "../mesh/snapshot.ts";
 import type { RegistryService, ServicePort } from "../registry/registry.ts";
 import { outboundName, subsetName } from "./names.ts";
 
@@ -43,6 +44,11 @@ let defaultMeshConfig: MeshConfigSpec | undefined;
 /** The MeshConfig in force, or what its defaults say. */
 export function meshConfigOf(reader: MeshReader): MeshConfigSpec {
   return reader.get("meshConfig", "mesh") ?? (defaultMeshConfig ??= parseDefault());
+}
+
+/** The same outside a translation. */
+export function meshConfigIn(snapshot: MeshSnapshot | undefined): MeshConfigSpec {
+  return snapshot?.tables.meshConfig.get("mesh") ?? (defaultMeshConfig ??= parseDefault());
 }
 
 function parseDefault(): MeshConfigSpec {
