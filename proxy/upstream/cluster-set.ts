@@ -34,6 +34,7 @@ export class ClusterTable implements ClusterSet {
 
   constructor(context: UpstreamContext) {
     this.#context = context;
+    context.connector.watchSecrets?.((secrets) => this.renewTls(secrets));
   }
 
   get(name: string): UpstreamCluster | undefined {

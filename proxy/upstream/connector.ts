@@ -34,6 +34,8 @@ export interface HttpConnectionHandler extends ClientHandler {
 export interface HttpConnection {
   readonly codec: ClientCodec;
   readonly info: UpstreamConnectionInfo;
+  /** The longest that the peer keeps it open unused (`Keep-Alive: timeout`), in ms; -1 = it did not say. May change with each answer. */
+  readonly keepAliveTimeoutMs: number;
   /** Closes at once; streams that run are reset with this. */
   destroy(error: StreamError): void;
 }
@@ -50,4 +52,6 @@ export interface Connector {
   connectHttp(target: ConnectTarget, handler: HttpConnectionHandler): OpenTicket;
   /** `stream` gets `onData`, `onDrain` and `onReset`; a FIN is `onData` with nothing and `last`. */
   connectRaw(target: ConnectTarget, stream: StreamHandler, handler: RawConnectionHandler): OpenTicket;
+  /** Calls with the names of secrets that connections use and that have changed. */
+  watchSecrets?(listener: (secrets: ReadonlySet<string>) => void): void;
 }

@@ -16,6 +16,9 @@ export interface PoolConnectionOwner {
 
 /** A new connection is wanted when this share of a peer's streams is taken (contracts.md: pools). */
 const BUSY_SHARE = 0.8;
+/** A peer that closes idle connections after T ms is not sent a request after T less this share, or a second. */
+const KEEP_ALIVE_MARGIN = 0.2;
+const MAX_KEEP_ALIVE_MARGIN_MS = 1000;
 
 /**
  *   connecting --> ready <--> full (no stream may be opened now)
@@ -50,6 +53,12 @@ export class PoolConnection implements HttpConnectionHandler {
   get isBusy(): boolean {
     const codec = this.#connection?.codec;
     return codec === undefined || codec.activeStreams >= codec.maxStreams * BUSY_SHARE;
+  }
+
+  /** How long it may lie idle before the peer will close it under our hands; Infinity = nothing is known. */
+  get maxIdleMs(): number {
+    const timeoutMs = this.#connection?.keepAliveTimeoutMs ?? -1;
+    return timeoutMs < 0 ? Infinity : timeoutMs - Math.min(timeoutMs * KEEP_ALIVE_MARGIN, MAX_KEEP_ALIVE_MARGIN_MS);
   }
 
   get activeStreams(): number {

@@ -184,6 +184,22 @@ test("an idle connection is closed after the idle time, a busy one is not", () =
   assert.equal(clock.pendingTimers, 0);
 });
 
+test("a connection is not used when the server is about to close it", () => {
+  const { connector, open, clock } = setUp("http1");
+  const first = open();
+  connector.at(0).succeed();
+  connector.at(0).keepAliveTimeoutMs = 5000;
+  first.stream?.finish();
+  clock.advance(3900);
+  const second = open();
+  assert.equal(second.stream?.connection, connector.at(0));
+  second.stream?.finish();
+  clock.advance(4100);
+  open();
+  assert.equal(connector.attempts.length, 2);
+  assert.equal(connector.at(0).isClosed, true);
+});
+
 test("a connection takes no new streams after its longest time or its number of requests", () => {
   const aged = setUp("http2", { maxConnectionDurationMs: 1000 });
   aged.open();

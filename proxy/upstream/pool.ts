@@ -126,6 +126,7 @@ export class Pool implements PoolConnectionOwner {
   }
 
   onConnectionAvailable(connection: PoolConnection): void {
+    if (connection.maxIdleMs !== Infinity) connection.idleSinceMs = this.#context.clock.nowMs();
     this.#serve(connection);
   }
 
@@ -150,8 +151,13 @@ export class Pool implements PoolConnectionOwner {
         continue;
       }
       if (!connection.isMultiplexed) {
-        available.pop();
-        return connection;
+        available.splice(i, 1);
+        // A request on a connection that the peer is about to close would fail: the keep-alive race.
+        const { maxIdleMs } = connection;
+        if (maxIdleMs === Infinity || this.#context.clock.nowMs() - connection.idleSinceMs < maxIdleMs)
+          return connection;
+        connection.retire();
+        continue;
       }
       if (!connection.isBusy) return connection;
     }
@@ -261,7 +267,8 @@ export class Pool implements PoolConnectionOwner {
       if (connection.state !== "ready") continue;
       if (connection.wasUsed || connection.activeStreams > 0) connection.idleSinceMs = nowMs;
       connection.wasUsed = false;
-      const isIdle = idleTimeoutMs > 0 && nowMs - connection.idleSinceMs >= idleTimeoutMs;
+      const idleMs = nowMs - connection.idleSinceMs;
+      const isIdle = (idleTimeoutMs > 0 && idleMs >= idleTimeoutMs) || idleMs >= connection.maxIdleMs;
       const isOld = maxConnectionDurationMs > 0 && nowMs - connection.connectedMs >= maxConnectionDurationMs;
       if (isIdle || isOld) connection.retire();
     }

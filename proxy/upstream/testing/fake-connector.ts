@@ -12,6 +12,7 @@ export class FakeConnection implements ClientCodec {
   readonly streams = new Set<FakeStream>();
   maxStreams: number;
   isDraining = false;
+  keepAliveTimeoutMs = -1;
   isCancelled = false;
   isClosed = false;
   readonly #handler: HttpConnectionHandler;
@@ -41,7 +42,15 @@ export class FakeConnection implements ClientCodec {
       localAddress: address,
       localPort: 1,
     };
-    this.#handler.onConnected({ codec: this, info, destroy: () => this.lose() });
+    const keepAlive = (): number => this.keepAliveTimeoutMs;
+    this.#handler.onConnected({
+      codec: this,
+      info,
+      get keepAliveTimeoutMs() {
+        return keepAlive();
+      },
+      destroy: () => this.lose(),
+    });
   }
 
   fail(reason: AttemptFailure = "connect-failure", detail = "ECONNREFUSED"): void {

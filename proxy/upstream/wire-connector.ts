@@ -1,0 +1,198 @@
+// The real network of pools: wires, TLS with the peer's identity checked, and our codecs on them.
+import { formatAddress } from "#config/model/address.ts";
+import type { UpstreamTls } from "#config/model/tls.ts";
+import type { AttemptFailure } from "#filters/filter.ts";
+import type { ClientCodec, ClientHandler, CodecHost, StreamHandler } from "#lib/http/stream.ts";
+import { Http1Client } from "#proxy/http1/client.ts";
+import { DEFAULT_HTTP2_SETTINGS, type Http2Settings } from "#proxy/http2/settings.ts";
+import type { SecretStore } from "#proxy/tls/secret-store.ts";
+import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
+import { CodecWire } from "#proxy/wire/codec-wire.ts";
+import { type ClientTls, connectWire } from "#proxy/wire/connect.ts";
+import type { Wire, WireErrorKind } from "#proxy/wire/wire.ts";
+import { makeWireError } from "#proxy/wire/wire-error.ts";
+import type { WireLoop } from "#proxy/wire/wire-loop.ts";
+import type { Connector, ConnectTarget, HttpConnectionHandler, RawConnectionHandler } from "./connector.ts";
+import type { OpenTicket, UpstreamConnectionInfo } from "./contract.ts";
+import { RawStream } from "./raw-stream.ts";
+
+export interface WireConnectorOptions {
+  readonly loop: WireLoop;
+  readonly secrets: SecretStore;
+  readonly makeHttp2Client: (host: CodecHost, handler: ClientHandler, settings: Http2Settings) => ClientCodec;
+  /** Source address of plain connections to this host, as 127.0.0.6 on the way into the application. */
+  readonly localAddress?: string;
+}
+
+/** Contexts kept; each is one TLS configuration, so that thousands mean configurations that are gone. */
+const MAX_CONTEXTS = 1024;
+
+export class WireConnector implements Connector {
+  readonly #options: WireConnectorOptions;
+  /** By the configuration's text: equal ones come again as other objects. The longest unused is dropped. */
+  readonly #contexts = new Map<string, UpstreamTlsContext>();
+  /** Sessions to resume are a pool's own, and a pool keeps its target. */
+  readonly #clients = new WeakMap<ConnectTarget, ClientTls>();
+  readonly #listeners: ((secrets: ReadonlySet<string>) => void)[] = [];
+
+  constructor(options: WireConnectorOptions) {
+    this.#options = options;
+  }
+
+  connectHttp(target: ConnectTarget, handler: HttpConnectionHandler): OpenTicket {
+    return this.#connect(target, handler, (wire) => {
+      const protocol = protocolOf(target, wire);
+      if (protocol === undefined) {
+        const offered = wire.info.tls?.alpn ?? "";
+        wire.destroy();
+        handler.onConnectFailed(
+          "tls",
+          `${formatAddress(target)} must speak HTTP/2, and chose ${offered === "" ? "no protocol" : offered} by ALPN`,
+        );
+        return;
+      }
+      const host = new CodecWire(wire, () => handler.onClosed());
+      const codec = protocol === "http1" ? makeHttp1(host, handler, target) : this.#makeHttp2(host, handler, target);
+      host.bind(codec);
+      handler.onConnected({
+        codec,
+        info: infoOf(protocol, wire),
+        get keepAliveTimeoutMs() {
+          return codec instanceof Http1Client ? codec.keepAliveTimeoutMs : -1;
+        },
+        destroy: (error) => wire.destroy(makeWireError("aborted", error.message)),
+      });
+    });
+  }
+
+  connectRaw(target: ConnectTarget, stream: StreamHandler, handler: RawConnectionHandler): OpenTicket {
+    return this.#connect(target, handler, (wire) => {
+      const raw = new RawStream(wire, stream, target.bufferLimitBytes, () => handler.onClosed());
+      handler.onConnected(raw, infoOf("http1", wire));
+      raw.start();
+    });
+  }
+
+  watchSecrets(listener: (secrets: ReadonlySet<string>) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Stops watching secrets. */
+  close(): void {
+    for (const context of this.#contexts.values()) context.dispose();
+    this.#contexts.clear();
+    this.#listeners.length = 0;
+  }
+
+  #connect(
+    target: ConnectTarget,
+    handler: HttpConnectionHandler | RawConnectionHandler,
+    onWire: (wire: Wire) => void,
+  ): OpenTicket {
+    const { localAddress, loop } = this.#options;
+    const tls = target.tls === undefined ? undefined : this.#clientTls(target, target.tls);
+    return connectWire(
+      loop,
+      target,
+      { timeoutMs: target.timeoutMs, tls, localAddress: tls === undefined ? localAddress : undefined },
+      {
+        onConnected: onWire,
+        onFailure: ({ kind, message }) => handler.onConnectFailed(failureOf(kind), message),
+      },
+    );
+  }
+
+  #makeHttp2(host: CodecHost, handler: ClientHandler, target: ConnectTarget): ClientCodec {
+    const { http2, maxResponseHeadersBytes, maxResponseHeadersCount } = target.http;
+    return this.#options.makeHttp2Client(host, handler, {
+      ...DEFAULT_HTTP2_SETTINGS,
+      ...http2,
+      maxHeadersBytes: maxResponseHeadersBytes,
+      maxHeadersCount: maxResponseHeadersCount,
+    });
+  }
+
+  #clientTls(target: ConnectTarget, tls: UpstreamTls): ClientTls {
+    const known = this.#clients.get(target);
+    if (known !== undefined) return known;
+    const { expectedIdentity, hostname } = target;
+    const made = this.#context(tls).forTarget({ expectedIdentity, hostname, alpn: alpnOf(target, tls) });
+    this.#clients.set(target, made);
+    return made;
+  }
+
+  #context(tls: UpstreamTls): UpstreamTlsContext {
+    const key = JSON.stringify(tls);
+    const known = this.#contexts.get(key);
+    const context = known ?? this.#makeContext(tls);
+    // To the end of the line of those that may be dropped.
+    this.#contexts.delete(key);
+    this.#contexts.set(key, context);
+    if (this.#contexts.size > MAX_CONTEXTS) {
+      for (const [oldest, unused] of this.#contexts) {
+        this.#contexts.delete(oldest);
+        unused.dispose();
+        break;
+      }
+    }
+    return context;
+  }
+
+  #makeContext(tls: UpstreamTls): UpstreamTlsContext {
+    const context = new UpstreamTlsContext(tls, this.#options.secrets, this.#options.loop.clock);
+    const names = new Set<string>();
+    if (tls.certificate?.kind === "sds") names.add(tls.certificate.name);
+    if (tls.validation?.roots.kind === "sds") names.add(tls.validation.roots.name);
+    context.onChange = () => {
+      for (const listener of this.#listeners) listener(names);
+    };
+    return context;
+  }
+}
+
+function makeHttp1(host: CodecWire, handler: ClientHandler, { http, bufferLimitBytes }: ConnectTarget): Http1Client {
+  return new Http1Client(host, handler, {
+    maxHeadBytes: http.maxResponseHeadersBytes,
+    maxHeadCount: http.maxResponseHeadersCount,
+    preserveCase: http.preserveHeaderCase,
+    bufferLimitBytes,
+  });
+}
+
+/** Undefined: HTTP/2 is a must, and the peer chose something else. */
+function protocolOf(target: ConnectTarget, wire: Wire): "http1" | "http2" | undefined {
+  const alpn = wire.info.tls?.alpn ?? "";
+  if (target.protocol === "auto") return alpn === "h2" ? "http2" : "http1";
+  if (target.protocol !== "http2") return "http1";
+  // Without TLS, or with a peer that knows no ALPN, HTTP/2 is known beforehand; a mesh peer must say it.
+  if (alpn === "h2" || (alpn === "" && target.expectedIdentity === undefined)) return "http2";
+  return undefined;
+}
+
+const ALPN_OF: Readonly<Record<ConnectTarget["protocol"], readonly string[]>> = {
+  http1: ["http/1.1"],
+  http2: ["h2"],
+  auto: ["h2", "http/1.1"],
+  raw: [],
+};
+
+function alpnOf(target: ConnectTarget, tls: UpstreamTls): readonly string[] {
+  if (target.expectedIdentity !== undefined) return ["h2"];
+  if (tls.alpn.length > 0) return tls.alpn;
+  return ALPN_OF[target.protocol];
+}
+
+function infoOf(protocol: "http1" | "http2", { info }: Wire): UpstreamConnectionInfo {
+  return {
+    protocol,
+    isTls: info.tls !== undefined,
+    peerIdentity: info.tls?.peerIdentity,
+    localAddress: info.localAddress,
+    localPort: info.localPort,
+  };
+}
+
+function failureOf(kind: WireErrorKind): AttemptFailure {
+  if (kind === "tls") return "tls";
+  return kind === "timeout" ? "connect-timeout" : "connect-failure";
+}
