@@ -34,6 +34,14 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
   if ((discovery.kind === "originalDst") !== (balancing.lb.kind === "originalDst")) {
     scope.field("lb_policy").invalid("CLUSTER_PROVIDED goes with type ORIGINAL_DST, and only with it");
   }
+  const http = upstreamHttpFromWire(
+    wire.typedExtensionProtocolOptions,
+    scope.field("typed_extension_protocol_options"),
+  );
+  const hasSocket = wire.transportSocket !== undefined || wire.transportSocketMatches.length > 0;
+  if (http.protocol === "auto" && !hasSocket) {
+    scope.field("transport_socket").invalid("must be set with auto_config: ALPN chooses the protocol");
+  }
   return {
     name: wire.name,
     altStatName: wire.altStatName === "" ? undefined : wire.altStatName,
@@ -43,7 +51,7 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
     panicThresholdPercent: wire.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_PERCENT,
     limits: limitsFromWire(wire.circuitBreakers, RoutingPriority.DEFAULT),
     highPriorityLimits: limitsFromWire(wire.circuitBreakers, RoutingPriority.HIGH),
-    outlier: wire.outlierDetection && outlierFromWire(wire.outlierDetection),
+    outlier: wire.outlierDetection && outlierFromWire(wire.outlierDetection, scope.field("outlier_detection")),
     healthChecks: wire.healthChecks.map((check, index) =>
       healthCheckFromWire(check, scope.field("health_checks").at(index)),
     ),
@@ -57,7 +65,7 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
         tls: upstreamTlsFromWire(item.transportSocket, at.field("transport_socket")),
       };
     }),
-    http: upstreamHttpFromWire(wire.typedExtensionProtocolOptions, scope.field("typed_extension_protocol_options")),
+    http,
     perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
     breaker: breakerFromWire(breaker, metadataScope(scope.field("metadata"), BREAKER_KEY)),
     metadata,

@@ -77,13 +77,35 @@ function checkChains(chains: readonly FilterChain[], wire: WireListener, scope: 
     scope.field("filter_chains").invalid("must have at least one filter chain");
   const seen = new Map<string, number>();
   for (const [index, chain] of chains.entries()) {
-    const key = JSON.stringify(chain.match);
-    const other = seen.get(key);
-    if (other !== undefined) {
-      scope.field("filter_chains").at(index).invalid(`has the same matching rules as filter_chains[${other}]`);
+    for (const key of combinationsOf(chain.match)) {
+      const other = seen.get(key);
+      if (other !== undefined) {
+        const which = other === index ? "itself" : `filter_chains[${other}]`;
+        scope.field("filter_chains").at(index).invalid(`has matching rules that overlap with ${which}`);
+        break;
+      }
+      seen.set(key, index);
     }
-    seen.set(key, index);
   }
+}
+
+/** Every combination of values that a chain matches, as Envoy keeps them: each may belong to one chain only. */
+function combinationsOf(match: FilterChainMatch): readonly string[] {
+  const parts: readonly (readonly unknown[])[] = [
+    [match.destinationPort],
+    match.prefixRanges,
+    match.serverNames,
+    [match.transportProtocol],
+    match.applicationProtocols,
+    match.sourcePrefixRanges,
+    match.sourcePorts,
+  ];
+  let keys = [""];
+  for (const part of parts) {
+    const values = part.length === 0 ? ["any"] : part.map((value) => JSON.stringify(value) ?? "any");
+    keys = keys.flatMap((key) => values.map((value) => `${key}|${value}`));
+  }
+  return keys;
 }
 
 interface Inspectors {

@@ -7,6 +7,7 @@ import {
   OutlierDetectionSchema,
   type OutlierDetection as WireOutlier,
 } from "./gen/envoy/config/cluster/v3/outlier_detection_pb.ts";
+import type { Scope } from "./issues.ts";
 
 /** Envoy's (expectations.md): what an empty `outlier_detection: {}` means. */
 export const OUTLIER_DEFAULTS: OutlierDetection = {
@@ -54,17 +55,24 @@ const NUMBERS = {
 type NumberName = keyof typeof NUMBERS;
 const NAMES = Object.keys(NUMBERS) as readonly NumberName[];
 
-export function outlierFromWire(wire: WireOutlier): OutlierDetection {
+export function outlierFromWire(wire: WireOutlier, scope: Scope): OutlierDetection {
   const numbers = Object.fromEntries(NAMES.map((name) => [name, wire[NUMBERS[name]] ?? OUTLIER_DEFAULTS[name]]));
   const baseEjectionTimeMs = toMsOr(wire.baseEjectionTime, OUTLIER_DEFAULTS.baseEjectionTimeMs);
+  // Envoy: 300 s or the base time, whichever is longer.
+  const maxEjectionTimeMs = toMsOr(
+    wire.maxEjectionTime,
+    Math.max(OUTLIER_DEFAULTS.maxEjectionTimeMs, baseEjectionTimeMs),
+  );
+  if (maxEjectionTimeMs < baseEjectionTimeMs) {
+    scope.field("max_ejection_time").invalid("must not be less than base_ejection_time");
+  }
   return {
     // Every number is in NAMES, which the type of NUMBERS holds against the model.
     ...(numbers as unknown as Pick<OutlierDetection, NumberName>),
     splitExternalLocalOriginErrors: wire.splitExternalLocalOriginErrors,
     intervalMs: toMsOr(wire.interval, OUTLIER_DEFAULTS.intervalMs),
     baseEjectionTimeMs,
-    // Envoy: 300 s or the base time, whichever is longer.
-    maxEjectionTimeMs: toMsOr(wire.maxEjectionTime, Math.max(OUTLIER_DEFAULTS.maxEjectionTimeMs, baseEjectionTimeMs)),
+    maxEjectionTimeMs,
     maxEjectionTimeJitterMs: toMsOr(wire.maxEjectionTimeJitter, 0),
   };
 }

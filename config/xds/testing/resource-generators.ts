@@ -105,12 +105,12 @@ const chain: fc.Arbitrary<FilterChain> = fc.record({
   name: maybeWord,
   match: fc.record({
     destinationPort: maybe(fc.integer({ min: 1, max: 65535 })),
-    prefixRanges: few(cidr),
-    serverNames: few(word),
+    prefixRanges: fc.uniqueArray(cidr, { maxLength: 2, selector: (item) => item.address }),
+    serverNames: fc.uniqueArray(word, { maxLength: 3 }),
     transportProtocol: fc.constantFrom("tls", "raw_buffer", undefined),
-    applicationProtocols: few(word),
-    sourcePrefixRanges: few(cidr),
-    sourcePorts: few(fc.integer({ min: 1, max: 65535 })),
+    applicationProtocols: fc.uniqueArray(word, { maxLength: 3 }),
+    sourcePrefixRanges: fc.uniqueArray(cidr, { maxLength: 2, selector: (item) => item.address }),
+    sourcePorts: fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { maxLength: 3 }),
   }),
   tls: maybe(downstreamTls),
   handshakeTimeoutMs: ms,
@@ -128,7 +128,7 @@ const listener: fc.Arbitrary<Listener> = fc.record({
   inspectHttp: fc.boolean(),
   inspectTimeoutMs: ms,
   continueOnInspectTimeout: fc.boolean(),
-  filterChains: fc.uniqueArray(chain, { selector: (item) => JSON.stringify(item.match), minLength: 1, maxLength: 2 }),
+  filterChains: fc.uniqueArray(chain, { selector: (item) => item.match.destinationPort, minLength: 1, maxLength: 2 }),
   defaultFilterChain: maybe(chain),
   perConnectionBufferLimitBytes: count,
   accessLogs: few(accessLog),
@@ -231,8 +231,8 @@ const slowStart = maybe(
 const outlier = fc.record({
   consecutive5xx: count,
   intervalMs: positiveMs,
-  baseEjectionTimeMs: positiveMs,
-  maxEjectionTimeMs: positiveMs,
+  baseEjectionTimeMs: fc.integer({ min: 1, max: 1000 }),
+  maxEjectionTimeMs: fc.integer({ min: 1000, max: 9_000_000 }),
 });
 
 const breaker = fc.record({
@@ -294,7 +294,12 @@ const cluster: fc.Arbitrary<Cluster> = fc
       metadata: fc.dictionary(word, fc.record({ a: word }), { noNullPrototype: true, maxKeys: 2 }),
     }),
   )
-  .map(([found, rest]) => ({ ...rest, ...found }));
+  // Without TLS there is no ALPN to choose the protocol.
+  .map(([found, rest]) => ({
+    ...rest,
+    ...found,
+    ...(rest.tls === undefined ? { http: { ...rest.http, protocol: "downstream" as const } } : {}),
+  }));
 
 const secret: fc.Arbitrary<Secret> = fc.oneof(
   fc.record({ kind: fc.constant("certificate"), name: word, certificate: fc.record({ chainPem: word, keyPem: word }) }),
