@@ -1,6 +1,9 @@
 // One header or trailer block as flat arrays: read by name, changed in place, values made into strings only when asked for.
 
-/** Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3). */
+/**
+ * Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3). Higher bits are
+ * a codec's own and are gone after `detach`, `clone` and `set`.
+ */
 export const FIELD_HUFFMAN = 1;
 export const FIELD_NEVER_INDEXED = 2;
 
@@ -24,7 +27,9 @@ export class HeaderBlock {
   readonly entries: (object | undefined)[] = [];
   /** The letters of an HTTP/1 name as it was sent; undefined = the lower-case name. */
   readonly rawNames: (string | undefined)[] = [];
+  /** Where values lie that are ranges: a range starts above 0; what starts at 0 is only a string. */
   bytes: Buffer | undefined = undefined;
+  #ownsBytes = false;
   huffman: HuffmanDecoder | undefined = undefined;
 
   /** A block of these pairs, for replies and tests. */
@@ -78,6 +83,8 @@ export class HeaderBlock {
       return;
     }
     this.values[first] = value;
+    this.starts[first] = 0;
+    this.ends[first] = 0;
     this.entries[first] = undefined;
     this.flags[first] = (this.flags[first] ?? 0) & FIELD_NEVER_INDEXED;
     for (let i = this.length - 1; i > first; i--) if (this.names[i] === name) this.#removeAt(i);
@@ -122,12 +129,30 @@ export class HeaderBlock {
     for (let i = 0; i < this.length; i++) visit(this.nameAt(i), this.valueAt(i));
   }
 
-  /** Makes the block independent of the receive buffer: call before pausing, retrying, mirroring or keeping it. */
+  /**
+   * Makes the block independent of the receive buffer: call before pausing, retrying, mirroring or keeping it. Copies the bytes,
+   * which stay as they were coded, and makes no strings.
+   */
   detach(): void {
     const bytes = this.bytes;
-    if (bytes === undefined) return;
-    for (let i = 0; i < this.length; i++) this.valueAt(i);
-    this.bytes = undefined;
+    if (bytes === undefined || this.#ownsBytes) return;
+    let length = 1;
+    for (let i = 0; i < this.length; i++)
+      if ((this.starts[i] ?? 0) > 0) length += (this.ends[i] ?? 0) - (this.starts[i] ?? 0);
+    // A value never starts at 0: that place says "no bytes".
+    const own = Buffer.allocUnsafe(length);
+    let at = 1;
+    for (let i = 0; i < this.length; i++) {
+      const start = this.starts[i] ?? 0;
+      if (start === 0) continue;
+      this.starts[i] = at;
+      at += bytes.copy(own, at, start, this.ends[i] ?? 0);
+      this.ends[i] = at;
+      // What a codec noted beside these speaks of the bytes around the value.
+      this.flags[i] = (this.flags[i] ?? 0) & (FIELD_HUFFMAN | FIELD_NEVER_INDEXED);
+    }
+    this.bytes = own;
+    this.#ownsBytes = true;
   }
 
   /** A detached copy. */
@@ -151,6 +176,7 @@ export class HeaderBlock {
   clear(): void {
     this.#truncate(0);
     this.bytes = undefined;
+    this.#ownsBytes = false;
   }
 
   #decode(index: number): string {
@@ -180,18 +206,22 @@ export class HeaderBlock {
     this.ends[i] = end;
     this.flags[i] = flags;
     this.entries[i] = entry;
-    this.rawNames[i] = rawName;
+    // Left empty by HTTP/2, which has none.
+    if (rawName !== undefined) this.rawNames[i] = rawName;
+    else if (i < this.rawNames.length) this.rawNames[i] = undefined;
   }
 
   #removeAt(index: number): void {
-    this.names.splice(index, 1);
-    this.values.splice(index, 1);
-    this.starts.splice(index, 1);
-    this.ends.splice(index, 1);
-    this.flags.splice(index, 1);
-    this.entries.splice(index, 1);
-    this.rawNames.splice(index, 1);
-    this.length--;
+    const last = --this.length;
+    for (let i = index; i < last; i++) {
+      this.names[i] = this.names[i + 1] ?? "";
+      this.values[i] = this.values[i + 1];
+      this.starts[i] = this.starts[i + 1] ?? 0;
+      this.ends[i] = this.ends[i + 1] ?? 0;
+      this.flags[i] = this.flags[i + 1] ?? 0;
+      this.entries[i] = this.entries[i + 1];
+    }
+    if (index < this.rawNames.length) this.rawNames.splice(index, 1);
   }
 
   #truncate(length: number): void {

@@ -1,0 +1,84 @@
+// Counts what a peer makes us do for nothing, and says when it is enough (Envoy's limits, CVE-2019-9511 and on).
+import type { Http2Settings } from "./settings.ts";
+
+/** A stream that lived shorter and got no answer was reset "prematurely". */
+export const PREMATURE_MS = 1000;
+
+/** Each method counts one event and gives the reason to close the connection, or "". */
+export class FloodGuard {
+  readonly #settings: Http2Settings;
+  #streams = 0;
+  #prematureResets = 0;
+  /** Of the last window of streams, for the share of premature ones. */
+  #recentStreams = 0;
+  #dataFramesSent = 0;
+  #priorities = 0;
+  #windowUpdates = 0;
+  #emptyFrames = 0;
+  #waitingControls = 0;
+  #waitingFrames = 0;
+
+  constructor(settings: Http2Settings) {
+    this.#settings = settings;
+  }
+
+  countStream(): void {
+    this.#streams++;
+    this.#recentStreams++;
+    const span = this.#settings.maxPrematureResets * 4;
+    if (this.#recentStreams < span) return;
+    this.#recentStreams >>= 1;
+    this.#prematureResets >>= 1;
+  }
+
+  /** Rapid reset (CVE-2023-44487), and resets that the peer provoked from us (CVE-2025-8671). */
+  countPrematureReset(): string {
+    this.#prematureResets++;
+    if (this.#prematureResets <= this.#settings.maxPrematureResets) return "";
+    return this.#prematureResets * 2 > this.#recentStreams ? "too many streams reset before an answer" : "";
+  }
+
+  countPriority(): string {
+    const limit = this.#settings.maxInboundPriorityFramesPerStream * (1 + this.#streams);
+    return ++this.#priorities > limit ? "too many PRIORITY frames" : "";
+  }
+
+  countWindowUpdate(): string {
+    const perFrame = this.#settings.maxInboundWindowUpdateFramesPerDataFrame;
+    const limit = 5 + 2 * (this.#streams + perFrame * this.#dataFramesSent);
+    return ++this.#windowUpdates > limit ? "too many WINDOW_UPDATE frames" : "";
+  }
+
+  /** DATA, HEADERS or CONTINUATION: empty ones that end nothing cost us and carry nothing. */
+  countInbound(isEmpty: boolean): string {
+    if (!isEmpty) {
+      this.#emptyFrames = 0;
+      return "";
+    }
+    return ++this.#emptyFrames > this.#settings.maxConsecutiveInboundEmptyDataFrames ? "too many empty frames" : "";
+  }
+
+  countDataSent(): void {
+    this.#dataFramesSent++;
+  }
+
+  /** A frame was written that answers one of the peer's. */
+  countControl(): string {
+    return ++this.#waitingControls > this.#settings.maxOutboundControlFrames ? "too many unread control frames" : "";
+  }
+
+  /** Header frames, which no window holds back. */
+  countFrame(): string {
+    return ++this.#waitingFrames > this.#settings.maxOutboundFrames ? "too many unread frames" : "";
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waitingControls > 0 || this.#waitingFrames > 0;
+  }
+
+  /** The socket has taken everything. */
+  clearWaiting(): void {
+    this.#waitingControls = 0;
+    this.#waitingFrames = 0;
+  }
+}
