@@ -1,0 +1,245 @@
+// The proxy's side of delta ADS, without a socket: responses in, requests out, and what is held in between.
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DeltaDiscoveryResponse, Resource } from "#config/xds/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import type { NodeSchema } from "#config/xds/gen/envoy/config/core/v3/base_pb.ts";
+import type { DecodeOptions } from "#config/xds/issues.ts";
+import { decodeResource, resourceName, type DecodedResource } from "#config/xds/resource.ts";
+import { TYPE_URLS, tryResourceKind, type ResourceKind } from "#config/xds/type-urls.ts";
+import type { Clock } from "#lib/clock.ts";
+import { describeError } from "#lib/errors.ts";
+import type { ApplyError, DiscoveredConfig, Validate } from "./config.ts";
+import { KindStore, type Held } from "./kind-store.ts";
+import { collectReferences } from "./references.ts";
+
+export type NodeInit = MessageInitShape<typeof NodeSchema>;
+
+/** `DeltaDiscoveryRequest`, as far as we write it. */
+export interface DeltaRequest {
+  readonly typeUrl: string;
+  readonly node?: NodeInit;
+  readonly resourceNamesSubscribe?: string[];
+  readonly resourceNamesUnsubscribe?: string[];
+  readonly initialResourceVersions?: Record<string, string>;
+  readonly responseNonce?: string;
+  /** `code` is one of google.rpc.Code. */
+  readonly errorDetail?: { readonly code: number; readonly message: string };
+}
+
+/** Envoy's `initial_fetch_timeout`: after it a listener or cluster goes on without what it named. */
+export const INITIAL_FETCH_TIMEOUT_MS = 15_000;
+
+const ORDER = ["cluster", "endpoints", "listener", "route", "secret"] as const satisfies readonly ResourceKind[];
+type HeldKind = (typeof ORDER)[number];
+
+export interface DialogueOptions {
+  readonly node: NodeInit;
+  readonly listeners: boolean;
+  readonly clusters: boolean;
+  readonly decode: DecodeOptions;
+  readonly validate: Validate;
+  /** Secrets that the proxy serves to itself. */
+  readonly ownSecrets: ReadonlySet<string>;
+  readonly clock: Clock;
+}
+
+/** A response that was taken in and not yet answered. */
+export interface Unanswered {
+  readonly kind: ResourceKind;
+  readonly nonce: string;
+  /** What could not be decoded or validated; the rest of the response is taken. */
+  readonly errors: readonly ApplyError[];
+  /** What was held before under each name that the response changed. */
+  readonly previous: ReadonlyMap<string, Held | undefined>;
+}
+
+/** What was refused, kept to be shown. */
+export interface RefusedResource extends ApplyError {
+  readonly version: string;
+}
+
+export class DeltaDialogue {
+  readonly #options: DialogueOptions;
+  readonly #stores: Readonly<Record<HeldKind, KindStore>>;
+  #unanswered: Unanswered[] = [];
+  #isOpen = false;
+  #version = "";
+
+  constructor(options: DialogueOptions) {
+    this.#options = options;
+    this.#stores = {
+      cluster: new KindStore("cluster", options.clusters),
+      endpoints: new KindStore("endpoints", false),
+      listener: new KindStore("listener", options.listeners),
+      route: new KindStore("route", false),
+      secret: new KindStore("secret", false),
+    };
+  }
+
+  get stores(): Readonly<Record<HeldKind, KindStore>> {
+    return this.#stores;
+  }
+
+  /** The requests with which a stream begins: what is wanted, and what is held already. */
+  begin(): DeltaRequest[] {
+    this.#isOpen = true;
+    this.#unanswered = [];
+    const requests: DeltaRequest[] = [];
+    for (const kind of ORDER) {
+      const store = this.#stores[kind];
+      store.begin(this.#options.clock.nowMs());
+      if (!store.isWildcard && store.wanted.size === 0) continue;
+      requests.push({
+        typeUrl: TYPE_URLS[kind],
+        resourceNamesSubscribe: store.isWildcard ? [] : [...store.wanted],
+        initialResourceVersions: store.versions,
+      });
+    }
+    const [first, ...rest] = requests;
+    return first === undefined ? [] : [{ ...first, node: this.#options.node }, ...rest];
+  }
+
+  /** The stream ended: nonces are void, what is held stays. */
+  end(): void {
+    this.#isOpen = false;
+    this.#unanswered = [];
+  }
+
+  /** Takes a response in; answers the requests that follow from it at once. Its ACK or NACK comes from `answer`. */
+  receive(response: DeltaDiscoveryResponse): DeltaRequest[] {
+    const kind = tryResourceKind(response.typeUrl);
+    if (kind === undefined || kind === "virtualHost") return [];
+    const store = this.#stores[kind];
+    store.onResponse();
+    if (response.systemVersionInfo !== "") this.#version = response.systemVersionInfo;
+    const errors: ApplyError[] = [];
+    const previous = new Map<string, Held | undefined>();
+    for (const name of response.removedResources) {
+      const before = store.held.get(name);
+      if (store.remove(name)) previous.set(name, before);
+    }
+    for (const item of response.resources) {
+      try {
+        const held = this.#take(kind, item);
+        previous.set(item.name, store.held.get(item.name));
+        store.put(item.name, held);
+      } catch (error) {
+        store.refuse(item.name);
+        errors.push({ kind, name: item.name, reason: describeError(error) });
+      }
+    }
+    this.#unanswered.push({ kind, nonce: response.nonce, errors, previous });
+    return this.#want();
+  }
+
+  /** True when everything that is named is here, is known not to be, or was waited for long enough. */
+  isComplete(): boolean {
+    return (this.waitsUntilMs() ?? -Infinity) <= this.#options.clock.nowMs();
+  }
+
+  /** When waiting ends (monotonic ms); `undefined` when nothing is waited for. Without a stream there is no end to it. */
+  waitsUntilMs(): number | undefined {
+    const times = ORDER.map((kind) => this.#stores[kind].waitsUntil(INITIAL_FETCH_TIMEOUT_MS)).filter(
+      (time) => time !== undefined,
+    );
+    if (times.length === 0) return undefined;
+    return this.#isOpen ? Math.max(...times) : Infinity;
+  }
+
+  /** The responses that are not answered yet; they now belong to the caller, who gives them to `answer`. */
+  takeUnanswered(): Unanswered[] {
+    return this.#unanswered.splice(0);
+  }
+
+  /** ACK, or NACK where a resource could not be decoded or applied; such a one is put back to what it was before. */
+  answer(responses: readonly Unanswered[], applyErrors: readonly ApplyError[]): DeltaRequest[] {
+    const requests = responses.map(({ kind, nonce, errors, previous }): DeltaRequest => {
+      const failed = applyErrors.filter((error) => error.kind === kind && previous.has(error.name));
+      for (const { name } of failed) this.#putBack(kind, name, previous.get(name));
+      const all = [...errors, ...failed];
+      const base = { typeUrl: TYPE_URLS[kind], responseNonce: nonce };
+      if (all.length === 0) return base;
+      const message = all.map(({ name, reason }) => `${kind} ${name}: ${reason}`).join("; ");
+      return { ...base, errorDetail: { code: 3, message } };
+    });
+    return this.#isOpen ? [...requests, ...this.#want()] : [];
+  }
+
+  /** Takes a resource that was stored. @throws when it cannot be used. */
+  restore(kind: HeldKind, name: string, version: string, bytes: Uint8Array): void {
+    this.#stores[kind].held.set(name, { version, bytes, resource: this.#decode(kind, name, bytes) });
+  }
+
+  /** After `restore`: wants what the restored resources name. */
+  settleRestored(version: string): void {
+    this.#version = version;
+    this.#want();
+  }
+
+  config(origin: DiscoveredConfig["origin"]): DiscoveredConfig {
+    const { listener, route, cluster, endpoints, secret } = this.#stores;
+    return {
+      version: this.#version,
+      origin,
+      listeners: modelsOf(listener, "listener"),
+      routes: modelsOf(route, "route"),
+      clusters: modelsOf(cluster, "cluster"),
+      assignments: modelsOf(endpoints, "endpoints"),
+      secrets: modelsOf(secret, "secret"),
+    };
+  }
+
+  #take(kind: HeldKind, item: Resource): Held {
+    const any = item.resource;
+    if (any === undefined) throw new Error("the resource is empty");
+    if (any.typeUrl !== TYPE_URLS[kind]) throw new Error(`its type is ${any.typeUrl}`);
+    return { version: item.version, bytes: any.value, resource: this.#decode(kind, item.name, any.value) };
+  }
+
+  #decode(kind: HeldKind, name: string, bytes: Uint8Array): DecodedResource {
+    const resource = decodeResource(TYPE_URLS[kind], bytes, this.#options.decode);
+    if (resourceName(resource) !== name) throw new Error(`it calls itself "${resourceName(resource)}"`);
+    const reason = this.#options.validate(resource);
+    if (reason !== undefined) throw new Error(reason);
+    return resource;
+  }
+
+  #putBack(kind: ResourceKind, name: string, before: Held | undefined): void {
+    if (kind === "virtualHost") return;
+    const store = this.#stores[kind];
+    if (before === undefined) store.held.delete(name);
+    else store.held.set(name, before);
+  }
+
+  /** Subscribes to what is named now and unsubscribes from what is not any more. */
+  #want(): DeltaRequest[] {
+    const { listener, cluster, endpoints, route, secret } = this.#stores;
+    const names = collectReferences(modelsOf(listener, "listener").values(), modelsOf(cluster, "cluster").values());
+    const secrets = new Set([...names.secrets].filter((name) => !this.#options.ownSecrets.has(name)));
+    const nowMs = this.#options.clock.nowMs();
+    return [
+      toRequest(endpoints, endpoints.want(names.assignments, nowMs)),
+      toRequest(route, route.want(names.routes, nowMs)),
+      toRequest(secret, secret.want(secrets, nowMs)),
+    ].filter((request) => request !== undefined);
+  }
+}
+
+function toRequest(store: KindStore, change: ReturnType<KindStore["want"]>): DeltaRequest | undefined {
+  if (change.subscribe.length === 0 && change.unsubscribe.length === 0) return undefined;
+  return {
+    typeUrl: TYPE_URLS[store.kind],
+    resourceNamesSubscribe: [...change.subscribe],
+    resourceNamesUnsubscribe: [...change.unsubscribe],
+  };
+}
+
+type ModelOf<Kind extends HeldKind> = Extract<DecodedResource, { readonly kind: Kind }>["model"];
+
+function modelsOf<Kind extends HeldKind>(store: KindStore, kind: Kind): Map<string, ModelOf<Kind>> {
+  const models = new Map<string, ModelOf<Kind>>();
+  for (const [name, { resource }] of store.held) {
+    // A store of this kind holds this kind alone.
+    if (resource.kind === kind) models.set(name, resource.model as ModelOf<Kind>);
+  }
+  return models;
+}
