@@ -54,6 +54,10 @@ test("a rendered copy has every port moved and nothing else", async () => {
   await rm(folder, { recursive: true });
 });
 
+test("the YAML leaves alone the port that locks a block", async () => {
+  assert.ok((await portsOf(MESH)).every((port) => port <= 18_990));
+});
+
 test("two demos at once get different blocks of ports, and a taken port is avoided", async () => {
   const first = await takePortBlock([18_000], () => 0.5);
   const second = await takePortBlock([18_000], () => 0.5);

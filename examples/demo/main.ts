@@ -105,4 +105,5 @@ function choose(only: string | undefined, isShuffled: boolean): readonly Claim[]
     .map(({ claim }) => claim);
 }
 
-process.exitCode = await main();
+// A claim that was interrupted would go on waiting for a shop that is gone.
+process.exit(await main());

@@ -71,8 +71,8 @@ export class Shop {
 
   /** Starts everything, with the Heddle whose file is given, and waits until each proxy has its configuration. On failure everything is ended again. */
   static async start(heddle: string = HEDDLE_SOURCES): Promise<Shop> {
-    const folder = await mkdtemp(join(tmpdir(), "heddle-demo-"));
     const block = await takePortBlock([...(await portsOf(MESH)), ...Object.values(PLANE_PORTS), OTLP_PORT]);
+    const folder = await mkdtemp(join(tmpdir(), "heddle-demo-"));
     await renderMesh(MESH, join(folder, "mesh"), (port) => block.move(port));
     const workloads = await readWorkloads(join(folder, "mesh"));
     const shop = new Shop(folder, block, workloads, await startOtlpReceiver(block.move(OTLP_PORT)), heddle);

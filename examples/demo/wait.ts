@@ -1,11 +1,12 @@
 // Waiting for conditions, and knowing how long the machine kept us waiting.
 import { setTimeout as delay } from "node:timers/promises";
+import { ClaimFailed } from "./claim.ts";
 
 const POLL_MS = 20;
 /** Conditions of the demo come true within seconds; a machine that is busy gets minutes. */
 const DEFAULT_LIMIT_MS = 60_000;
 
-/** Polls until `probe` gives something. Throws with `what` and the last reason when it does not in `limitMs`. */
+/** Polls until `probe` gives something. Throws a ClaimFailed with `what` and the last reason when it does not in `limitMs`. */
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined> | T | undefined,
@@ -18,9 +19,10 @@ export async function until<T>(
       const found = await probe();
       if (found !== undefined && found !== false) return found;
     } catch (error) {
+      if (error instanceof ClaimFailed) throw error;
       reason = error instanceof Error ? `: ${error.message}` : "";
     }
-    if (performance.now() - begin > limitMs) throw new Error(`waited ${limitMs / 1000} s for ${what}${reason}`);
+    if (performance.now() - begin > limitMs) throw new ClaimFailed(`waited ${limitMs / 1000} s for ${what}${reason}`);
     await delay(POLL_MS);
   }
 }

@@ -26,6 +26,7 @@ export interface Outcome {
 /** Makes calls over kept connections. Close it when done. */
 export class Load {
   readonly #agent: Agent;
+  readonly #closing = new AbortController();
 
   /** At most `connections` to one origin; a call without an answer fails after `timeoutMs`. */
   constructor({
@@ -90,7 +91,7 @@ export class Load {
     const stopping = new AbortController();
     let next = 0;
     const lane = async (): Promise<void> => {
-      while (!stopping.signal.aborted) {
+      while (!stopping.signal.aborted && !this.#closing.signal.aborted) {
         const index = next;
         next += 1;
         outcomes.push(await this.call(make(index)));
@@ -107,7 +108,9 @@ export class Load {
     };
   }
 
+  /** Ends all background traffic too. */
   close(): Promise<void> {
+    this.#closing.abort();
     return this.#agent.close();
   }
 }
