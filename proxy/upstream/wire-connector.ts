@@ -4,7 +4,8 @@ import type { UpstreamTls } from "#config/model/tls.ts";
 import type { AttemptFailure } from "#filters/filter.ts";
 import type { ClientCodec, ClientHandler, CodecHost, StreamHandler } from "#lib/http/stream.ts";
 import { Http1Client } from "#proxy/http1/client.ts";
-import { DEFAULT_HTTP2_SETTINGS, type Http2Settings } from "#proxy/http2/settings.ts";
+import { Http2Client } from "#proxy/http2/client.ts";
+import { DEFAULT_HTTP2_SETTINGS } from "#proxy/http2/settings.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
 import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
 import { CodecWire } from "#proxy/wire/codec-wire.ts";
@@ -19,7 +20,6 @@ import { RawStream } from "./raw-stream.ts";
 export interface WireConnectorOptions {
   readonly loop: WireLoop;
   readonly secrets: SecretStore;
-  readonly makeHttp2Client: (host: CodecHost, handler: ClientHandler, settings: Http2Settings) => ClientCodec;
   /** Source address of plain connections to this host, as 127.0.0.6 on the way into the application. */
   readonly localAddress?: string;
 }
@@ -104,12 +104,13 @@ export class WireConnector implements Connector {
 
   #makeHttp2(host: CodecHost, handler: ClientHandler, target: ConnectTarget): ClientCodec {
     const { http2, maxResponseHeadersBytes, maxResponseHeadersCount } = target.http;
-    return this.#options.makeHttp2Client(host, handler, {
+    const settings = {
       ...DEFAULT_HTTP2_SETTINGS,
       ...http2,
       maxHeadersBytes: maxResponseHeadersBytes,
       maxHeadersCount: maxResponseHeadersCount,
-    });
+    };
+    return new Http2Client(host, handler, settings, this.#options.loop.clock);
   }
 
   #clientTls(target: ConnectTarget, tls: UpstreamTls): ClientTls {
