@@ -3,27 +3,32 @@
 //   node:
 //     metadata:
 //       heddle:
-//         identity:                          # none: certificates come from files, inline or SDS
-//           address: 127.0.0.1:15012         # the signing service, gRPC over TLS; IP or host name, and port
-//           rootsFile: /etc/heddle/roots.pem # pins that service
-//           tokenFile: /run/heddle/token     # join token or projected service-account token
-//           spiffeId: spiffe://cluster.local/ns/shop/sa/cart
-//           certificateName: default         # the names by which TLS contexts refer to what was signed
-//           bundleName: ROOTCA
-//         metrics: 127.0.0.1:15020           # Prometheus metrics and health; none: not served
-//         stateDir: /var/lib/heddle/cart     # key, certificate and last configuration; none: nothing is kept
-//         drainTime: 5s                      # how long SIGTERM waits for what is running
-//         concurrency: 1                     # data threads
+//         identity:                                    # none: certificates come from files, inline or SDS
+//           address: { address: 127.0.0.1, port: 15012 } # the signing service, gRPC over TLS; IP or host name
+//           roots_file: /etc/heddle/roots.pem          # pins that service
+//           token_file: /run/heddle/token              # join token or projected service-account token
+//           spiffe_id: spiffe://cluster.local/ns/shop/sa/cart
+//           certificate_name: default                  # the names by which TLS contexts refer to what was signed
+//           bundle_name: ROOTCA
+//         metrics: { address: 127.0.0.1, port: 15020 } # Prometheus metrics and health; none: not served
+//         state_dir: /var/lib/heddle/cart              # key, certificate, last configuration; none: nothing is kept
+//         drain_time_ms: 5000                          # how long SIGTERM waits for what is running
+//         concurrency: 1                               # data threads
+//
+// Like the rest of the file, names may be lowerCamel too.
 import { isIP } from "node:net";
 import type { SocketAddress } from "../model/address.ts";
 import type { HeddleSettings, IdentitySettings } from "../model/bootstrap.ts";
 import { describeValue, isObject } from "../load/load.ts";
 import { suggest } from "../schema/suggest.ts";
 import type { Scope } from "../xds/issues.ts";
+import { toSnakeCase } from "./message-reader.ts";
 
 const DEFAULTS = { drainTimeMs: 5000, concurrency: 1, certificateName: "default", bundleName: "ROOTCA" };
-const FIELDS = ["identity", "metrics", "stateDir", "drainTime", "concurrency"];
-const IDENTITY_FIELDS = ["address", "rootsFile", "tokenFile", "spiffeId", "certificateName", "bundleName"];
+const MAX_DRAIN_MS = 24 * 3_600_000;
+const FIELDS = ["identity", "metrics", "state_dir", "drain_time_ms", "concurrency"];
+const IDENTITY_FIELDS = ["address", "roots_file", "token_file", "spiffe_id", "certificate_name", "bundle_name"];
+const ADDRESS_FIELDS = ["address", "port"];
 
 export function readHeddleSettings(value: unknown, scope: Scope): HeddleSettings {
   const settings = fieldsOf(value, FIELDS, scope);
@@ -32,26 +37,31 @@ export function readHeddleSettings(value: unknown, scope: Scope): HeddleSettings
       settings["identity"] === undefined ? undefined : readIdentity(settings["identity"], scope.field("identity")),
     metrics:
       settings["metrics"] === undefined ? undefined : readAddress(settings["metrics"], scope.field("metrics"), "ip"),
-    stateDir: settings["stateDir"] === undefined ? undefined : readText(settings, "stateDir", scope),
-    drainTimeMs: readDuration(settings["drainTime"], DEFAULTS.drainTimeMs, scope.field("drainTime")),
-    concurrency: readCount(settings["concurrency"], DEFAULTS.concurrency, scope.field("concurrency")),
+    stateDir: settings["state_dir"] === undefined ? undefined : readText(settings, "state_dir", scope),
+    drainTimeMs: readWhole(
+      settings["drain_time_ms"],
+      DEFAULTS.drainTimeMs,
+      [0, MAX_DRAIN_MS],
+      scope.field("drain_time_ms"),
+    ),
+    concurrency: readWhole(settings["concurrency"], DEFAULTS.concurrency, [1, 128], scope.field("concurrency")),
   };
 }
 
 function readIdentity(value: unknown, scope: Scope): IdentitySettings {
   const settings = fieldsOf(value, IDENTITY_FIELDS, scope);
-  const spiffeId = readText(settings, "spiffeId", scope);
+  const spiffeId = readText(settings, "spiffe_id", scope);
   // SPIFFE ID specification §2: a trust domain of lower-case letters, digits, dots, dashes and underscores, and a path.
   if (spiffeId !== "" && !/^spiffe:\/\/[a-z0-9._-]+(\/[a-zA-Z0-9._-]+)+$/.test(spiffeId)) {
-    scope.field("spiffeId").invalid(`must be a SPIFFE ID with a path: got "${spiffeId}"`);
+    scope.field("spiffe_id").invalid(`must be a SPIFFE ID with a path: got "${spiffeId}"`);
   }
   return {
     address: readAddress(settings["address"], scope.field("address"), "host"),
-    rootsFile: readText(settings, "rootsFile", scope),
-    tokenFile: readText(settings, "tokenFile", scope),
+    rootsFile: readText(settings, "roots_file", scope),
+    tokenFile: readText(settings, "token_file", scope),
     spiffeId,
-    certificateName: readText(settings, "certificateName", scope, DEFAULTS.certificateName),
-    bundleName: readText(settings, "bundleName", scope, DEFAULTS.bundleName),
+    certificateName: readText(settings, "certificate_name", scope, DEFAULTS.certificateName),
+    bundleName: readText(settings, "bundle_name", scope, DEFAULTS.bundleName),
   };
 }
 
@@ -61,12 +71,17 @@ function fieldsOf(value: unknown, names: readonly string[], scope: Scope): Recor
     scope.invalid(`must be a mapping: got ${describeValue(value)}`);
     return {};
   }
-  for (const name of Object.keys(value)) {
-    if (names.includes(name)) continue;
+  const fields: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) {
+    const name = toSnakeCase(key);
+    if (names.includes(name)) {
+      fields[name] = item;
+      continue;
+    }
     const near = suggest(name, names);
-    scope.field(name).invalid(`no setting has this name${near === undefined ? "" : `: did you mean ${near}?`}`);
+    scope.field(key).invalid(`no setting has this name${near === undefined ? "" : `: did you mean ${near}?`}`);
   }
-  return value;
+  return fields;
 }
 
 function readText(settings: Record<string, unknown>, name: string, scope: Scope, fallback?: string): string {
@@ -76,31 +91,28 @@ function readText(settings: Record<string, unknown>, name: string, scope: Scope,
   return "";
 }
 
-/** `127.0.0.1:15020`, `[::1]:15020` or, where a host is good too, `control-plane.heddle:15012`. */
 function readAddress(value: unknown, scope: Scope, kind: "ip" | "host"): SocketAddress {
-  const parts = typeof value === "string" ? /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(value) : null;
-  const address = parts?.[1] ?? parts?.[2] ?? "";
-  const port = Number(parts?.[3] ?? 0);
-  if (parts === null || port > 65535 || (kind === "ip" && isIP(address) === 0)) {
-    const example = kind === "ip" ? "127.0.0.1:15020" : "control-plane.heddle:15012";
-    scope.invalid(
-      `must be ${kind === "ip" ? "an IP address" : "a host"} and a port, as ${example}: got ${describeValue(value)}`,
-    );
+  if (!isObject(value)) {
+    scope.invalid(`must be a mapping with address and port: got ${describeValue(value)}`);
+    return { address: "0.0.0.0", port: 0 };
   }
-  return { address, port };
+  const fields = fieldsOf(value, ADDRESS_FIELDS, scope);
+  const address = readText(fields, "address", scope);
+  if (address !== "" && kind === "ip" && isIP(address) === 0) {
+    scope.field("address").invalid(`must be an IP address: got "${address}"`);
+  }
+  return { address, port: readWhole(fields["port"], undefined, [0, 65535], scope.field("port")) };
 }
 
-function readDuration(value: unknown, fallbackMs: number, scope: Scope): number {
-  if (value === undefined) return fallbackMs;
-  const parts = typeof value === "string" ? /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(value) : null;
-  if (parts !== null) return Number(parts[1]) * { ms: 1, s: 1000, m: 60_000 }[parts[2] as "ms" | "s" | "m"];
-  scope.invalid(`must be a duration, as 5s or 500ms: got ${describeValue(value)}`);
-  return fallbackMs;
-}
-
-function readCount(value: unknown, fallback: number, scope: Scope): number {
-  if (value === undefined) return fallback;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 128) return value;
-  scope.invalid(`must be a whole number between 1 and 128: got ${describeValue(value)}`);
-  return fallback;
+/** A whole number; without a fallback it must be there. */
+function readWhole(
+  value: unknown,
+  fallback: number | undefined,
+  [min, max]: readonly [min: number, max: number],
+  scope: Scope,
+): number {
+  if (value === undefined && fallback !== undefined) return fallback;
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
+  scope.invalid(`must be a whole number between ${min} and ${max}: got ${describeValue(value)}`);
+  return fallback ?? 0;
 }

@@ -89,8 +89,8 @@ describe("a bootstrap", () => {
     const host = `${manager}.route_config.virtual_hosts[0]`;
     assert.deepEqual(problemsOf(example("broken.yaml")), [
       "1:16 HDL_CONFIG_UNKNOWN_FIELD node.clster",
-      "1:60 HDL_CONFIG_INVALID_VALUE node.metadata.heddle.drainTime",
-      "1:75 HDL_CONFIG_INVALID_VALUE node.metadata.heddle.metrcs",
+      "1:62 HDL_CONFIG_INVALID_VALUE node.metadata.heddle.drain_time_ms",
+      "1:77 HDL_CONFIG_INVALID_VALUE node.metadata.heddle.metrcs",
       "3:41 HDL_CONFIG_INVALID_VALUE admin.address.socket_address.address",
       "3:64 HDL_CONFIG_INVALID_VALUE admin.address.socket_address.port_value",
       "4:1 HDL_BOOTSTRAP_UNSUPPORTED layered_runtime",

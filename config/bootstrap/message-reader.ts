@@ -156,7 +156,12 @@ export class MessageReader {
       return value.map((item, index) => this.#json(item, `${path}[${index}]`, [...steps, index]));
     if (!isObject(value)) return value as JsonValue; // a scalar of YAML's core schema is one of JSON
     const object: JsonObject = {};
-    for (const [key, item] of Object.entries(value)) object[key] = this.#json(item, join(path, key), [...steps, key]);
+    for (const [key, item] of Object.entries(value)) {
+      const itemSteps = [...steps, key];
+      // Settings inside a Struct (node.metadata.heddle) are told under their snake_case names.
+      this.written.set(join(path, toSnakeCase(key)), itemSteps);
+      object[key] = this.#json(item, join(path, key), itemSteps);
+    }
     return object;
   }
 
@@ -222,4 +227,9 @@ export class MessageReader {
 
 function join(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
+}
+
+/** `drainTimeMs` is `drain_time_ms`. */
+export function toSnakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

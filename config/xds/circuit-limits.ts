@@ -12,7 +12,7 @@ import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import type { Scope } from "./issues.ts";
 
 /** Envoy's: what an empty `circuit_breakers: {}` means, and none at all. */
-export const LIMIT_DEFAULTS: CircuitLimits = {
+const LIMIT_DEFAULTS: CircuitLimits = {
   maxConnections: 1024,
   maxPendingRequests: 1024,
   maxRequests: 1024,
