@@ -41,19 +41,19 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
             { name: "heddle", match: meshSocketLabels, tls },
             ...(isRequired ? [] : [{ name: "plaintext", match: {}, tls: undefined }]),
           ],
-    http: upstreamOptions(blocks, upstreamProtocol(port.protocol, scope)),
+    http: upstreamOptions(blocks, upstreamProtocol(port.protocol, identities.size > 0 || isRequired)),
     perConnectionBufferLimitBytes: listenerBufferBytes,
     metadata: { heddle: metadata, ...clusterTenants(scope.reader, endpoints, blocks.tenants?.isolate) },
   };
 }
 
 /**
- * What an endpoint without a mesh hop speaks; mesh peers always speak HTTP/2, by ALPN. Envoy's `auto` needs ALPN everywhere,
- * so other dialects get the application's own protocol.
+ * What an endpoint without a mesh hop speaks. Mesh peers speak HTTP/2, by ALPN: for the sake of an HTTP/1 application among them
+ * the protocol is left to ALPN, which a cluster without any TLS does not have.
  */
-function upstreamProtocol(protocol: PortProtocol, scope: Scope): HttpUpstreamOptions["protocol"] {
+function upstreamProtocol(protocol: PortProtocol, hasTls: boolean): HttpUpstreamOptions["protocol"] {
   if (protocol === "HTTP2" || protocol === "GRPC") return "http2";
-  return scope.dialect === "heddle" ? "auto" : "http1";
+  return hasTls ? "auto" : "http1";
 }
 
 function meshTls(backend: Backend, identities: readonly string[]): UpstreamTls {

@@ -70,7 +70,7 @@ export class ProxySource implements ResourceSource {
     if (dialect === "grpc") this.#collectGrpc(target, collector);
     else if (workload === undefined || !isAccountOf(node, workload)) return undefined;
     else this.#collectSidecar(target, workload, collector);
-    const resources = { version: snapshot.version, ...pick(collector), secrets: new Map() };
+    const resources = shareMaps(known, collector, snapshot.version);
     this.#proxies.set(key, resources);
     return resources;
   }
@@ -177,8 +177,27 @@ function withReads(reader: MeshReader, workload: Workload): Workload {
   return reader.get("workloads", workload.id) ?? workload;
 }
 
-function pick({ listeners, routes, clusters, endpoints }: Collector): Omit<ProxyResources, "version" | "secrets"> {
-  return { listeners, routes, clusters, endpoints };
+const noSecrets: ProxyResources["secrets"] = new Map();
+
+/** Maps whose entries are all the same stay the same, so that they need not be looked at again. */
+function shareMaps(previous: ProxyResources | undefined, next: Collector, version: string): ProxyResources {
+  return {
+    version,
+    listeners: shareMap(previous?.listeners, next.listeners),
+    routes: shareMap(previous?.routes, next.routes),
+    clusters: shareMap(previous?.clusters, next.clusters),
+    endpoints: shareMap(previous?.endpoints, next.endpoints),
+    secrets: noSecrets,
+  };
+}
+
+function shareMap<T>(
+  previous: ReadonlyMap<string, T> | undefined,
+  next: ReadonlyMap<string, T>,
+): ReadonlyMap<string, T> {
+  if (previous?.size !== next.size) return next;
+  for (const [name, value] of next) if (previous.get(name) !== value) return next;
+  return previous;
 }
 
 /** A client without a workload says its namespace in its metadata, or at the front of its id. */

@@ -140,9 +140,10 @@ function overridesOf(
   blocks: TrafficBlocks,
 ): readonly FilterOverride[] {
   const own = limitsOfRule(scope.reader, route, rule.name, "outbound");
+  // By filter name, the order in which a map of xDS has them.
   return [
-    ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
     ...rateLimitOverride(own, own.length === 0 ? [] : limitsOfPort(scope.reader, service, port, "outbound")),
+    ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
   ];
 }
 

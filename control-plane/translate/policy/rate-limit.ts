@@ -96,7 +96,8 @@ function message(policies: readonly RateLimitPolicy[]): { readonly typeUrl: stri
 
 /** Protobuf JSON of LocalRateLimit; `statPrefix` is the rule's name, which a 429 tells. */
 function envoyMessage(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue {
-  const always = { defaultValue: { numerator: 100, denominator: "HUNDRED" } };
+  // The denominator is a hundred unless it says otherwise.
+  const always = { defaultValue: { numerator: 100 } };
   return {
     statPrefix: ruleName(policy),
     tokenBucket: {

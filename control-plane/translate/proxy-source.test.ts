@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { MeshStore } from "../mesh/store.ts";
+import { serviceKey, type RegistryEndpoint, type RegistryService, type Sidecar } from "../registry/registry.ts";
+import { ProxySource } from "./proxy-source.ts";
+import { statusOf } from "./status.ts";
+import { makeMesh, nodeOf } from "./testing/make-mesh.ts";
+
+const golden = readFileSync(new URL("testdata/mesh.in.yaml", import.meta.url), "utf8");
+const documents = golden.split("\n---\n");
+const ids = ["shop/storefront-1", "shop/reviews-v1", "shop/stock-1"];
+
+test("any subset of valid documents is translated without a throw, for every dialect", () => {
+  fc.assert(
+    fc.property(fc.subarray(documents), (chosen) => {
+      const mesh = makeMesh(chosen.join("\n---\n"));
+      for (const id of ids)
+        for (const dialect of ["heddle", "envoy", "grpc"] as const) mesh.source.resourcesFor(nodeOf(id), dialect);
+      if (mesh.store.current !== undefined) statusOf(mesh.store.current);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("every cluster that a table names is there, with its endpoints, but for those of unresolved backends", () => {
+  fc.assert(
+    fc.property(fc.subarray(documents), (chosen) => {
+      const resources = makeMesh(chosen.join("\n---\n")).source.resourcesFor(nodeOf("shop/storefront-1"), "heddle");
+      if (resources === undefined) return;
+      for (const table of resources.routes.values()) {
+        for (const { name, action } of table.virtualHosts.flatMap(({ routes }) => routes)) {
+          if (action.kind !== "forward" || name.endsWith("(unknown)")) continue;
+          const targets = action.target.kind === "weighted" ? action.target.clusters.map((one) => one.name) : [];
+          if (action.target.kind === "cluster") targets.push(action.target.name);
+          for (const target of targets.filter((one) => !one.startsWith("unresolved/"))) {
+            assert.ok(resources.clusters.has(target), target);
+            assert.ok(resources.endpoints.has(target), target);
+          }
+        }
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("an unknown node, or one with another service account than its workload, is given nothing", () => {
+  const { source } = makeMesh(golden);
+  assert.equal(source.resourcesFor(nodeOf("shop/nobody"), "heddle"), undefined);
+  const liar = { ...nodeOf("shop/reviews-v1"), metadata: { serviceAccount: "storefront" } };
+  assert.equal(source.resourcesFor(liar, "heddle"), undefined);
+});
+
+test("a weight that is edited changes one table; everything else keeps its identity", () => {
+  const mesh = makeMesh(golden);
+  const before = mesh.source.resourcesFor(nodeOf("shop/storefront-1"), "heddle");
+  const route = documents.find((document) => document.includes("kind: HTTPRoute\n"));
+  assert.ok(route);
+  mesh.put(route.replace("weight: 90", "weight: 50"));
+  const later = mesh.source.resourcesFor(nodeOf("shop/storefront-1"), "heddle");
+  assert.ok(before && later);
+  assert.notEqual(later.version, before.version);
+  assert.equal(later.listeners, before.listeners);
+  assert.equal(later.clusters, before.clusters);
+  assert.equal(later.endpoints, before.endpoints);
+  assert.notEqual(later.routes.get("outbound/shop/reviews/9080"), before.routes.get("outbound/shop/reviews/9080"));
+});
+
+test("documents that say the same make no new version, and going back gives the hash from before", () => {
+  const mesh = makeMesh(golden);
+  const first = mesh.store.current;
+  mesh.put(golden);
+  assert.equal(mesh.store.current, first);
+  const subset = documents.find((document) => document.includes("name: reviews-v1, namespace"));
+  assert.ok(subset);
+  mesh.put(subset.replace("{ version: v1 }", "{ version: v3 }"));
+  mesh.put(subset);
+  assert.equal(mesh.store.current?.hash, first?.hash);
+  assert.notEqual(mesh.store.current?.version, first?.version);
+});
+
+function makeEndpoint(name: string, sidecar: Sidecar | undefined): RegistryEndpoint {
+  const health = "unknown" as const;
+  return {
+    name,
+    address: "127.0.0.1",
+    ports: {},
+    labels: {},
+    weight: 1,
+    health,
+    serviceAccount: "default",
+    sidecar,
+    isSuspect: false,
+  };
+}
+
+function makeService(name: string, endpoints: readonly RegistryEndpoint[]): RegistryService {
+  const ports = [{ name: "http", port: 80, protocol: "HTTP" as const }];
+  return { namespace: "shop", name, hosts: [], ports, endpoints, origin: "" };
+}
+
+test("a proxy that uses 5 of 10,000 services costs 5, and a change of another service costs nothing", () => {
+  const used = [10, 20, 30, 40, 50];
+  const outbound = used.map((index) => ({ service: `s-${index}`, port: 80, listen: 20_000 + index }));
+  const sidecar: Sidecar = {
+    inbound: {},
+    outbound,
+    httpProxyPort: undefined,
+    adminPort: undefined,
+    metricsPort: undefined,
+  };
+  const services = new Map<string, RegistryService>();
+  const put = (service: RegistryService): void => {
+    services.set(serviceKey(service), service);
+  };
+  for (let index = 0; index < 10_000; index++) put(makeService(`s-${index}`, [makeEndpoint(`e-${index}`, undefined)]));
+  put(makeService("client", [makeEndpoint("client-1", sidecar)]));
+  const store = new MeshStore(new FakeClock(), {
+    services: () => new Map(services),
+    resources: () => [],
+    isComplete: () => true,
+  });
+  const source = new ProxySource(store);
+  store.rebuild();
+  const first = source.resourcesFor(nodeOf("shop/client-1"), "heddle");
+  assert.deepEqual(
+    [...(first?.clusters.keys() ?? [])],
+    used.map((index) => `outbound/shop/s-${index}/80`),
+  );
+  // A listener, a table, a cluster and a load assignment for each.
+  assert.equal(source.translatedCount, 20);
+  put(makeService("s-999", [makeEndpoint("e-999", undefined), makeEndpoint("more", undefined)]));
+  store.rebuild();
+  const second = source.resourcesFor(nodeOf("shop/client-1"), "heddle");
+  assert.equal(source.translatedCount, 20);
+  assert.equal(second?.endpoints, first?.endpoints);
+  put(makeService("s-10", [makeEndpoint("e-10", undefined), makeEndpoint("another", undefined)]));
+  store.rebuild();
+  const third = source.resourcesFor(nodeOf("shop/client-1"), "heddle");
+  assert.equal(source.translatedCount, 24);
+  assert.equal(third?.clusters, first?.clusters);
+  assert.notEqual(third?.endpoints, first?.endpoints);
+});
