@@ -22,6 +22,9 @@ export class SocketWire implements Wire {
   bytesRead = 0;
   isClosed = false;
   #handler: WireHandler | undefined = undefined;
+  readonly #dataListener = (bytes: Buffer): void => this.receive(bytes, bytes.length);
+  readonly #endListener = (): void => this.#onEnd();
+  readonly #closeListener = (): void => this.#onClose();
   readonly #loop: WireLoop;
   readonly #usesOnread: boolean;
   #isReading = false;
@@ -38,11 +41,11 @@ export class SocketWire implements Wire {
     this.#usesOnread = options.usesOnread;
     this.info = new SocketInfo(socket, options.originalDestination, options.tls);
     this.out = new SocketOutbox(loop, socket, options.tls !== undefined, () => this.#handler?.onDrain());
-    socket.on("end", () => this.#onEnd());
+    socket.on("end", this.#endListener);
     socket.on("error", (error) => {
       this.#error ??= toWireError(`Connection with ${this.info.remoteAddress}:${this.info.remotePort} failed`, error);
     });
-    socket.on("close", () => this.#onClose());
+    socket.on("close", this.#closeListener);
   }
 
   get bytesWritten(): number {
@@ -55,7 +58,7 @@ export class SocketWire implements Wire {
     this.#handler = handler;
     if (this.#early !== undefined) queueMicrotask(() => this.#deliverEarly());
     if (!isFirst || this.isClosed) return;
-    if (!this.#usesOnread) this.socket.on("data", (bytes: Buffer) => this.receive(bytes, bytes.length));
+    if (!this.#usesOnread) this.socket.on("data", this.#dataListener);
     this.setReading(true);
   }
 
@@ -111,9 +114,9 @@ export class SocketWire implements Wire {
     this.#handler = undefined;
     this.isClosed = true;
     this.socket.pause();
-    this.socket.removeAllListeners("data");
-    this.socket.removeAllListeners("end");
-    this.socket.removeAllListeners("close");
+    this.socket.off("data", this.#dataListener);
+    this.socket.off("end", this.#endListener);
+    this.socket.off("close", this.#closeListener);
     return this.socket;
   }
 

@@ -1,0 +1,86 @@
+// The subject alternative names of a certificate, and whether they are the ones expected.
+import type { X509Certificate } from "node:crypto";
+import type { ValidationSource } from "#config/model/tls.ts";
+import { compileString, type StringTest } from "#proxy/route/matchers.ts";
+
+export interface SubjectNames {
+  readonly uris: readonly string[];
+  readonly dns: readonly string[];
+  readonly ips: readonly string[];
+  readonly emails: readonly string[];
+}
+
+const NO_NAMES: SubjectNames = { uris: [], dns: [], ips: [], emails: [] };
+
+/**
+ * Reads what `X509Certificate.subjectAltName` prints: `URI:a, DNS:b`, where a value that could be taken for several is a JSON
+ * string (CVE-2021-44532).
+ */
+export function parseSubjectNames(text: string | undefined): SubjectNames {
+  if (text === undefined || text === "") return NO_NAMES;
+  const names = { uris: [] as string[], dns: [] as string[], ips: [] as string[], emails: [] as string[] };
+  const lists: Readonly<Record<string, string[]>> = {
+    URI: names.uris,
+    DNS: names.dns,
+    "IP Address": names.ips,
+    email: names.emails,
+  };
+  for (const [, type, quoted, plain] of text.matchAll(/([^:,]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g)) {
+    const value: unknown = quoted === undefined ? plain : JSON.parse(quoted);
+    if (typeof value === "string") lists[type ?? ""]?.push(value);
+  }
+  return names;
+}
+
+export function subjectNamesOf(certificate: X509Certificate): SubjectNames {
+  return parseSubjectNames(certificate.subjectAltName);
+}
+
+/** The SPIFFE id: the one URI (the SPIFFE X.509-SVID document, §2: exactly one URI SAN). */
+export function spiffeIdOf(names: SubjectNames): string | undefined {
+  const id = names.uris[0];
+  return names.uris.length === 1 && id?.startsWith("spiffe://") === true ? id : undefined;
+}
+
+/** Undefined, or which names were seen and which expected. */
+export type NameCheck = (names: SubjectNames) => string | undefined;
+
+/** At least one matcher must match a name of its type; none = any name. */
+export function compileNameCheck(matchers: ValidationSource["subjectAltNames"]): NameCheck {
+  if (matchers.length === 0) return () => undefined;
+  const tests: readonly { readonly type: string; readonly test: StringTest }[] = matchers.map(({ type, matcher }) => ({
+    type,
+    test: compileString(matcher),
+  }));
+  const expected = matchers.map(({ type, matcher }) => `${type} ${matcher.kind} ${matcher.value}`).join(" or ");
+  return (names) => {
+    for (const { type, test } of tests) if (listOf(names, type).some(test)) return undefined;
+    return `expected ${expected}, the certificate is for ${formatNames(names)}`;
+  };
+}
+
+/** Exactly this SPIFFE id. */
+export function requireIdentity(identity: string): NameCheck {
+  return (names) =>
+    spiffeIdOf(names) === identity
+      ? undefined
+      : `expected the identity ${identity}, the certificate is for ${formatNames(names)}`;
+}
+
+function formatNames(names: SubjectNames): string {
+  const all = [...names.uris, ...names.dns, ...names.ips, ...names.emails];
+  return all.length === 0 ? "no name" : all.join(", ");
+}
+
+function listOf(names: SubjectNames, type: string): readonly string[] {
+  switch (type) {
+    case "uri":
+      return names.uris;
+    case "dns":
+      return names.dns;
+    case "ip":
+      return names.ips;
+    default:
+      return names.emails;
+  }
+}
