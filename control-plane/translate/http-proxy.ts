@@ -2,6 +2,7 @@
 import type { VirtualHost } from "#config/model/route.ts";
 import { serviceRoutes } from "./gateway-api/routes.ts";
 import { emptyScope } from "./defaults.ts";
+import { limitsOfPort, rateLimitOverride } from "./policy/rate-limit.ts";
 import { hostsOf, httpProxyName } from "./names.ts";
 import type { BuiltTable } from "./outbound.ts";
 import type { Backend, Scope } from "./scope.ts";
@@ -25,6 +26,7 @@ export function httpProxyTable(scope: Scope): BuiltTable {
       for (const backend of built.backends) backends.set(backend.cluster, backend);
       virtualHosts.push({
         ...emptyScope,
+        filterOverrides: rateLimitOverride(limitsOfPort(scope.reader, key, port, "outbound"), []),
         name: `${key}:${port.port}`,
         domains,
         routes: built.routes,

@@ -112,6 +112,8 @@ export function proxyListener(scope: Scope, workload: Workload, listen: number):
   const filters = [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     ...outboundTenants(scope.reader, workload, listen),
+    // Off but for those virtual hosts that have limits (http-proxy.ts).
+    ...rateLimitFilter([], true),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];

@@ -58,7 +58,7 @@ export function ruleFilters(
         redirect = redirectAction(filter.requestRedirect, match);
         break;
       case "URLRewrite":
-        rewrites = { ...pathRewrites(filter.urlRewrite?.path, match), hostRewrite: filter.urlRewrite?.hostname };
+        rewrites = { ...pathRewrites(scope, filter.urlRewrite?.path, match), hostRewrite: filter.urlRewrite?.hostname };
         break;
       case "ExtensionRef":
       case "CORS":
@@ -97,11 +97,14 @@ function mirrorShare(
   return { numerator: Math.round((fraction.numerator / fraction.denominator) * 1_000_000), denominator: 1_000_000 };
 }
 
-function pathRewrites(path: PathModifier | undefined, match: RouteMatch): Omit<Rewrites, "hostRewrite"> {
+function pathRewrites(scope: Scope, path: PathModifier | undefined, match: RouteMatch): Omit<Rewrites, "hostRewrite"> {
   const none = { prefixRewrite: undefined, pathRewrite: undefined, regexRewrite: undefined };
   if (path === undefined) return none;
-  if (path.type === "ReplaceFullPath")
-    return { ...none, pathRewrite: (path.replaceFullPath ?? "/").replaceAll("%", "%%") };
+  if (path.type === "ReplaceFullPath") {
+    const full = path.replaceFullPath ?? "/";
+    // Envoy takes it for a format, in which `%` stands for itself only when it is doubled.
+    return { ...none, pathRewrite: scope.dialect === "heddle" ? full : full.replaceAll("%", "%%") };
+  }
   const replacement = (path.replacePrefixMatch ?? "").replace(/\/+$/, "");
   if (match.path.kind === "pathSeparatedPrefix") {
     if (replacement !== "") return { ...none, prefixRewrite: replacement };
