@@ -1,0 +1,179 @@
+// Active health checks, on the main thread: asks every endpoint of clusters that want it, and tells what it found.
+import { isDeepStrictEqual } from "node:util";
+import { formatAddress } from "#config/model/address.ts";
+import type { Cluster, HealthCheck } from "#config/model/cluster.ts";
+import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
+import type { Log } from "#lib/log.ts";
+import { describeError } from "#lib/errors.ts";
+import type { Random } from "#lib/random.ts";
+import type { ClientTls } from "#proxy/wire/connect.ts";
+import type { ConnectTarget } from "../connector.ts";
+import { resolveTarget } from "../target.ts";
+import type { MakeProbe, Probe, ProbeResult } from "./probe.ts";
+
+export interface HealthRunnerContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly makeProbe: MakeProbe;
+  /** TLS towards an endpoint (`UpstreamTlsContext.forTarget`). */
+  readonly makeTls: (target: ConnectTarget) => ClientTls | undefined;
+  /** For `ClusterSet.setHealth` of every worker; only changes, and the first result. */
+  readonly onHealth: (cluster: string, address: string, health: EndpointHealth) => void;
+}
+
+interface Watched {
+  readonly cluster: Cluster;
+  readonly endpoint: Endpoint;
+  readonly checks: readonly EndpointCheck[];
+  health: EndpointHealth | undefined;
+}
+
+/** Endpoints that stay keep what is known of them; of several checks all must be content. */
+export class HealthRunner {
+  readonly #context: HealthRunnerContext;
+  readonly #watched = new Map<string, Watched>();
+
+  constructor(context: HealthRunnerContext) {
+    this.#context = context;
+  }
+
+  /** `assignments` by cluster name: the endpoints that the workers have, with IP addresses. */
+  apply(clusters: readonly Cluster[], assignments: ReadonlyMap<string, ClusterLoadAssignment>): void {
+    const seen = new Set<string>();
+    for (const cluster of clusters) {
+      if (cluster.healthChecks.length === 0) continue;
+      const assignment =
+        cluster.discovery.kind === "static" ? cluster.discovery.assignment : assignments.get(cluster.name);
+      for (const endpoint of assignment?.localities.flatMap(({ endpoints }) => endpoints) ?? []) {
+        const key = `${cluster.name} ${formatAddress(endpoint)}`;
+        seen.add(key);
+        this.#watch(key, cluster, endpoint);
+      }
+    }
+    for (const key of this.#watched.keys()) if (!seen.has(key)) this.#forget(key);
+  }
+
+  close(): void {
+    for (const key of this.#watched.keys()) this.#forget(key);
+  }
+
+  #watch(key: string, cluster: Cluster, endpoint: Endpoint): void {
+    const known = this.#watched.get(key);
+    if (known !== undefined && isSameSubject(known, cluster, endpoint)) return;
+    this.#forget(key);
+    const target = resolveTarget(cluster, endpoint, "raw");
+    // Never in plaintext to a known identity: what cannot be called cannot be checked either.
+    if (typeof target === "string") {
+      this.#context.log.warn("cannot check the health of an endpoint", { cluster: cluster.name, reason: target });
+      return;
+    }
+    const watched: Watched = {
+      cluster,
+      endpoint,
+      health: undefined,
+      checks: cluster.healthChecks.map((check) => this.#start(key, cluster, endpoint, check, target)),
+    };
+    this.#watched.set(key, watched);
+  }
+
+  #start(key: string, cluster: Cluster, endpoint: Endpoint, check: HealthCheck, target: ConnectTarget): EndpointCheck {
+    const tls = target.tls === undefined ? undefined : this.#context.makeTls(target);
+    const { address, port } = target;
+    const probe = this.#context.makeProbe({ cluster, endpoint, check, address, port, tls });
+    return new EndpointCheck(check, probe, this.#context, (error) => this.#onResult(key, error));
+  }
+
+  #onResult(key: string, error: string | undefined): void {
+    const watched = this.#watched.get(key);
+    if (watched === undefined || watched.checks.some(({ isHealthy }) => isHealthy === undefined)) return;
+    const health = watched.checks.every(({ isHealthy }) => isHealthy) ? "healthy" : "unhealthy";
+    if (watched.health === health) return;
+    const isNews = watched.health !== undefined || health === "unhealthy";
+    watched.health = health;
+    const { name } = watched.cluster;
+    const address = formatAddress(watched.endpoint);
+    if (isNews) this.#context.log.info("endpoint health changed", { cluster: name, endpoint: address, health, error });
+    this.#context.onHealth(name, address, health);
+  }
+
+  #forget(key: string): void {
+    for (const check of this.#watched.get(key)?.checks ?? []) check.close();
+    this.#watched.delete(key);
+  }
+}
+
+/**
+ *   unknown -- first result --> healthy <-- healthyThreshold successes -- unhealthy
+ *                                  \--- unhealthyThreshold failures, or one refusal --^
+ */
+class EndpointCheck {
+  isHealthy: boolean | undefined = undefined;
+  readonly #check: HealthCheck;
+  readonly #probe: Probe;
+  readonly #context: HealthRunnerContext;
+  readonly #onResult: (error: string | undefined) => void;
+  #timer: Timer;
+  /** Results in a row that speak against `isHealthy`. */
+  #against = 0;
+  #isClosed = false;
+
+  constructor(
+    check: HealthCheck,
+    probe: Probe,
+    context: HealthRunnerContext,
+    onResult: (error: string | undefined) => void,
+  ) {
+    this.#check = check;
+    this.#probe = probe;
+    this.#context = context;
+    this.#onResult = onResult;
+    // Spread over the first interval only as far as the jitter says: a new endpoint should be known soon.
+    this.#timer = context.clock.setTimer(context.random.next() * check.jitterMs, () => void this.#run());
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer.cancel();
+    this.#probe.close();
+  }
+
+  async #run(): Promise<void> {
+    let result: ProbeResult = "failed";
+    let error: string | undefined;
+    try {
+      result = await this.#probe.check();
+    } catch (thrown) {
+      error = describeError(thrown);
+    }
+    if (this.#isClosed) return;
+    const { intervalMs, jitterMs } = this.#check;
+    const delayMs = intervalMs + this.#context.random.next() * jitterMs;
+    this.#timer = this.#context.clock.setTimer(delayMs, () => void this.#run());
+    this.#take(result);
+    this.#onResult(error);
+  }
+
+  #take(result: ProbeResult): void {
+    const isHealthy = result === "healthy";
+    if (isHealthy === this.isHealthy) {
+      this.#against = 0;
+      return;
+    }
+    const threshold = isHealthy ? this.#check.healthyThreshold : this.#check.unhealthyThreshold;
+    if (this.isHealthy !== undefined && result !== "refused" && ++this.#against < threshold) return;
+    this.isHealthy = isHealthy;
+    this.#against = 0;
+  }
+}
+
+function isSameSubject(watched: Watched, cluster: Cluster, endpoint: Endpoint): boolean {
+  return (
+    isDeepStrictEqual(watched.cluster.healthChecks, cluster.healthChecks) &&
+    isDeepStrictEqual(watched.cluster.tls, cluster.tls) &&
+    isDeepStrictEqual(watched.cluster.tlsMatches, cluster.tlsMatches) &&
+    isDeepStrictEqual(watched.endpoint.mesh, endpoint.mesh) &&
+    isDeepStrictEqual(watched.endpoint.transportSocket, endpoint.transportSocket)
+  );
+}

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
+import { after, test } from "node:test";
+import type { HealthCheck } from "#config/model/cluster.ts";
+import { silentLog } from "#lib/log.ts";
+import { makeSeededRandom } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { assignmentOf, clusterOf, endpointOf, endpointsOf } from "../testing/cluster-of.ts";
+import { HealthRunner } from "./health-runner.ts";
+import type { ProbeResult, ProbeTarget } from "./probe.ts";
+import { makeStandardProbe } from "./standard-probes.ts";
+
+const CHECK: HealthCheck = {
+  timeoutMs: 1000,
+  intervalMs: 5000,
+  jitterMs: 0,
+  noTrafficIntervalMs: 60_000,
+  unhealthyThreshold: 3,
+  healthyThreshold: 2,
+  check: { kind: "tcp" },
+};
+const HTTP: HealthCheck["check"] = {
+  kind: "http",
+  path: "/healthz",
+  host: "",
+  method: "GET",
+  http2: false,
+  expectedStatuses: [],
+};
+const closers: (() => void)[] = [];
+after(() => {
+  for (const close of closers) close();
+});
+
+/** A runner whose probes answer what the test says. */
+function setUp(count: number) {
+  const clock = new FakeClock();
+  const answers = new Map<string, ProbeResult | Error>();
+  const told: string[] = [];
+  const runner = new HealthRunner({
+    clock,
+    random: makeSeededRandom(1),
+    log: silentLog,
+    makeTls: () => undefined,
+    makeProbe: ({ address }) => ({
+      async check() {
+        const answer = answers.get(address) ?? "healthy";
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+      close: () => undefined,
+    }),
+    onHealth: (_cluster, address, health) => told.push(`${address} ${health}`),
+  });
+  const cluster = clusterOf("c", { healthChecks: [CHECK] });
+  const apply = (endpoints = endpointsOf(count)): void =>
+    runner.apply([cluster], new Map([["c", assignmentOf("c", endpoints)]]));
+  const round = async (times = 1): Promise<void> => {
+    for (let i = 0; i < times; i++) {
+      clock.advance(5000);
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+  };
+  return { clock, answers, told, runner, apply, round };
+}
+
+test("the first result counts at once, later ones only in a row", async () => {
+  const { answers, told, apply, round } = setUp(1);
+  apply();
+  await round();
+  assert.deepEqual(told, ["10.0.0.0:80 healthy"]);
+  answers.set("10.0.0.0", "failed");
+  await round(2);
+  answers.set("10.0.0.0", "healthy");
+  await round();
+  answers.set("10.0.0.0", new Error("ECONNREFUSED"));
+  await round(2);
+  assert.equal(told.length, 1);
+  await round();
+  assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
+  answers.set("10.0.0.0", "healthy");
+  await round();
+  assert.equal(told.length, 2);
+  await round();
+  assert.deepEqual(told.slice(2), ["10.0.0.0:80 healthy"]);
+});
+
+test("a clear refusal needs no threshold", async () => {
+  const { answers, told, apply, round } = setUp(1);
+  apply();
+  await round();
+  answers.set("10.0.0.0", "refused");
+  await round();
+  assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
+});
+
+test("a new configuration leaves endpoints that stay alone, and ends checks of those that go", async () => {
+  const { clock, told, runner, apply, round } = setUp(2);
+  apply();
+  await round();
+  for (let i = 0; i < 20; i++) apply(endpointsOf(2).slice(0, 1));
+  await round();
+  assert.equal(told.length, 2);
+  assert.equal(clock.pendingTimers, 1);
+  runner.close();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+function targetOf(port: number, check: HealthCheck["check"]): ProbeTarget {
+  const endpoint = endpointOf("127.0.0.1", port);
+  return { cluster: clusterOf("c"), endpoint, check: { ...CHECK, check }, address: "127.0.0.1", port, tls: undefined };
+}
+
+test("an HTTP probe tells an expected status from another, and from no answer", async () => {
+  let status = 200;
+  const server = createHttpServer((request, response) => {
+    response.statusCode = request.url === "/healthz" ? status : 404;
+    response.end();
+  });
+  const port = await listen(server);
+  const probe = makeStandardProbe(targetOf(port, HTTP));
+  assert.equal(await probe.check(), "healthy");
+  status = 503;
+  assert.equal(await probe.check(), "refused");
+  const wide = makeStandardProbe(targetOf(port, { ...HTTP, expectedStatuses: [{ start: 500, end: 600 }] }));
+  assert.equal(await wide.check(), "healthy");
+  wide.close();
+  probe.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  await assert.rejects(probe.check(), /ECONNREFUSED/);
+});
+
+test("a TCP probe needs only somebody who listens", async () => {
+  const server = createTcpServer((socket) => socket.destroy());
+  const port = await listen(server);
+  assert.equal(await makeStandardProbe(targetOf(port, { kind: "tcp" })).check(), "healthy");
+  await new Promise((resolve) => server.close(resolve));
+  await assert.rejects(makeStandardProbe(targetOf(port, { kind: "tcp" })).check(), /ECONNREFUSED/);
+});
+
+function pass(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+test("a gRPC probe reads the serving status of the service", async () => {
+  const { Server: GrpcServer, ServerCredentials } = await import("@grpc/grpc-js");
+  const server = new GrpcServer();
+  server.addService(
+    {
+      Check: {
+        path: "/grpc.health.v1.Health/Check",
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: pass,
+        requestDeserialize: pass,
+        responseSerialize: pass,
+        responseDeserialize: pass,
+      },
+    },
+    {
+      Check: (call: { request: Buffer }, callback: (error: null, answer: Buffer) => void) => {
+        const isKnown = call.request.equals(Buffer.from("\n\x04shop", "latin1"));
+        callback(null, Buffer.from([0x08, isKnown ? 1 : 2]));
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  closers.push(() => server.forceShutdown());
+  for (const [serviceName, expected] of [
+    ["shop", "healthy"],
+    ["other", "refused"],
+  ] as const) {
+    const probe = makeStandardProbe(targetOf(port, { kind: "grpc", serviceName, authority: "" }));
+    assert.equal(await probe.check(), expected);
+    probe.close();
+  }
+});
