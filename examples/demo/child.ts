@@ -89,10 +89,6 @@ export class Child {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  get lastLines(): readonly string[] {
-    return this.#tail;
-  }
-
   /** kill -9, and waits until it is gone. */
   async kill(): Promise<void> {
     if (this.isRunning) this.#process.kill("SIGKILL");

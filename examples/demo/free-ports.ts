@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 
 /** The ports that the shop's YAML writes: 18000 to 18999. */
-export const FIRST_PORT = 18_000;
+const FIRST_PORT = 18_000;
 const BLOCK = 1_000;
 /** The block's last port is held open as its lock; the YAML uses none above 18990. */
 const LOCK_OFFSET = BLOCK - 1;

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { randomUUID } from "node:crypto";
 import type { Background, Call } from "../shop/load.ts";
 import type { AccessRecord } from "./observe/access-records.ts";
-import type { Sample } from "./observe/prometheus.ts";
+import { readClusters, type ClusterView } from "./observe/clusters.ts";
 import type { Shop } from "./shop.ts";
 
 const REFRESH_MS = 1_000;
@@ -31,12 +31,12 @@ export async function showLive(shop: Shop, stopped: Promise<void>, out: NodeJS.W
   await shop.setFault("payments-2", { everyNth: 3 });
   const customers = Array.from({ length: CUSTOMERS }, (_, index) => sendCustomer(shop, index));
   const isOver = stopped.then(() => true);
-  let before = new Map<string, number>();
+  let before: Counts = new Map();
   let last = performance.now();
   const explanations = new Map<string, string>();
   while (!(await Promise.race([isOver, delay(REFRESH_MS, false)]))) {
     const now = performance.now();
-    const counts = countRecords(shop);
+    const counts = await countAll(shop);
     const text = await draw(shop, counts, before, (now - last) / 1000, explanations);
     out.write(out.isTTY ? `${CLEAR}${text}` : `${text}\n`);
     before = counts;
@@ -75,20 +75,20 @@ function order(shop: Shop, tenant: string): Call {
 
 async function draw(
   shop: Shop,
-  counts: ReadonlyMap<string, number>,
-  before: ReadonlyMap<string, number>,
+  counts: Counts,
+  before: Counts,
   seconds: number,
   explanations: Map<string, string>,
 ): Promise<string> {
   const lines = [`Heddle: the shop, ${shop.runningSidecars.length} sidecars. Ctrl-C ends everything.`, ""];
   lines.push(`${"instance".padEnd(18)}${"req/s".padStart(8)}   codes since the start`);
-  for (const name of shop.runningSidecars) {
-    const total = (map: ReadonlyMap<string, number>): number => sumOfKeys(map, `${name} `);
-    const rate = (total(counts) - total(before)) / seconds;
-    lines.push(`${name.padEnd(18)}${rate.toFixed(0).padStart(8)}   ${codesOf(counts, name)}`);
+  for (const [name, codes] of counts) {
+    const rate = (totalOf(codes) - totalOf(before.get(name))) / seconds;
+    const text = [...codes].map(([code, count]) => `${code}: ${count}`).join("  ");
+    lines.push(`${name.padEnd(18)}${rate.toFixed(0).padStart(8)}   ${text}`);
   }
-  const samples = await shop.metrics("shopper-1");
-  lines.push("", `breakers  ${describeBreakers(samples) || "none open"}`);
+  const clusters = readClusters((await shop.admin("shopper-1", "/clusters")).body);
+  lines.push("", `breakers of the shopper   ${describeBreakers(clusters) || "none needed yet"}`);
   lines.push("", "last answers of the mesh's own");
   for (const { name, record } of lastFailures(shop)) {
     lines.push(
@@ -99,31 +99,38 @@ async function draw(
   return lines.join("\n");
 }
 
-/** Records by `instance code`. Each sidecar's log counts what came in and what went out. */
-function countRecords(shop: Shop): Map<string, number> {
+type Counts = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** The same of every sidecar that runs, in the order of the YAML. */
+async function countAll(shop: Shop): Promise<Counts> {
+  const names = shop.workloads.map(({ name }) => name).filter((name) => shop.runningSidecars.includes(name));
+  return new Map(await Promise.all(names.map(async (name) => [name, await countRequests(shop, name)] as const)));
+}
+
+/** Requests by status of one sidecar: what came in for its application; for those without one, what went out. */
+async function countRequests(shop: Shop, name: string): Promise<ReadonlyMap<string, number>> {
+  const samples = await shop.metrics(name);
   const counts = new Map<string, number>();
-  for (const name of shop.runningSidecars) {
-    for (const [status, count] of shop.accessLog(name).codes) counts.set(`${name} ${status}`, count);
+  for (const direction of ["inbound", "outbound"]) {
+    if (counts.size > 0) break;
+    for (const sample of samples) {
+      if (sample.name !== "heddle_requests_total" || sample.labels["direction"] !== direction) continue;
+      const code = sample.labels["code"] ?? "?";
+      counts.set(code, (counts.get(code) ?? 0) + sample.value);
+    }
   }
   return counts;
 }
 
-function sumOfKeys(counts: ReadonlyMap<string, number>, prefix: string): number {
-  let sum = 0;
-  for (const [key, count] of counts) if (key.startsWith(prefix)) sum += count;
-  return sum;
+function totalOf(counts: ReadonlyMap<string, number> | undefined): number {
+  let total = 0;
+  for (const count of counts?.values() ?? []) total += count;
+  return total;
 }
 
-function codesOf(counts: ReadonlyMap<string, number>, name: string): string {
-  const codes = [...counts].filter(([key]) => key.startsWith(`${name} `));
-  return codes.map(([key, count]) => `${key.slice(name.length + 1)}: ${count}`).join("  ");
-}
-
-function describeBreakers(samples: readonly Sample[]): string {
-  const breakers = samples.filter(({ name, value }) => name.includes("breaker") && name.includes("state") && value > 0);
-  return breakers
-    .map(({ labels, value }) => `${labels["cluster"] ?? JSON.stringify(labels)} ${labels["state"] ?? value}`)
-    .join(", ");
+function describeBreakers(clusters: readonly ClusterView[]): string {
+  const breakers = clusters.filter(({ breaker }) => breaker !== "");
+  return breakers.map(({ name, breaker }) => `${name} ${breaker}`).join(", ");
 }
 
 function lastFailures(shop: Shop): readonly { readonly name: string; readonly record: AccessRecord }[] {

@@ -167,11 +167,6 @@ export class Shop {
     return [...this.#sidecars].filter(([, child]) => child.isRunning).map(([name]) => name);
   }
 
-  /** The last lines that a sidecar wrote, access records left out. */
-  sidecarLines(name: string): readonly string[] {
-    return this.accessLog(name).otherLines;
-  }
-
   sidecarPid(name: string): number {
     return this.#sidecars.get(name)?.pid ?? 0;
   }

@@ -1,7 +1,7 @@
 // Bounds for what chance decides: how far a fair result may lie from its mean before it counts as false.
 
-/** Chance that a true claim is called false, for one check. The demo makes fewer than twenty of them: 2e-6 in all would be their sum at 1e-7. */
-export const FALSE_ALARM = 1e-8;
+/** Chance that a true claim is called false, for one check. The demo makes fewer than twenty, so all of them together stay below 1e-6. */
+const FALSE_ALARM = 1e-8;
 
 /** The whole range of successes of `n` trials that chance `p` explains; both tails outside together have less than `alpha`. */
 export function binomialRange(

@@ -3,9 +3,10 @@
 // spans must form one tree: exactly one span has our own as its parent, every other parent is a span of the trace, and each
 // hop that the order takes is there, a client span of the caller with the server span of the callee as its child. The
 // applications must have seen the trace id and the tracestate. Shipping passes no trace header on: notifications must be
-// in none of these trees, and Heddle must name shipping (in its sidecar's log or metrics), and nobody else.
+// in none of these trees, and Heddle must name shipping (at its sidecar's admin port), and nobody else.
 import { randomBytes, randomUUID } from "node:crypto";
 import { claim, type Claim } from "../claim.ts";
+import { listOf, textOf } from "../json.ts";
 import type { Span } from "../observe/otlp-spans.ts";
 import type { Shop } from "../shop.ts";
 import { until } from "../wait.ts";
@@ -119,17 +120,7 @@ async function seenByApplications(shop: Shop, { traceId }: Order): Promise<void>
 
 /** The sentence with which the sidecar blames its application; empty when it does not. */
 async function saysForgetful(shop: Shop, name: string): Promise<string> {
-  const logged = shop.sidecarLines(name).findLast(isBlame);
-  if (logged !== undefined) return messageOf(logged);
-  const { body } = await shop.admin(name, "/stats");
-  const stats = typeof body === "string" ? body : JSON.stringify(body);
-  return stats.split("\n").find(isBlame) ?? "";
-}
-
-function isBlame(text: string): boolean {
-  return /traced requests and sent 0/u.test(text);
-}
-
-function messageOf(line: string): string {
-  return /[^"]*traced requests and sent 0[^"]*/u.exec(line)?.[0] ?? line;
+  const { body } = await shop.admin(name, "/explain");
+  const sentences = listOf(body, "findings").map((finding) => textOf(finding, "sentence"));
+  return sentences.find((sentence) => sentence.includes("does not forward traceparent")) ?? "";
 }

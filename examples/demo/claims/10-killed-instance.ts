@@ -8,6 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { tally, type Background, type Call, type Outcome } from "../../shop/load.ts";
 import { claim, type Claim } from "../claim.ts";
+import { readClusters } from "../observe/clusters.ts";
 import type { Shop } from "../shop.ts";
 import { StallClock, until } from "../wait.ts";
 
@@ -63,12 +64,15 @@ async function more(traffic: Background, count: number): Promise<void> {
 }
 
 async function leavesTraffic(shop: Shop, begin: number, stalls: StallClock): Promise<number> {
-  const port = shop.sidecarOf(VICTIM).inboundPort;
-  const applicationPort = shop.workload(VICTIM).appPort;
+  // An endpoint is listed by the port of its application, or by that of its sidecar.
+  const ports = [shop.sidecarOf(VICTIM).inboundPort, shop.workload(VICTIM).appPort];
   await until("the killed instance to leave traffic", async () => {
     const { body } = await shop.admin("shopper-1", "/clusters");
-    const text = typeof body === "string" ? body : JSON.stringify(body, undefined, 1);
-    return isOutOfTraffic(text, [port, applicationPort]) || undefined;
+    const clusters = readClusters(body).filter(({ name }) => name.includes("payments"));
+    const endpoints = clusters
+      .flatMap((cluster) => cluster.endpoints)
+      .filter(({ address }) => ports.some((port) => address.endsWith(`:${port}`)));
+    return (clusters.length > 0 && endpoints.every(({ isInTraffic }) => !isInTraffic)) || undefined;
   });
   const took = performance.now() - begin;
   stalls.stop();
@@ -77,14 +81,6 @@ async function leavesTraffic(shop: Shop, begin: number, stalls: StallClock): Pro
     `the killed instance left traffic after ${took.toFixed(0)} ms, the limit is ${2 * CONFIGURED_MS}`,
   );
   return took;
-}
-
-/** True when `/clusters` (Envoy's text) names no healthy endpoint of payments at one of these ports. */
-function isOutOfTraffic(clusters: string, ports: readonly number[]): boolean {
-  const lines = clusters
-    .split("\n")
-    .filter((line) => line.includes("payments") && ports.some((port) => line.includes(`:${port}::`)));
-  return !lines.some((line) => line.endsWith("::health_flags::healthy"));
 }
 
 /** Checks all failures so far; gives how many charges that were in flight at the kill failed. */

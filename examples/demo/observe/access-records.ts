@@ -19,35 +19,16 @@ export interface AccessRecord {
 /** Records kept for each proxy. */
 const KEPT = 20_000;
 
-const KEPT_LINES = 500;
-
 /** The last access records of one proxy. */
 export class AccessLogReader {
   #records: AccessRecord[] = [];
-  readonly #codes = new Map<number, number>();
-  readonly #otherLines: string[] = [];
 
   /** Takes one line of output; what is no access record is left out. */
   push(line: string): void {
     const record = tryParse(line);
-    if (record === undefined) {
-      if (this.#otherLines.length >= KEPT_LINES) this.#otherLines.shift();
-      this.#otherLines.push(line);
-      return;
-    }
+    if (record === undefined) return;
     if (this.#records.length >= KEPT) this.#records = this.#records.slice(KEPT / 2);
     this.#records.push(record);
-    this.#codes.set(record.status, (this.#codes.get(record.status) ?? 0) + 1);
-  }
-
-  /** Lines that are no access record: what the proxy says about itself. */
-  get otherLines(): readonly string[] {
-    return this.#otherLines;
-  }
-
-  /** How many records there were of each status, since the start. */
-  get codes(): ReadonlyMap<number, number> {
-    return this.#codes;
   }
 
   get records(): readonly AccessRecord[] {

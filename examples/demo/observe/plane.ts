@@ -1,6 +1,6 @@
 // What the control plane tells about itself on its metrics port.
 import { Load } from "../../shop/load.ts";
-import { entriesOf, fieldOf, listOf, textOf } from "../json.ts";
+import { listOf, textOf } from "../json.ts";
 
 /** One problem of the last configuration that was read. */
 export interface ConfigState {
@@ -29,7 +29,7 @@ export class PlaneView {
 
   async config(): Promise<ConfigState> {
     const body = await this.#json("/debug/config");
-    const errors = listOf(body, "errors").map((error) => (typeof error === "string" ? error : JSON.stringify(error)));
+    const errors = listOf(body, "errors").map((error) => `${textOf(error, "at")}: ${textOf(error, "message")}`);
     return { version: textOf(body, "version"), errors };
   }
 
@@ -37,18 +37,6 @@ export class PlaneView {
   async receipts(version: string): Promise<Receipts> {
     const body = await this.#json(`/debug/receipts?version=${encodeURIComponent(version)}`);
     return { applied: Number(textOf(body, "applied")), total: Number(textOf(body, "total")) };
-  }
-
-  /** Proxies that are connected now. */
-  async connected(): Promise<number> {
-    const body = await this.#json("/debug/proxies");
-    const proxies = entriesOf(fieldOf(body, "proxies") ?? body);
-    return proxies.filter(([, proxy]) => fieldOf(proxy, "connected") === true).length;
-  }
-
-  async text(path: string): Promise<string> {
-    const { body } = await this.#load.call({ url: `${this.#base}${path}` });
-    return typeof body === "string" ? body : JSON.stringify(body);
   }
 
   close(): Promise<void> {

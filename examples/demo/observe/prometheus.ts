@@ -1,4 +1,4 @@
-// Reads the Prometheus text format, as far as sums over labels go.
+// Reads the Prometheus text format.
 
 export interface Sample {
   readonly name: string;
@@ -24,15 +24,4 @@ export function parsePrometheus(text: string): readonly Sample[] {
     samples.push({ name, labels: parsed, value: Number(value) });
   }
   return samples;
-}
-
-/** The sum of all samples named `name` whose labels match. */
-export function sumOf(
-  samples: readonly Sample[],
-  name: string,
-  isWanted: (labels: Readonly<Record<string, string>>) => boolean = () => true,
-): number {
-  let sum = 0;
-  for (const sample of samples) if (sample.name === name && isWanted(sample.labels)) sum += sample.value;
-  return sum;
 }

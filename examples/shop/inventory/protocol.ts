@@ -10,7 +10,7 @@
 // Commands may be sent without waiting for replies; replies come in order.
 
 /** Longest line either side may send, its end included. */
-export const MAX_LINE_BYTES = 1024;
+const MAX_LINE_BYTES = 1024;
 
 /** One whole reply: its code and its lines without the code. */
 export interface InventoryReply {
