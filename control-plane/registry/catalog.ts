@@ -66,9 +66,9 @@ export class ServiceCatalog {
     return this.#merged;
   }
 
-  /** False while a registry has not told anything: a mesh without its services must not be pushed. */
+  /** False while a registry has not told anything, be it unreachable or slow: a mesh without its services must not be pushed. */
   get isComplete(): boolean {
-    return this.#sources.every((source) => source.state !== "starting" || source.error !== undefined);
+    return this.#sources.every((source) => source.state !== "starting");
   }
 
   status(): readonly RegistryStatus[] {

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import type { RegistryEndpoint, RegistryService } from "../registry/registry.ts";
+import { Derivation } from "./derivation.ts";
+import { makeSnapshot } from "./snapshot.ts";
+import { MeshStore } from "./store.ts";
+
+function makeEndpoint(name: string, weight: number): RegistryEndpoint {
+  const sidecar = { inbound: {}, outbound: [], httpProxyPort: undefined, adminPort: undefined, metricsPort: undefined };
+  const fixed = { address: "127.0.0.1", ports: {}, labels: {}, health: "unknown", serviceAccount: "a" } as const;
+  return { ...fixed, name, weight, sidecar, isSuspect: false };
+}
+
+function makeService(name: string, weight: number): RegistryService {
+  const ports = [{ name: "http", port: 80, protocol: "HTTP" as const }];
+  return { namespace: "shop", name, hosts: [], ports, endpoints: [makeEndpoint(`${name}-1`, weight)], origin: "" };
+}
+
+function makeStore(): {
+  store: MeshStore;
+  clock: FakeClock;
+  set: (weight: number) => void;
+  complete: (is: boolean) => void;
+} {
+  const clock = new FakeClock();
+  let services = new Map<string, RegistryService>();
+  let isComplete = true;
+  const store = new MeshStore(clock, { services: () => services, resources: () => [], isComplete: () => isComplete });
+  return {
+    store,
+    clock,
+    set: (weight) => (services = new Map([["shop/a", makeService("a", weight)]])),
+    complete: (is) => (isComplete = is),
+  };
+}
+
+function sequenceOf(store: MeshStore): number | undefined {
+  return store.current?.sequence;
+}
+
+test("a change that may wait is made after 100 ms of quiet, one that may not at once", () => {
+  const { store, clock, set } = makeStore();
+  set(1);
+  store.invalidate("soon");
+  clock.advance(60);
+  store.invalidate("soon");
+  clock.advance(60);
+  assert.equal(sequenceOf(store), undefined);
+  clock.advance(40);
+  assert.equal(sequenceOf(store), 1);
+  set(2);
+  store.invalidate("soon");
+  store.invalidate("now");
+  assert.equal(sequenceOf(store), 2);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test("changes that never end are made after 10 s", () => {
+  const { store, clock, set } = makeStore();
+  set(1);
+  for (let waited = 0; waited < 9_950; waited += 50) {
+    store.invalidate("soon");
+    clock.advance(50);
+  }
+  assert.equal(sequenceOf(store), undefined);
+  store.invalidate("soon");
+  clock.advance(50);
+  assert.equal(sequenceOf(store), 1);
+});
+
+test("nothing is made while a source has told nothing, and an equal mesh is not told on", () => {
+  const { store, set, complete } = makeStore();
+  let told = 0;
+  store.subscribe(() => told++);
+  complete(false);
+  set(1);
+  store.rebuild();
+  assert.equal(sequenceOf(store), undefined);
+  complete(true);
+  store.rebuild();
+  set(1);
+  store.rebuild();
+  assert.equal(told, 1);
+});
+
+test("a snapshot shares the workloads of services that did not change", () => {
+  const kept = makeService("kept", 1);
+  const resources: never[] = [];
+  const before = makeSnapshot(
+    {
+      services: new Map([
+        ["shop/kept", kept],
+        ["shop/a", makeService("a", 1)],
+      ]),
+      resources,
+    },
+    undefined,
+  );
+  const after = makeSnapshot(
+    {
+      services: new Map([
+        ["shop/kept", kept],
+        ["shop/a", makeService("a", 2)],
+      ]),
+      resources,
+    },
+    before,
+  );
+  assert.notEqual(after.version, before.version);
+  assert.equal(after.tables.workloads.get("shop/kept-1"), before.tables.workloads.get("shop/kept-1"));
+  assert.equal(after.tables.names.get("services"), before.tables.names.get("services"));
+});
+
+test("a derived value is made again when something it read changed, absent things included", () => {
+  const derivation = new Derivation<readonly string[]>();
+  const snapshotOf = (...names: readonly string[]) =>
+    makeSnapshot(
+      {
+        services: new Map(names.map((name) => [`shop/${name}`, services.get(name) ?? makeService(name, 1)])),
+        resources: [],
+      },
+      undefined,
+    );
+  const services = new Map(["a", "b", "c"].map((name) => [name, makeService(name, 1)]));
+  const read = (snapshot: ReturnType<typeof snapshotOf>): readonly string[] =>
+    derivation.get("key", snapshot, (reader) =>
+      ["a", "b"].filter((name) => reader.get("services", `shop/${name}`) !== undefined),
+    );
+  const first = read(snapshotOf("a"));
+  assert.equal(read(snapshotOf("a", "c")), first);
+  assert.equal(derivation.madeCount, 1);
+  assert.deepEqual(read(snapshotOf("a", "b")), ["a", "b"]);
+  assert.equal(derivation.madeCount, 2);
+});
