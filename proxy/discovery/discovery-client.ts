@@ -14,18 +14,25 @@ import type { Apply, ApplyError, DiscoveredConfig } from "./config.ts";
 import { DeltaDialogue, type DeltaRequest, type DialogueOptions } from "./delta-dialogue.ts";
 import { restoreConfiguration, storeConfiguration } from "./last-configuration.ts";
 
-const BACKOFF_MIN_MS = 500;
-const BACKOFF_MAX_MS = 30_000;
+const BACKOFF: ReconnectBackoff = { minMs: 500, maxMs: 30_000 };
 /** Responses that come together are applied together. */
 const COALESCE_MS = 2;
 /** Edits that follow one another are written once. */
 const STORE_DELAY_MS = 200;
+
+/** Waits between streams: at least `minMs`, with full jitter above it, up to `maxMs`. */
+export interface ReconnectBackoff {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
 
 export interface DiscoveryClientOptions extends Omit<DialogueOptions, "clock"> {
   readonly transport: AdsTransport;
   readonly apply: Apply;
   /** Where the last configuration is kept; `undefined`: nowhere. */
   readonly stateDir: string | undefined;
+  /** 500 ms to 30 s by default. */
+  readonly backoff?: ReconnectBackoff;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -145,8 +152,8 @@ export class DiscoveryClient {
     this.#attempt++;
     this.#reconnects++;
     this.#lastError = reason;
-    const delayMs =
-      BACKOFF_MIN_MS + fullJitterMs(this.#attempt, BACKOFF_MIN_MS, BACKOFF_MAX_MS - BACKOFF_MIN_MS, random);
+    const { minMs, maxMs } = this.#options.backoff ?? BACKOFF;
+    const delayMs = minMs + fullJitterMs(this.#attempt, minMs, maxMs - minMs, random);
     log.warn("control plane lost", { reason, retryInMs: Math.round(delayMs), version: this.#config.current?.version });
     this.#connectTimer = clock.setTimer(delayMs, () => this.#connect());
   }

@@ -1,0 +1,258 @@
+// Both planes' identity, over a real TLS connection on loopback: this is the one folder that may look into both.
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test, type TestContext } from "node:test";
+import { CertificateAuthority } from "#control-plane/identity/authority.ts";
+import { addCertificateService } from "#control-plane/identity/certificate-service.ts";
+import { JoinTokenStore } from "#control-plane/identity/join-tokens.ts";
+import { makeJoinTokenVerifier } from "#control-plane/identity/proof.ts";
+import { startSecureServer } from "#control-plane/identity/secure-server.ts";
+import { systemClock, type Clock } from "#lib/clock.ts";
+import { silentLog } from "#lib/log.ts";
+import { makeSeededRandom } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { makeKeyAndRequest } from "#proxy/identity/certificate-request.ts";
+import type { IdentityMaterial } from "#proxy/identity/material.ts";
+import { makeGrpcSigner, type Sign, type SigningProof } from "#proxy/identity/signing-client.ts";
+import { WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
+
+const ID = "spiffe://mesh.local/ns/shop/sa/reviews";
+const HOUR_MS = 3_600_000;
+const folders: string[] = [];
+
+function makeFolder(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), "heddle-identity-"));
+  folders.push(folder);
+  return folder;
+}
+
+after(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+interface ControlPlane {
+  readonly authority: CertificateAuthority;
+  readonly tokens: JoinTokenStore;
+  readonly sign: Sign;
+  readonly rootsFile: string;
+  readonly port: number;
+}
+
+async function startControlPlane(context: TestContext): Promise<ControlPlane> {
+  const stateDir = makeFolder();
+  const authority = await CertificateAuthority.open({ stateDir, trustDomain: "mesh.local", clock: systemClock });
+  const tokens = new JoinTokenStore(stateDir, systemClock);
+  const server = await startSecureServer({
+    address: { address: "127.0.0.1", port: 0 },
+    authority,
+    clock: systemClock,
+    log: silentLog,
+    register: (grpc) => {
+      const verifiers = [makeJoinTokenVerifier(tokens)];
+      addCertificateService(grpc, { authority, verifiers, clock: systemClock, log: silentLog });
+    },
+  });
+  context.after(() => server.close(0));
+  const sign = makeGrpcSigner({ address: "127.0.0.1", port: server.port });
+  return { authority, tokens, sign, rootsFile: path.join(stateDir, "roots.pem"), port: server.port };
+}
+
+async function askFor(plane: ControlPlane, proof: SigningProof, spiffeId = ID): Promise<X509Certificate> {
+  const { csrPem } = await makeKeyAndRequest(spiffeId);
+  const answer = await plane.sign({ csrPem, proof, rootsPem: plane.authority.bundlePem });
+  return new X509Certificate(answer.chainPem);
+}
+
+test("a join token gets one certificate; again, forged, for another or without, none", async (context) => {
+  const plane = await startControlPlane(context);
+  const token = plane.tokens.issueToken(ID);
+  const other = "spiffe://mesh.local/ns/shop/sa/payments";
+  await assert.rejects(askFor(plane, { kind: "token", token }, other), /asks for .*payments/);
+  const leaf = await askFor(plane, { kind: "token", token });
+  assert.equal(leaf.subjectAltName, `URI:${ID}`);
+  await assert.rejects(askFor(plane, { kind: "token", token }), /used before/);
+  await assert.rejects(askFor(plane, { kind: "token", token: `hdl_${"x".repeat(43)}` }), /unknown/);
+  await assert.rejects(askFor(plane, { kind: "token", token: "a.b.c" }), /no kind/);
+});
+
+test("of many that use one join token at once, one succeeds", async (context) => {
+  const plane = await startControlPlane(context);
+  const token = plane.tokens.issueToken(ID);
+  const results = await Promise.allSettled(Array.from({ length: 8 }, () => askFor(plane, { kind: "token", token })));
+  assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
+});
+
+test("a certificate is renewed with itself, for its own identity only", async (context) => {
+  const plane = await startControlPlane(context);
+  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const token = plane.tokens.issueToken(ID);
+  const rootsPem = plane.authority.bundlePem;
+  const { chainPem } = await plane.sign({ csrPem, proof: { kind: "token", token }, rootsPem });
+  const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
+  assert.equal((await askFor(plane, proof)).subjectAltName, `URI:${ID}`);
+  await assert.rejects(askFor(plane, proof, "spiffe://mesh.local/ns/shop/sa/payments"), /asks for/);
+});
+
+test("a certificate of another authority with the same name is nobody's", async (context) => {
+  const plane = await startControlPlane(context);
+  const forger = await CertificateAuthority.open({
+    stateDir: makeFolder(),
+    trustDomain: "mesh.local",
+    clock: systemClock,
+  });
+  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const { chainPem } = await forger.signWorkloadPem(csrPem, ID);
+  const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
+  await assert.rejects(askFor(plane, proof), /Neither a token nor a client certificate/);
+});
+
+test("a control plane under another root than the pinned one gets no token", async (context) => {
+  const plane = await startControlPlane(context);
+  const other = await startControlPlane(context);
+  const token = plane.tokens.issueToken(ID);
+  const { csrPem } = await makeKeyAndRequest(ID);
+  const rootsPem = other.authority.bundlePem;
+  await assert.rejects(plane.sign({ csrPem, proof: { kind: "token", token }, rootsPem }), /Cannot get a certificate/);
+  assert.equal(plane.tokens.claim(token).use(), true);
+});
+
+interface Workload {
+  readonly identity: WorkloadIdentity;
+  readonly stateDir: string;
+  readonly tokenFile: string;
+  /** How each certificate was asked for. */
+  readonly proofs: string[];
+}
+
+/** A proxy's identity whose authority answers without a network, so that both live by one clock that tests move. */
+async function makeWorkload(
+  clock: FakeClock,
+  sign?: Sign,
+  stateDir = makeFolder(),
+  authorityDir = makeFolder(),
+): Promise<Workload & { readonly restart: () => Promise<Workload> }> {
+  const authority = await CertificateAuthority.open({ stateDir: authorityDir, trustDomain: "mesh.local", clock });
+  const proofs: string[] = [];
+  const tokenFile = path.join(stateDir, "token");
+  writeFileSync(tokenFile, "token\n");
+  const identity = new WorkloadIdentity({
+    settings: {
+      address: { address: "127.0.0.1", port: 1 },
+      rootsFile: path.join(authorityDir, "roots.pem"),
+      tokenFile,
+      spiffeId: ID,
+      certificateName: "default",
+      bundleName: "ROOTCA",
+    },
+    stateDir,
+    sign: async (request) => {
+      proofs.push(request.proof.kind);
+      return sign === undefined ? authority.signWorkloadPem(request.csrPem, ID) : sign(request);
+    },
+    clock,
+    random: makeSeededRandom(1),
+    log: silentLog,
+  });
+  const restart = async (): Promise<Workload> => makeWorkload(clock, sign, stateDir, authorityDir);
+  return { identity, stateDir, tokenFile, proofs, restart };
+}
+
+/** Waits for the next change of the material. */
+async function nextMaterial(identity: WorkloadIdentity): Promise<IdentityMaterial | undefined> {
+  const before = identity.material.current;
+  return new Promise((resolve) => {
+    let stop: (() => void) | undefined;
+    stop = identity.material.subscribe((material) => {
+      if (material === before) return;
+      stop?.();
+      resolve(material);
+    });
+  });
+}
+
+test("an identity is joined with the token, then renewed by itself before half of its life is over", async () => {
+  const clock = new FakeClock(Date.now());
+  const { identity, proofs } = await makeWorkload(clock);
+  const joined = nextMaterial(identity);
+  identity.start();
+  const first = await joined;
+  assert.equal(first?.generation, 1);
+  // Let `onSigned` set the timer of the renewal.
+  await new Promise(setImmediate);
+  clock.advance(10 * HOUR_MS);
+  assert.equal(identity.material.current, first);
+  const renewed = nextMaterial(identity);
+  clock.advance(2 * HOUR_MS);
+  const second = await renewed;
+  assert.deepEqual(proofs, ["token", "certificate"]);
+  assert.equal(second?.generation, 2);
+  assert.notEqual(second?.certificate.keyPem, first?.certificate.keyPem);
+  identity.close();
+});
+
+test("an identity survives a restart without a token, 0600, and a damaged file is ignored", async () => {
+  const clock = new FakeClock(Date.now());
+  const workload = await makeWorkload(clock);
+  const joined = nextMaterial(workload.identity);
+  workload.identity.start();
+  const material = await joined;
+  await new Promise(setImmediate);
+  workload.identity.close();
+  const file = path.join(workload.stateDir, "identity.json");
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const again = await workload.restart();
+  assert.equal(again.identity.material.current?.certificate.keyPem, material?.certificate.keyPem);
+  writeFileSync(file, readFileSync(file, "utf8").replace("BEGIN CERT", "BEGIN CURT"));
+  const damaged = await workload.restart();
+  assert.equal(damaged.identity.material.current, undefined);
+  assert.ok(existsSync(file));
+});
+
+test("an identity that cannot be renewed tries on, and fails closed when its certificate ends", async () => {
+  const clock: FakeClock & Clock = new FakeClock(Date.now());
+  let isDown = false;
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const { identity } = await makeWorkload(clock, async ({ csrPem }) => {
+    if (isDown) throw new Error("down");
+    return authority.signWorkloadPem(csrPem, ID);
+  });
+  const joined = nextMaterial(identity);
+  identity.start();
+  await joined;
+  await new Promise(setImmediate);
+  isDown = true;
+  const ended = nextMaterial(identity);
+  clock.advance(12 * HOUR_MS);
+  for (let tries = 0; identity.status.failures < 3 && tries < 1000; tries++) {
+    await new Promise(setImmediate);
+    clock.advance(2000);
+  }
+  assert.ok(identity.status.failures >= 3);
+  assert.notEqual(identity.material.current, undefined);
+  clock.advance(13 * HOUR_MS);
+  assert.equal(await ended, undefined);
+  assert.equal(identity.status.secondsToExpiry, undefined);
+  identity.close();
+});
+
+test("an answer for another key or under no root is not taken", async () => {
+  const clock = new FakeClock(Date.now());
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const stranger = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const { bundlePem } = stranger;
+  const wrong: readonly [RegExp, Sign][] = [
+    [/another key/, async () => authority.signWorkloadPem((await makeKeyAndRequest(ID)).csrPem, ID)],
+    [/to a root/, async ({ csrPem }) => ({ ...(await authority.signWorkloadPem(csrPem, ID)), bundlePem })],
+  ];
+  for (const [expected, sign] of wrong) {
+    const { identity } = await makeWorkload(clock, sign);
+    identity.start();
+    while (identity.status.failures === 0) await new Promise(setImmediate);
+    assert.equal(identity.material.current, undefined);
+    assert.match(identity.status.lastError ?? "", expected);
+    identity.close();
+  }
+});
