@@ -17,7 +17,7 @@ export interface AdminParts {
   readonly config: () => DataPlaneSnapshot;
   /** Undefined when ready, else why not. */
   readonly notReady: () => string | undefined;
-  readonly certificate: () => { readonly notAfterMs: number; readonly spiffeId: string } | undefined;
+  readonly certificate: () => object | undefined;
   readonly discovery: () => object | undefined;
 }
 

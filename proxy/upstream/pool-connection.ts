@@ -32,6 +32,8 @@ export class PoolConnection implements HttpConnectionHandler {
   readonly expectedStreams: number;
   /** Streams opened so far. */
   opened = 0;
+  /** Stands in its pool's list of those that may take a stream. */
+  isListed = false;
   /** A stream was opened since the pool last looked for idle connections. */
   wasUsed = true;
   connectedMs = 0;
@@ -59,6 +61,11 @@ export class PoolConnection implements HttpConnectionHandler {
   get maxIdleMs(): number {
     const timeoutMs = this.#connection?.keepAliveTimeoutMs ?? -1;
     return timeoutMs < 0 ? Infinity : timeoutMs - Math.min(timeoutMs * KEEP_ALIVE_MARGIN, MAX_KEEP_ALIVE_MARGIN_MS);
+  }
+
+  /** Unix ms at which the peer's certificate ends; Infinity without one. */
+  get validUntilMs(): number {
+    return this.#connection?.validUntilMs ?? Infinity;
   }
 
   get activeStreams(): number {

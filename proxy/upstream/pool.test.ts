@@ -220,6 +220,17 @@ test("a connection takes no new streams after its longest time or its number of 
   assert.equal(counted.connector.attempts.length, 2);
 });
 
+test("a connection drains before the peer's certificate ends", () => {
+  const { connector, open, clock } = setUp("http2");
+  open();
+  connector.at(0).validUntilMs = clock.wallMs() + 3_600_000;
+  connector.at(0).succeed();
+  clock.advance(3_500_000);
+  assert.equal(connector.at(0).isDraining, false);
+  clock.advance(80_000);
+  assert.equal(connector.at(0).isDraining, true);
+});
+
 test("a new certificate drains what is open and gives the waiters connections with the new one", () => {
   const { connector, open, pool } = setUp("http2");
   const old = open();

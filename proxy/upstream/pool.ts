@@ -16,6 +16,8 @@ export interface PoolContext {
 }
 
 const NOTHING_TO_CANCEL: OpenTicket = { cancel: () => undefined };
+/** Connections drain so long before the peer's certificate ends. */
+const EXPIRY_MARGIN_MS = 60_000;
 const MIN_SWEEP_MS = 50;
 const MAX_SWEEP_MS = 30_000;
 /** Streams that a connection which may be HTTP/2 is expected to carry until the peer has said (RFC 9113 §6.5.2 recommends 100). */
@@ -36,7 +38,7 @@ export class Pool implements PoolConnectionOwner {
   #target: ConnectTarget;
   readonly #connections = new Set<PoolConnection>();
   /** May take a stream, the newest last. Checked again when taken. */
-  #available: PoolConnection[] = [];
+  readonly #available: PoolConnection[] = [];
   readonly #waiting = new WaiterQueue();
   /** Streams that the connections being made will carry. */
   #expected = 0;
@@ -146,12 +148,13 @@ export class Pool implements PoolConnectionOwner {
     const available = this.#available;
     for (let i = available.length - 1; i >= 0; i--) {
       const connection = available[i];
-      if (connection === undefined || !connection.isAvailable) {
-        available.splice(i, 1);
+      if (connection === undefined) continue;
+      if (!connection.isAvailable) {
+        this.#unlist(connection);
         continue;
       }
       if (!connection.isMultiplexed) {
-        available.splice(i, 1);
+        this.#unlist(connection);
         // A request on a connection that the peer is about to close would fail: the keep-alive race.
         const { maxIdleMs } = connection;
         if (maxIdleMs === Infinity || this.#context.clock.nowMs() - connection.idleSinceMs < maxIdleMs)
@@ -184,7 +187,10 @@ export class Pool implements PoolConnectionOwner {
       if (waiting !== undefined) this.#give(connection, waiting.handler, waiting.waiter);
     }
     // A waiter may have opened a stream meanwhile, so that it is listed already.
-    if (connection.isAvailable && !this.#available.includes(connection)) this.#available.push(connection);
+    if (connection.isAvailable && !connection.isListed) {
+      connection.isListed = true;
+      this.#available.push(connection);
+    }
     if (this.#isClosing) this.close();
     else this.#connectMore();
   }
@@ -242,8 +248,11 @@ export class Pool implements PoolConnectionOwner {
   }
 
   #unlist(connection: PoolConnection): void {
-    const at = this.#available.lastIndexOf(connection);
-    if (at >= 0) this.#available.splice(at, 1);
+    if (!connection.isListed) return;
+    connection.isListed = false;
+    const last = this.#available.length - 1;
+    if (this.#available[last] === connection) this.#available.length = last;
+    else this.#available.splice(this.#available.indexOf(connection), 1);
   }
 
   /** Idle and old connections are looked for a few times per limit, so that requests need not read the clock. */
@@ -251,7 +260,7 @@ export class Pool implements PoolConnectionOwner {
     if (this.#sweep !== undefined) return;
     const { idleTimeoutMs, maxConnectionDurationMs } = this.#target.http;
     const shortest = Math.min(idleTimeoutMs || Infinity, maxConnectionDurationMs || Infinity);
-    if (shortest === Infinity) return;
+    if (shortest === Infinity && this.#target.tls === undefined) return;
     const delayMs = Math.min(MAX_SWEEP_MS, Math.max(MIN_SWEEP_MS, shortest / 4));
     this.#sweep = this.#context.clock.setTimer(delayMs, () => {
       this.#sweep = undefined;
@@ -270,7 +279,8 @@ export class Pool implements PoolConnectionOwner {
       const idleMs = nowMs - connection.idleSinceMs;
       const isIdle = (idleTimeoutMs > 0 && idleMs >= idleTimeoutMs) || idleMs >= connection.maxIdleMs;
       const isOld = maxConnectionDurationMs > 0 && nowMs - connection.connectedMs >= maxConnectionDurationMs;
-      if (isIdle || isOld) connection.retire();
+      const isExpiring = this.#context.clock.wallMs() >= connection.validUntilMs - EXPIRY_MARGIN_MS;
+      if (isIdle || isOld || isExpiring) connection.retire();
     }
   }
 

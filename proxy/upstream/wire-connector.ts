@@ -57,6 +57,7 @@ export class WireConnector implements Connector {
       handler.onConnected({
         codec,
         info: infoOf(protocol, wire),
+        validUntilMs: wire.info.tls?.peerCertificate?.validToDate.getTime() ?? Infinity,
         get keepAliveTimeoutMs() {
           return codec instanceof Http1Client ? codec.keepAliveTimeoutMs : -1;
         },

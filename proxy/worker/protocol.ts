@@ -29,6 +29,8 @@ export interface WorkerData {
   readonly cells: SharedArrayBuffer;
   readonly logLevel: LogLevel;
   readonly proxyName: string;
+  readonly reusePort: boolean;
+  readonly needsOriginalDestination: boolean;
 }
 
 export type ToWorker =
@@ -78,6 +80,8 @@ export type FromWorker =
       readonly id: number;
       readonly version: string;
       readonly failures: readonly ApplyFailure[];
+      /** Name and open port of every listener. */
+      readonly ports: readonly (readonly [name: string, port: number])[];
     }
   | { readonly kind: "answer"; readonly id: number; readonly value: unknown }
   | { readonly kind: "spans"; readonly spans: readonly SpanRecord[] }

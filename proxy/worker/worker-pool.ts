@@ -12,6 +12,7 @@ export interface WorkerPoolOptions {
   readonly log: Log;
   readonly logLevel: LogLevel;
   readonly proxyName: string;
+  readonly needsOriginalDestination: boolean;
   /** The worker's entry: the source in development, the bundle when shipped. */
   readonly entry: URL;
   readonly cells: SharedArrayBuffer;
@@ -39,6 +40,8 @@ export class WorkerPool {
   #isStopping = false;
   #onDrained: (() => void) | undefined;
   deaths = 0;
+  /** Name and open port of every listener. */
+  ports: ReadonlyMap<string, number> = new Map();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -102,8 +105,15 @@ export class WorkerPool {
   }
 
   #spawn(index: number): { readonly worker: Worker; readonly isReady: Promise<void> } {
-    const { entry, cells, logLevel, proxyName } = this.#options;
-    const data: WorkerData = { index, cells, logLevel, proxyName };
+    const { entry, cells, logLevel, proxyName, concurrency, needsOriginalDestination } = this.#options;
+    const data: WorkerData = {
+      index,
+      cells,
+      logLevel,
+      proxyName,
+      reusePort: concurrency > 1,
+      needsOriginalDestination,
+    };
     const worker = new Worker(entry, { workerData: data, name: `heddle-data-${index}` });
     const isReady = new Promise<void>((resolve, reject) => {
       worker.once("error", reject);
@@ -120,6 +130,7 @@ export class WorkerPool {
         onReady();
         break;
       case "applied":
+        this.ports = new Map(message.ports);
         this.#settle(message.id, message.failures);
         break;
       case "answer":

@@ -13,6 +13,7 @@ export class FakeConnection implements ClientCodec {
   maxStreams: number;
   isDraining = false;
   keepAliveTimeoutMs = -1;
+  validUntilMs = Infinity;
   isCancelled = false;
   isClosed = false;
   readonly #handler: HttpConnectionHandler;
@@ -45,6 +46,7 @@ export class FakeConnection implements ClientCodec {
     const keepAlive = (): number => this.keepAliveTimeoutMs;
     this.#handler.onConnected({
       codec: this,
+      validUntilMs: this.validUntilMs,
       info,
       get keepAliveTimeoutMs() {
         return keepAlive();

@@ -1,0 +1,286 @@
+// A whole proxy on its main thread: identity, discovery, the workers that carry the data, and the ports for operators.
+//
+//   bootstrap -> static configuration --+
+//   identity  -> certificate, bundle ---+--> one snapshot --diff--> workers -> receipt (ACK or NACK)
+//   discovery -> what the mesh says ----+
+import type { Bootstrap } from "#config/model/bootstrap.ts";
+import type { TracingConfig } from "#config/model/telemetry.ts";
+import type { Secret } from "#config/model/tls.ts";
+import { knownFilterTypes } from "#filters/standard.ts";
+import { systemClock, type Clock } from "#lib/clock.ts";
+import type { Log, LogThreshold } from "#lib/log.ts";
+import { systemRandom } from "#lib/random.ts";
+import { WatchedValue, type Watched } from "#lib/watched.ts";
+import { makeAdminRoutes, makeMetricsRoutes, type AdminParts } from "#proxy/admin/admin-routes.ts";
+import { HttpEndpoint } from "#proxy/admin/http-endpoint.ts";
+import { makeGrpcAdsTransport } from "#proxy/discovery/ads-transport.ts";
+import type { ApplyError, DiscoveredConfig } from "#proxy/discovery/config.ts";
+import { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
+import type { IdentityMaterial } from "#proxy/identity/material.ts";
+import { makeGrpcSigner } from "#proxy/identity/signing-client.ts";
+import { WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
+import { SharedCells } from "#proxy/resilience/shared-cells.ts";
+import { Metrics } from "#proxy/telemetry/metrics.ts";
+import { OtlpSpanExporter } from "#proxy/telemetry/span-exporter.ts";
+import type { SpanRecord } from "#proxy/telemetry/records.ts";
+import type { ApplyFailure } from "#proxy/worker/protocol.ts";
+import { WorkerPool } from "#proxy/worker/worker-pool.ts";
+
+import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
+import { validateResource } from "./validate.ts";
+
+export interface ProxyOptions {
+  readonly bootstrap: Bootstrap;
+  readonly concurrency: number;
+  readonly log: Log;
+  readonly threshold: LogThreshold;
+  /** The worker's entry. */
+  readonly workerEntry: URL;
+  readonly allowUnsupported: ReadonlySet<string>;
+}
+
+export class ProxyApp {
+  readonly #options: ProxyOptions;
+  readonly #clock: Clock = systemClock;
+  readonly #metrics = new Metrics();
+  readonly #workers: WorkerPool;
+  readonly #identity: WorkloadIdentity | undefined;
+  readonly #discovery: DiscoveryClient | undefined;
+  readonly #endpoints: HttpEndpoint[] = [];
+  readonly #static: DataPlaneSnapshot;
+  #discovered: DataPlaneSnapshot = EMPTY_SNAPSHOT;
+  #own = new Map<string, Secret>();
+  #current: DataPlaneSnapshot = EMPTY_SNAPSHOT;
+  #applying: Promise<unknown> = Promise.resolve();
+  #exporter: OtlpSpanExporter | undefined;
+  #unready: string | undefined;
+  #isDraining = false;
+
+  constructor(options: ProxyOptions) {
+    const { bootstrap, log } = options;
+    this.#options = options;
+    this.#static = staticSnapshot(bootstrap);
+    this.#workers = new WorkerPool({
+      concurrency: options.concurrency,
+      log,
+      logLevel: options.threshold.level,
+      proxyName: bootstrap.node.id === "" ? "heddle" : `heddle:${bootstrap.node.id}`,
+      needsOriginalDestination: bootstrap.listeners.some(({ useOriginalDst }) => useOriginalDst),
+      entry: options.workerEntry,
+      cells: new SharedCells().buffer,
+      onSpans: (spans) => this.#export(spans),
+      fullConfig: () => diffSnapshots(EMPTY_SNAPSHOT, this.#current),
+      onUnready: (reason) => (this.#unready = reason),
+    });
+    const settings = bootstrap.heddle.identity;
+    this.#identity =
+      settings === undefined
+        ? undefined
+        : new WorkloadIdentity({
+            settings,
+            stateDir: bootstrap.heddle.stateDir,
+            sign: makeGrpcSigner(settings.address),
+            clock: this.#clock,
+            random: systemRandom,
+            log,
+          });
+    this.#discovery = this.#makeDiscovery();
+    this.#makeGauges();
+  }
+
+  /** Resolves when static listeners serve and the operators' ports are open; rejects when one of these cannot be had. */
+  async start(): Promise<void> {
+    const { bootstrap } = this.#options;
+    await this.#workers.start();
+    await this.#openEndpoints();
+    this.#identity?.material.subscribe((material) => this.#onIdentity(material));
+    const failures = await this.#apply();
+    const listener = failures.find(({ type }) => type === "listener");
+    if (listener !== undefined) throw new Error(listener.message);
+    this.#identity?.start();
+    this.#discovery?.start();
+    if (bootstrap.ads !== undefined) this.#unready = "waiting for the first configuration from the control plane";
+  }
+
+  /** Resolves when there is nothing to wait for: the first configuration is applied. */
+  whenReady(): Promise<void> {
+    const { config } = this.#discovery ?? {};
+    if (config === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      let stop: (() => void) | undefined;
+      let isDone = false;
+      const done = (): void => {
+        isDone = true;
+        stop?.();
+        resolve();
+      };
+      stop = config.subscribe((value) => {
+        if (value !== undefined && !isDone) setImmediate(done);
+      });
+    });
+  }
+
+  /** Name and open port of each listener. */
+  get ports(): ReadonlyMap<string, number> {
+    return this.#workers.ports;
+  }
+
+  /** Finishes what runs within the drain time, then ends everything. */
+  async drain(): Promise<void> {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#discovery?.close();
+    this.#identity?.close();
+    await this.#workers.drain(this.#options.bootstrap.heddle.drainTimeMs);
+    await this.#exporter?.shutDown();
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #makeDiscovery(): DiscoveryClient | undefined {
+    const { bootstrap, log, allowUnsupported } = this.#options;
+    const { ads, node, heddle } = bootstrap;
+    if (ads === undefined) return undefined;
+    const cluster = this.#static.clusters.get(ads.cluster);
+    if (cluster === undefined)
+      throw new Error(
+        `Cannot reach the control plane: dynamic_resources.ads_config names the cluster "${ads.cluster}", which static_resources.clusters does not have`,
+      );
+    const identity: Watched<IdentityMaterial | undefined> =
+      this.#identity?.material ?? new WatchedValue<IdentityMaterial | undefined>(undefined);
+    const certificateName = heddle.identity?.certificateName ?? "default";
+    const bundleName = heddle.identity?.bundleName ?? "ROOTCA";
+    return new DiscoveryClient({
+      transport: makeGrpcAdsTransport({ cluster, identity, certificateName, bundleName }),
+      node: {
+        id: node.id,
+        cluster: node.cluster,
+        metadata: JSON.parse(JSON.stringify(node.metadata)),
+        locality: { region: node.region, zone: node.zone, subZone: node.subZone },
+        userAgentName: "heddle",
+        userAgentVersionType: { case: "userAgentVersion", value: "0.1.0" },
+      },
+      listeners: ads.listeners,
+      clusters: ads.clusters,
+      decode: { knownFilters: knownFilterTypes, allowUnsupported },
+      validate: validateResource,
+      ownSecrets: new Set([certificateName, bundleName]),
+      apply: (config) => this.#onDiscovered(config),
+      stateDir: heddle.stateDir,
+      clock: this.#clock,
+      random: systemRandom,
+      log,
+    });
+  }
+
+  async #onDiscovered(config: DiscoveredConfig): Promise<readonly ApplyError[]> {
+    this.#discovered = config;
+    const failures = await this.#apply();
+    if (this.#unready?.startsWith("waiting") === true) this.#unready = undefined;
+    const errors: ApplyError[] = [];
+    for (const { type, name, message } of failures)
+      if (type !== "secret") errors.push({ kind: type, name, reason: message });
+    return errors;
+  }
+
+  #onIdentity(material: IdentityMaterial | undefined): void {
+    const settings = this.#options.bootstrap.heddle.identity;
+    if (settings === undefined) return;
+    this.#own = new Map();
+    if (material !== undefined) {
+      this.#own.set(settings.certificateName, {
+        kind: "certificate",
+        name: settings.certificateName,
+        certificate: material.certificate,
+      });
+      this.#own.set(settings.bundleName, {
+        kind: "validation",
+        name: settings.bundleName,
+        bundlePem: material.bundlePem,
+      });
+    }
+    void this.#apply();
+  }
+
+  /** Gives the workers what differs; one change after the other. */
+  #apply(): Promise<readonly ApplyFailure[]> {
+    const next = this.#applying.then(async () => {
+      const merged = mergeSnapshots(this.#static, this.#discovered);
+      const wanted = { ...merged, secrets: new Map([...merged.secrets, ...this.#own]) };
+      const delta = diffSnapshots(this.#current, wanted);
+      this.#current = wanted;
+      const failures = await this.#workers.apply(delta);
+      for (const failure of failures) this.#options.log.error("a resource could not be applied", { ...failure });
+      return failures;
+    });
+    this.#applying = next.catch(() => undefined);
+    return next;
+  }
+
+  async #openEndpoints(): Promise<void> {
+    const { bootstrap, threshold } = this.#options;
+    const parts: AdminParts = {
+      workers: this.#workers,
+      metrics: this.#metrics,
+      threshold,
+      node: bootstrap.node.id,
+      config: () => this.#current,
+      notReady: () => (this.#isDraining ? "draining" : this.#unready),
+      certificate: () => this.#identity?.status,
+      discovery: () => this.#discovery?.status,
+    };
+    if (bootstrap.admin !== undefined)
+      await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);
+    if (bootstrap.heddle.metrics !== undefined)
+      await this.#openEndpoint(new HttpEndpoint(makeMetricsRoutes(parts)), bootstrap.heddle.metrics);
+  }
+
+  async #openEndpoint(
+    endpoint: HttpEndpoint,
+    address: { readonly address: string; readonly port: number },
+  ): Promise<void> {
+    await endpoint.listen(address);
+    this.#endpoints.push(endpoint);
+  }
+
+  #export(spans: readonly SpanRecord[]): void {
+    const exporter = this.#exporter ?? this.#makeExporter();
+    exporter?.export(spans);
+  }
+
+  /** The first exporter that a listener names. */
+  #makeExporter(): OtlpSpanExporter | undefined {
+    const { bootstrap, log } = this.#options;
+    const found = [...this.#current.listeners.values()]
+      .flatMap(({ filterChains }) => filterChains)
+      .map(({ network }) => (network.kind === "http" ? exporterOf(network.http.tracing) : undefined))
+      .find((config) => config !== undefined);
+    if (found === undefined) return undefined;
+    return (this.#exporter = new OtlpSpanExporter({
+      endpoint: found.endpoint,
+      protocol: found.protocol,
+      serviceName: found.serviceName === "" ? bootstrap.node.cluster : found.serviceName,
+      nodeId: bootstrap.node.id,
+      log,
+    }));
+  }
+
+  #makeGauges(): void {
+    this.#metrics.gauge("heddle_certificate_expiry_seconds", "Seconds until our certificate ends.", () => {
+      const status = this.#identity?.status;
+      return status?.secondsToExpiry === undefined ? [] : [[{ identity: status.spiffeId }, status.secondsToExpiry]];
+    });
+    this.#metrics.gauge("heddle_config_info", "1 for the version of the configuration in force.", () => [
+      [{ version: this.#current.version }, 1],
+    ]);
+    this.#metrics.gauge("heddle_control_plane_connected", "1 while the stream to the control plane is open.", () =>
+      this.#discovery === undefined ? [] : [[{}, this.#discovery.status.connected ? 1 : 0]],
+    );
+    this.#metrics.gauge("heddle_worker_deaths", "Data threads that died and were replaced.", () => [
+      [{}, this.#workers.deaths],
+    ]);
+  }
+}
+
+function exporterOf(tracing: TracingConfig | undefined): TracingConfig["exporter"] {
+  return tracing?.exporter;
+}

@@ -1,0 +1,52 @@
+// Whether a resource would compile: asked on the main thread before a worker sees it, so that the control plane can be told no.
+import type { RouteTable } from "#config/model/route.ts";
+import type { ResourceModel } from "#config/xds/resource.ts";
+import { systemClock } from "#lib/clock.ts";
+import { describeError } from "#lib/errors.ts";
+import { silentLog } from "#lib/log.ts";
+import { systemRandom } from "#lib/random.ts";
+import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
+import { Metrics } from "#proxy/telemetry/metrics.ts";
+
+import { FilterRuntime } from "./filter-runtime.ts";
+
+/** A chain that is compiled only to see whether it can be: it counts and limits nothing. */
+function makeDryRuntime(): FilterRuntime {
+  return new FilterRuntime({
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    metrics: new Metrics(),
+    cells: (_key, count) => new Int32Array(count),
+    breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
+  });
+}
+
+/** The reason why not, or undefined. */
+export function validateResource(resource: ResourceModel): string | undefined {
+  const runtime = makeDryRuntime();
+  try {
+    if (resource.kind === "route") {
+      compileTable(resource.model, runtime);
+    } else if (resource.kind === "listener") {
+      const listener = resource.model;
+      for (const { network } of [
+        ...listener.filterChains,
+        ...(listener.defaultFilterChain === undefined ? [] : [listener.defaultFilterChain]),
+      ]) {
+        if (network.kind !== "http") continue;
+        runtime.compile(listener, network.http.filters);
+        for (const log of network.http.accessLogs) compileAccessLog(log);
+        if (network.http.routes.kind === "inline") compileTable(network.http.routes.table, runtime);
+      }
+    }
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+function compileTable(table: RouteTable, runtime: FilterRuntime): CompiledRouteTable {
+  return new CompiledRouteTable(table, (override) => runtime.parseOverride(override));
+}

@@ -1,0 +1,88 @@
+// Reads server name and ALPN out of a ClientHello without taking the bytes away from TLS (RFC 8446 §4.1.2, RFC 6066 §3).
+
+export interface ClientHello {
+  /** Lower case; "" = none. */
+  readonly serverName: string;
+  readonly alpn: readonly string[];
+}
+
+const HANDSHAKE = 22;
+const CLIENT_HELLO = 1;
+const SERVER_NAME = 0;
+const ALPN = 16;
+/** Larger ones exist (post-quantum keys, many tickets), but none above this is worth waiting for. */
+export const MAX_HELLO_BYTES = 32 * 1024;
+
+/** "more": more bytes decide. "other": these are no TLS. */
+export function readClientHello(bytes: Buffer): ClientHello | "more" | "other" {
+  if (bytes.length === 0) return "more";
+  if (bytes[0] !== HANDSHAKE) return "other";
+  if (bytes.length > 1 && bytes[1] !== 3) return "other";
+  const message = joinRecords(bytes);
+  if (typeof message === "string") return message;
+  if (message.length > 0 && message[0] !== CLIENT_HELLO) return "other";
+  if (message.length < 4) return bytes.length > MAX_HELLO_BYTES ? "other" : "more";
+  const length = message.readUIntBE(1, 3);
+  if (length > MAX_HELLO_BYTES) return "other";
+  if (message.length < 4 + length) return "more";
+  return parseBody(message.subarray(4, 4 + length));
+}
+
+/** The handshake bytes of all records that have begun. */
+function joinRecords(bytes: Buffer): Buffer | "other" {
+  const parts: Buffer[] = [];
+  for (let p = 0; p + 5 <= bytes.length;) {
+    if (bytes[p] !== HANDSHAKE || bytes[p + 1] !== 3) return parts.length === 0 ? "other" : Buffer.concat(parts);
+    const length = bytes.readUInt16BE(p + 3);
+    if (length === 0 || length > 16_384 + 256) return "other";
+    parts.push(bytes.subarray(p + 5, p + 5 + length));
+    p += 5 + length;
+  }
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+function parseBody(body: Buffer): ClientHello | "other" {
+  try {
+    let p = 34;
+    p += 1 + body.readUInt8(p);
+    p += 2 + body.readUInt16BE(p);
+    p += 1 + body.readUInt8(p);
+    if (p === body.length) return { serverName: "", alpn: [] };
+    const end = p + 2 + body.readUInt16BE(p);
+    p += 2;
+    let serverName = "";
+    let alpn: readonly string[] = [];
+    while (p + 4 <= end) {
+      const type = body.readUInt16BE(p);
+      const length = body.readUInt16BE(p + 2);
+      const extension = body.subarray(p + 4, p + 4 + length);
+      if (type === SERVER_NAME) serverName = parseServerName(extension);
+      else if (type === ALPN) alpn = parseAlpn(extension);
+      p += 4 + length;
+    }
+    return { serverName, alpn };
+  } catch (error) {
+    // Lengths that point outside of the message: TLS will say what is wrong with it.
+    if (error instanceof RangeError) return "other";
+    throw error;
+  }
+}
+
+function parseServerName(extension: Buffer): string {
+  for (let p = 2; p + 3 <= extension.length;) {
+    const length = extension.readUInt16BE(p + 1);
+    if (extension[p] === 0) return extension.toString("latin1", p + 3, p + 3 + length).toLowerCase();
+    p += 3 + length;
+  }
+  return "";
+}
+
+function parseAlpn(extension: Buffer): readonly string[] {
+  const protocols: string[] = [];
+  for (let p = 2; p < extension.length;) {
+    const length = extension.readUInt8(p);
+    protocols.push(extension.toString("latin1", p + 1, p + 1 + length));
+    p += 1 + length;
+  }
+  return protocols;
+}

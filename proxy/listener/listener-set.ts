@@ -1,0 +1,60 @@
+// All listeners of one worker: opens new ones, changes the running ones in place, closes those that are gone.
+import { formatAddress } from "#config/model/address.ts";
+import type { Listener } from "#config/model/listener.ts";
+import { describeError } from "#lib/errors.ts";
+
+import { RunningListener, type ListenerParts } from "./listener.ts";
+
+export interface ListenerFailure {
+  readonly name: string;
+  readonly message: string;
+}
+
+export class ListenerSet {
+  readonly #parts: ListenerParts;
+  readonly #running = new Map<string, RunningListener>();
+
+  constructor(parts: ListenerParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when every socket is open or has failed; a failed change leaves the old listener running. */
+  async apply(changed: readonly Listener[], removed: readonly string[]): Promise<readonly ListenerFailure[]> {
+    for (const name of removed) {
+      this.#running.get(name)?.close();
+      this.#running.delete(name);
+    }
+    const failures = await Promise.all(
+      changed.filter(({ bindToPort }) => bindToPort).map((listener) => this.#applyOne(listener)),
+    );
+    return failures.filter((failure) => failure !== undefined);
+  }
+
+  /** Name and open port of each. */
+  ports(): ReadonlyMap<string, number> {
+    return new Map([...this.#running].map(([name, listener]) => [name, listener.port]));
+  }
+
+  /** Stops accepting everywhere. */
+  close(): void {
+    for (const listener of this.#running.values()) listener.close();
+    this.#running.clear();
+  }
+
+  async #applyOne(listener: Listener): Promise<ListenerFailure | undefined> {
+    const known = this.#running.get(listener.name);
+    if (known !== undefined && formatAddress(known.config.address) === formatAddress(listener.address)) {
+      known.update(listener);
+      return undefined;
+    }
+    const made = new RunningListener(listener, this.#parts);
+    try {
+      await made.open();
+    } catch (error) {
+      return { name: listener.name, message: describeError(error) };
+    }
+    known?.close();
+    this.#running.set(listener.name, made);
+    return undefined;
+  }
+}

@@ -1,0 +1,227 @@
+// One listening socket: accepts, finds the filter chain, does TLS, tells the protocol, and hands the connection on.
+//
+//   accept -> [original destination] -> [peek: ClientHello?] -> chain -> [TLS handshake] -> [peek: which HTTP?] -> HTTP or TCP
+import net from "node:net";
+
+import { formatAddress } from "#config/model/address.ts";
+import type { FilterChain, HttpConnectionManager, Listener } from "#config/model/listener.ts";
+import type { DownstreamTls } from "#config/model/tls.ts";
+import type { Log } from "#lib/log.ts";
+import { acceptWire } from "#proxy/wire/accept.ts";
+import type { SocketWire } from "#proxy/wire/socket-wire.ts";
+import type { Wire } from "#proxy/wire/wire.ts";
+import type { WireLoop } from "#proxy/wire/wire-loop.ts";
+
+import { chooseChain, needsInspection } from "./chain-match.ts";
+import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
+import { detectProtocol } from "./detect.ts";
+import type { OriginalDestination } from "./original-destination.ts";
+import { Peek } from "./peek.ts";
+
+/** Takes an accepted socket through a TLS handshake as server; proxy/tls does it. */
+export interface ServerTls {
+  /** `firstBytes` were read already. Exactly one of the two callbacks follows. */
+  secure(
+    wire: SocketWire,
+    firstBytes: Buffer,
+    tls: DownstreamTls,
+    timeoutMs: number,
+    onSecure: (wire: Wire) => void,
+    onFailed: (reason: string) => void,
+  ): void;
+}
+
+/** Who takes the connections; `firstBytes` were read while the protocol was found out. */
+export interface ConnectionHandler {
+  onHttp(wire: Wire, protocol: "http1" | "http2", firstBytes: Buffer, listener: Listener, chain: FilterChain): void;
+  onTcp(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void;
+  /** A connection that got no further, with the reason in a word for a counter. */
+  onRefused(listener: Listener, reason: "no_filter_chain" | "tls_handshake" | "detection_timeout" | "gone"): void;
+}
+
+export interface ListenerParts {
+  readonly loop: WireLoop;
+  readonly tls: ServerTls;
+  readonly handler: ConnectionHandler;
+  readonly log: Log;
+  readonly originalDestination: OriginalDestination | undefined;
+  /** Several threads listen on the same address. */
+  readonly reusePort: boolean;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** For HTTP listeners whose client says nothing at all: Envoy waits for its idle timeout, we for the listener's inspection time. */
+const PLAIN_PEEK_BYTES = 24;
+
+export class RunningListener {
+  #config: Listener;
+  #inspects: boolean;
+  readonly #parts: ListenerParts;
+  readonly #server: net.Server;
+
+  constructor(config: Listener, parts: ListenerParts) {
+    this.#config = config;
+    this.#inspects = needsInspection(config);
+    this.#parts = parts;
+    this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#onAccepted(socket),
+    );
+    this.#server.on("drop", () =>
+      parts.log.warn("a connection was dropped: too many are open", { listener: config.name }),
+    );
+  }
+
+  get config(): Listener {
+    return this.#config;
+  }
+
+  /** The port that was opened, where the configuration said 0. */
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : this.#config.address.port;
+  }
+
+  /** Rejects with the address and the reason when it cannot be opened. */
+  open(): Promise<void> {
+    const { address, name } = this.#config;
+    return new Promise((resolve, reject) => {
+      const onError = (cause: NodeJS.ErrnoException): void => {
+        const why = cause.code === "EADDRINUSE" ? "another process listens there" : (cause.code ?? cause.message);
+        reject(new Error(`Cannot open listener "${name}" on ${formatAddress(address)}: ${why}`, { cause }));
+      };
+      this.#server.once("error", onError);
+      this.#server.listen(
+        { host: address.address, port: address.port, reusePort: this.#parts.reusePort, backlog: 4096 },
+        () => {
+          this.#server.off("error", onError);
+          this.#server.on("error", (error) => this.#parts.log.error("a listener failed", { listener: name, error }));
+          resolve();
+        },
+      );
+    });
+  }
+
+  /** New connections are treated so; the socket stays. */
+  update(config: Listener): void {
+    this.#config = config;
+    this.#inspects = needsInspection(config);
+  }
+
+  /** Stops accepting; connections go on. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #onAccepted(socket: net.Socket): void {
+    const original = this.#config.useOriginalDst ? this.#parts.originalDestination?.(socket) : undefined;
+    const wire = acceptWire(this.#parts.loop, socket, original);
+    if (!this.#inspects) {
+      this.#route(wire, NOTHING, undefined);
+      return;
+    }
+    const { inspectTimeoutMs, continueOnInspectTimeout } = this.#config;
+    new Peek(wire, {
+      clock: this.#parts.loop.clock,
+      timeoutMs: inspectTimeoutMs,
+      maxBytes: MAX_HELLO_BYTES,
+      isEnough: (bytes) => readClientHello(bytes) !== "more",
+      onDone: (bytes, reason) => {
+        if (reason === "timeout" && !continueOnInspectTimeout) {
+          this.#refuse(wire, "detection_timeout");
+          return;
+        }
+        const hello = readClientHello(bytes);
+        this.#route(wire, bytes, typeof hello === "string" ? undefined : hello);
+      },
+      onGone: () => this.#parts.handler.onRefused(this.#config, "gone"),
+    }).start();
+  }
+
+  #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined): void {
+    const { info } = wire;
+    const listener = this.#config;
+    const onlyTls =
+      !this.#inspects &&
+      listener.filterChains.length + (listener.defaultFilterChain === undefined ? 0 : 1) === 1 &&
+      (listener.filterChains[0] ?? listener.defaultFilterChain)?.tls !== undefined;
+    const chain = chooseChain(listener, {
+      destinationAddress: info.originalDestination?.address ?? info.localAddress,
+      destinationPort: info.originalDestination?.port ?? info.localPort,
+      sourceAddress: info.remoteAddress,
+      sourcePort: info.remotePort,
+      serverName: hello?.serverName ?? "",
+      transportProtocol: hello !== undefined || onlyTls ? "tls" : "raw_buffer",
+      applicationProtocols: hello?.alpn ?? [],
+    });
+    if (chain === undefined) {
+      this.#refuse(wire, "no_filter_chain");
+      return;
+    }
+    if (chain.tls === undefined) {
+      this.#serve(wire, firstBytes, listener, chain);
+      return;
+    }
+    this.#parts.tls.secure(
+      wire,
+      firstBytes,
+      chain.tls,
+      chain.handshakeTimeoutMs,
+      (secure) => this.#serve(secure, NOTHING, listener, chain),
+      (reason) => {
+        this.#parts.log.info("a TLS handshake failed", {
+          listener: listener.name,
+          peer: `${info.remoteAddress}:${info.remotePort}`,
+          reason,
+        });
+        this.#parts.handler.onRefused(listener, "tls_handshake");
+      },
+    );
+  }
+
+  #serve(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void {
+    const { handler, loop } = this.#parts;
+    if (chain.network.kind === "tcp") {
+      handler.onTcp(wire, firstBytes, listener, chain);
+      return;
+    }
+    const { http } = chain.network;
+    const known = knownProtocol(http, wire.info.tls?.alpn ?? "");
+    if (known !== undefined) {
+      handler.onHttp(wire, known, firstBytes, listener, chain);
+      return;
+    }
+    const detected = detectProtocol(firstBytes);
+    if (detected !== "more") {
+      handler.onHttp(wire, detected === "http2" ? "http2" : "http1", firstBytes, listener, chain);
+      return;
+    }
+    new Peek(wire, {
+      clock: loop.clock,
+      timeoutMs: http.idleTimeoutMs,
+      maxBytes: PLAIN_PEEK_BYTES,
+      isEnough: (bytes) => detectProtocol(Buffer.concat([firstBytes, bytes])) !== "more",
+      onDone: (bytes, reason) => {
+        const all = firstBytes.length === 0 ? bytes : Buffer.concat([firstBytes, bytes]);
+        if (all.length === 0 && reason !== "enough") {
+          wire.close();
+          return;
+        }
+        // What is no HTTP at all gets its 400 from the HTTP/1 codec.
+        handler.onHttp(wire, detectProtocol(all) === "http2" ? "http2" : "http1", all, listener, chain);
+        wire.setReading(true);
+      },
+      onGone: () => handler.onRefused(listener, "gone"),
+    }).start();
+  }
+
+  #refuse(wire: Wire, reason: "no_filter_chain" | "detection_timeout"): void {
+    this.#parts.handler.onRefused(this.#config, reason);
+    wire.destroy();
+  }
+}
+
+function knownProtocol(http: HttpConnectionManager, alpn: string): "http1" | "http2" | undefined {
+  if (http.codec !== "auto") return http.codec;
+  if (alpn === "h2") return "http2";
+  return alpn === "http/1.1" || alpn === "http/1.0" ? "http1" : undefined;
+}

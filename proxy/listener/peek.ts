@@ -1,0 +1,65 @@
+// Looks at the first bytes of a connection until somebody has seen enough, then hands the wire on with them.
+import type { Clock, Timer } from "#lib/clock.ts";
+import type { Wire, WireHandler } from "#proxy/wire/wire.ts";
+
+export interface PeekOptions {
+  readonly clock: Clock;
+  /** 0 = no limit. */
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  /** True: these bytes are enough. */
+  readonly isEnough: (bytes: Buffer) => boolean;
+  /** Once: enough, the limit of bytes or of time, or FIN. */
+  readonly onDone: (bytes: Buffer, reason: "enough" | "timeout" | "end") => void;
+  /** The peer went away before that. */
+  readonly onGone: () => void;
+}
+
+export class Peek implements WireHandler {
+  readonly #wire: Wire;
+  readonly #options: PeekOptions;
+  #bytes: Buffer = Buffer.alloc(0);
+  #isDone = false;
+  #timer: Timer | undefined;
+
+  constructor(wire: Wire, options: PeekOptions) {
+    this.#wire = wire;
+    this.#options = options;
+  }
+
+  start(): void {
+    const { clock, timeoutMs } = this.#options;
+    if (timeoutMs > 0) this.#timer = clock.setTimer(timeoutMs, () => this.#finish("timeout"));
+    this.#wire.attach(this);
+  }
+
+  onBytes(bytes: Buffer, start: number, end: number): void {
+    if (this.#isDone) return;
+    const seen = bytes.subarray(start, end);
+    this.#bytes = this.#bytes.length === 0 ? Buffer.from(seen) : Buffer.concat([this.#bytes, seen]);
+    if (this.#bytes.length >= this.#options.maxBytes || this.#options.isEnough(this.#bytes)) this.#finish("enough");
+  }
+
+  onEnd(): void {
+    this.#finish("end");
+  }
+
+  onDrain(): void {
+    // Nothing was written.
+  }
+
+  onClose(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#timer?.cancel();
+    this.#options.onGone();
+  }
+
+  #finish(reason: "enough" | "timeout" | "end"): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#timer?.cancel();
+    this.#wire.setReading(false);
+    this.#options.onDone(this.#bytes, reason);
+  }
+}

@@ -1,0 +1,68 @@
+// Joins listeners to TLS: one context per TLS configuration, given accepted wires with the bytes that were looked at.
+import type { DownstreamTls } from "#config/model/tls.ts";
+import { DownstreamTlsContext } from "#proxy/tls/downstream-context.ts";
+import type { SecretStore } from "#proxy/tls/secret-store.ts";
+import { SocketWire } from "#proxy/wire/socket-wire.ts";
+import type { Wire } from "#proxy/wire/wire.ts";
+import type { WireLoop } from "#proxy/wire/wire-loop.ts";
+
+import { readClientHello } from "./client-hello.ts";
+import type { ServerTls } from "./listener.ts";
+
+/** Contexts of configurations that are gone are dropped beyond this. */
+const MAX_CONTEXTS = 256;
+
+export class ListenerTls implements ServerTls {
+  readonly #loop: WireLoop;
+  readonly #secrets: SecretStore;
+  /** By the configuration's text: equal ones come again as other objects. */
+  readonly #contexts = new Map<string, DownstreamTlsContext>();
+  readonly #byObject = new WeakMap<DownstreamTls, DownstreamTlsContext>();
+
+  constructor(loop: WireLoop, secrets: SecretStore) {
+    this.#loop = loop;
+    this.#secrets = secrets;
+  }
+
+  secure(
+    wire: SocketWire,
+    firstBytes: Buffer,
+    tls: DownstreamTls,
+    timeoutMs: number,
+    onSecure: (wire: Wire) => void,
+    onFailed: (reason: string) => void,
+  ): void {
+    const hello = readClientHello(firstBytes);
+    const socket = wire.release();
+    if (firstBytes.length > 0) socket.unshift(firstBytes);
+    this.#contextOf(tls).accept(socket, typeof hello === "string" ? "" : hello.serverName, timeoutMs, {
+      onSecure: (secure, info) => {
+        secure.setNoDelay(true);
+        onSecure(new SocketWire(this.#loop, secure, { tls: info, usesOnread: false }));
+      },
+      onFailure: (error) => onFailed(error.message),
+    });
+  }
+
+  #contextOf(tls: DownstreamTls): DownstreamTlsContext {
+    const known = this.#byObject.get(tls);
+    if (known !== undefined) return known;
+    const key = JSON.stringify(tls);
+    let context = this.#contexts.get(key);
+    if (context === undefined) {
+      context = new DownstreamTlsContext(tls, this.#secrets, this.#loop.clock);
+      this.#contexts.set(key, context);
+      if (this.#contexts.size > MAX_CONTEXTS) this.#dropOldest();
+    }
+    this.#byObject.set(tls, context);
+    return context;
+  }
+
+  #dropOldest(): void {
+    for (const [key, context] of this.#contexts) {
+      this.#contexts.delete(key);
+      context.dispose();
+      return;
+    }
+  }
+}

@@ -1,0 +1,207 @@
+// Opaque bytes between a downstream connection and an endpoint, with back-pressure and half-close in both directions. The upstream
+// is dialled at once, so that a server that speaks first is heard.
+import type { TcpProxy } from "#config/model/listener.ts";
+import type { AttemptFailure } from "#filters/filter.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
+import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
+import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
+import type { OpenTicket, OpenWaiter, PickedEndpoint, PickFailure } from "#proxy/upstream/contract.ts";
+import type { Wire, WireError, WireHandler } from "#proxy/wire/wire.ts";
+
+export interface TcpSessionParts {
+  readonly clock: Clock;
+  readonly config: TcpProxy;
+  /** Chooses an endpoint for each connect attempt. */
+  readonly pick: () => PickedEndpoint | PickFailure | "no-cluster";
+  /** Where the bytes go, as a mesh peer is told. */
+  readonly authority: string;
+  readonly onDone: (session: TcpSession) => void;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** Bytes that wait for the upstream connection; then reading stops. */
+const EARLY_BYTES = 65_536;
+const HIGH_WATER = 262_144;
+
+export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
+  readonly wire: Wire;
+  readonly startMs: number;
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Undefined after a clean end. */
+  failure: string | undefined = undefined;
+  picked: PickedEndpoint | undefined = undefined;
+  isOver = false;
+  readonly #parts: TcpSessionParts;
+  #stream: HttpStream | undefined = undefined;
+  #ticket: OpenTicket | undefined = undefined;
+  #early: Buffer[] = [];
+  #earlyBytes = 0;
+  #hasEarlyEnd = false;
+  #attempts = 0;
+  #heldCredit = 0;
+  #isDownEnded = false;
+  #isUpEnded = false;
+  #lastActivityMs: number;
+  #idleTimer: Timer | undefined;
+
+  constructor(wire: Wire, parts: TcpSessionParts) {
+    this.wire = wire;
+    this.#parts = parts;
+    this.startMs = parts.clock.nowMs();
+    this.#lastActivityMs = this.startMs;
+  }
+
+  start(firstBytes: Buffer): void {
+    if (firstBytes.length > 0) this.onBytes(firstBytes, 0, firstBytes.length);
+    this.#armIdle();
+    this.wire.attach(this);
+    this.#connect();
+  }
+
+  /** Ends at once in both directions. */
+  abort(reason: string): void {
+    this.#fail(reason);
+  }
+
+  // ---- downstream
+
+  onBytes(bytes: Buffer, start: number, end: number): void {
+    this.bytesIn += end - start;
+    this.#lastActivityMs = this.#parts.clock.nowMs();
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      if (!stream.sendData(bytes, start, end, false)) this.wire.setReading(false);
+      return;
+    }
+    this.#early.push(Buffer.from(bytes.subarray(start, end)));
+    this.#earlyBytes += end - start;
+    if (this.#earlyBytes >= EARLY_BYTES) this.wire.setReading(false);
+  }
+
+  onEnd(): void {
+    this.#isDownEnded = true;
+    if (this.#stream === undefined) this.#hasEarlyEnd = true;
+    else this.#stream.sendData(NOTHING, 0, 0, true);
+    this.#endIfBoth();
+  }
+
+  onClose(error: WireError | undefined): void {
+    if (this.isOver) return;
+    if (error === undefined && this.#isDownEnded && this.#isUpEnded) this.#finish(undefined);
+    else this.#fail(error?.message ?? "the client closed");
+  }
+
+  // ---- upstream
+
+  onReady(stream: HttpStream): void {
+    this.#ticket = undefined;
+    this.#stream = stream;
+    this.picked?.report({
+      kind: "response",
+      status: 200,
+      grpcStatus: undefined,
+      latencyMs: this.#parts.clock.nowMs() - this.startMs,
+      retryAfterMs: 0,
+    });
+    const early = this.#early.splice(0);
+    let hasRoom = true;
+    for (const bytes of early) hasRoom = stream.sendData(bytes, 0, bytes.length, false);
+    if (this.#hasEarlyEnd) stream.sendData(NOTHING, 0, 0, true);
+    this.wire.setReading(hasRoom);
+  }
+
+  onFailure(reason: AttemptFailure, detail: string): void {
+    this.#ticket = undefined;
+    this.picked?.report({ kind: "failure", reason, latencyMs: this.#parts.clock.nowMs() - this.startMs });
+    this.picked?.done();
+    this.picked = undefined;
+    if (this.#attempts < Math.max(1, this.#parts.config.maxConnectAttempts)) this.#connect();
+    else this.#fail(`${reason}: ${detail}`);
+  }
+
+  onHead(): void {
+    // A tunnel has no heads.
+  }
+
+  onInformational(): void {
+    // Nor these.
+  }
+
+  onTrailers(): void {
+    this.onData(NOTHING, 0, 0, true);
+  }
+
+  onData(bytes: Buffer, start: number, end: number, last: boolean): void {
+    const size = end - start;
+    this.bytesOut += size;
+    this.#lastActivityMs = this.#parts.clock.nowMs();
+    if (size > 0) {
+      this.wire.out.write(bytes, start, end);
+      if (this.wire.out.pendingBytes > HIGH_WATER) this.#heldCredit += size;
+      else this.#stream?.consumed(size);
+    }
+    if (!last) return;
+    this.#isUpEnded = true;
+    this.wire.end();
+    this.#endIfBoth();
+  }
+
+  /** Of the socket (WireHandler) and of the stream (StreamHandler): whoever drained, both ways are tried. */
+  onDrain(): void {
+    const held = this.#heldCredit;
+    if (held > 0 && this.wire.out.pendingBytes <= HIGH_WATER) {
+      this.#heldCredit = 0;
+      this.#stream?.consumed(held);
+    }
+    if (this.#stream !== undefined && this.#stream.bufferedBytes < HIGH_WATER) this.wire.setReading(true);
+  }
+
+  onReset(error: StreamError): void {
+    this.#stream = undefined;
+    this.#fail(`the upstream broke off: ${error.message}`);
+  }
+
+  #connect(): void {
+    this.#attempts++;
+    const picked = this.#parts.pick();
+    if (typeof picked === "string") {
+      this.#fail(picked);
+      return;
+    }
+    this.picked = picked;
+    const ticket = picked.openTunnel(this.#parts.authority, this, this);
+    if (this.#stream === undefined && !this.isOver) this.#ticket = ticket;
+  }
+
+  #armIdle(): void {
+    const limit = this.#parts.config.idleTimeoutMs;
+    if (limit <= 0) return;
+    const rest = this.#lastActivityMs + limit - this.#parts.clock.nowMs();
+    this.#idleTimer = this.#parts.clock.setTimer(Math.max(rest, 10), () => {
+      if (this.#parts.clock.nowMs() - this.#lastActivityMs >= limit) this.#fail("idle timeout");
+      else this.#armIdle();
+    });
+  }
+
+  #endIfBoth(): void {
+    if (this.#isDownEnded && this.#isUpEnded) this.#finish(undefined);
+  }
+
+  #fail(reason: string): void {
+    if (this.isOver) return;
+    this.#ticket?.cancel();
+    this.#stream?.reset(makeStreamError("user", "stream", H2_ERROR.CANCEL, reason));
+    this.#finish(reason);
+    this.wire.destroy({ kind: "aborted", message: reason, code: "" });
+  }
+
+  #finish(reason: string | undefined): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.failure = reason;
+    this.#idleTimer?.cancel();
+    this.picked?.done();
+    this.#parts.onDone(this);
+  }
+}

@@ -1,0 +1,54 @@
+// `heddle proxy`: reads the bootstrap, runs the proxy until a signal, drains.
+import fs from "node:fs";
+
+import { loadBootstrap } from "#config/bootstrap/load-bootstrap.ts";
+import { knownFilterTypes } from "#filters/standard.ts";
+import { makeJsonLog, type LogLevel } from "#lib/log.ts";
+
+import { ProxyApp } from "./app/proxy-app.ts";
+
+export interface RunProxyOptions {
+  readonly configFile: string;
+  readonly allowUnsupported: readonly string[];
+  readonly concurrency: number | undefined;
+  readonly logLevel: LogLevel;
+}
+
+/** Resolves after a drain. Rejects before any port is opened when the bootstrap is wrong. */
+export async function runProxy(options: RunProxyOptions): Promise<void> {
+  const allowUnsupported = new Set(options.allowUnsupported);
+  const bootstrap = loadBootstrap(fs.readFileSync(options.configFile, "utf8"), options.configFile, {
+    knownFilters: knownFilterTypes,
+    allowUnsupported,
+    readFile: (file) => fs.readFileSync(file),
+    readVariable: (name) => process.env[name],
+  });
+  const threshold = { level: options.logLevel };
+  const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { node: bootstrap.node.id });
+  const workerEntry = new URL(
+    import.meta.url.endsWith(".ts") ? "./worker/entry.ts" : "./heddle-proxy-worker.mjs",
+    import.meta.url,
+  );
+  const app = new ProxyApp({
+    bootstrap,
+    concurrency: options.concurrency ?? bootstrap.heddle.concurrency,
+    log,
+    threshold,
+    workerEntry,
+    allowUnsupported,
+  });
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  await app.start();
+  void app
+    .whenReady()
+    .then(() =>
+      process.stdout.write(
+        `${JSON.stringify({ message: "ready", node: bootstrap.node.id, listeners: Object.fromEntries(app.ports) })}\n`,
+      ),
+    );
+  const signal = await stopped;
+  log.info("draining", { signal, timeoutMs: bootstrap.heddle.drainTimeMs });
+  await app.drain();
+}

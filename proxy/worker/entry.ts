@@ -1,0 +1,78 @@
+// A data thread: one data plane that does what the main thread says.
+import fs from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+
+import { systemClock } from "#lib/clock.ts";
+import { makeJsonLog, type LogThreshold } from "#lib/log.ts";
+import { systemRandom } from "#lib/random.ts";
+import { DataPlane } from "#proxy/app/data-plane.ts";
+import { loadOriginalDestination } from "#proxy/listener/original-destination.ts";
+import { SharedCells } from "#proxy/resilience/shared-cells.ts";
+import type { SpanRecord } from "#proxy/telemetry/records.ts";
+import { chooseAcceptMode } from "#proxy/wire/accept.ts";
+
+import type { FromWorker, ToWorker, WorkerData } from "./protocol.ts";
+
+/** Spans leave together, at the latest after this, ms. */
+const SPAN_DELAY_MS = 200;
+
+const port = parentPort;
+if (port === null) throw new Error("This file is a worker thread's; start it with `heddle proxy`");
+const data = workerData as WorkerData; // as: the pool gave it
+const threshold: LogThreshold = { level: data.logLevel };
+const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { thread: data.index });
+
+const say = (message: FromWorker): void => port.postMessage(message);
+let spans: SpanRecord[] = [];
+const plane = new DataPlane({
+  clock: systemClock,
+  random: systemRandom,
+  log,
+  cells: new SharedCells(data.cells),
+  acceptMode: await chooseAcceptMode(),
+  proxyName: data.proxyName,
+  reusePort: data.reusePort,
+  originalDestination: data.needsOriginalDestination ? await loadOriginalDestination() : undefined,
+  onSpan(span) {
+    spans.push(span);
+    if (spans.length === 1) systemClock.setTimer(SPAN_DELAY_MS, sendSpans);
+  },
+});
+
+function sendSpans(): void {
+  if (spans.length > 0) say({ kind: "spans", spans });
+  spans = [];
+}
+
+// One change after the other: a later one must not overtake an earlier one that still opens a socket.
+let applying: Promise<void> = Promise.resolve();
+
+port.on("message", (message: ToWorker) => {
+  switch (message.kind) {
+    case "apply":
+      applying = applying.then(async () => {
+        const failures = await plane.apply(message.delta);
+        say({ kind: "applied", id: message.id, version: message.delta.version, failures, ports: [...plane.ports] });
+      });
+      break;
+    case "health":
+      plane.setHealth(message.cluster, message.endpoint, message.health);
+      break;
+    case "query":
+      say({ kind: "answer", id: message.id, value: plane.answer(message.query) });
+      break;
+    case "log":
+      threshold.level = message.level;
+      break;
+    case "drain":
+      void plane.drain(message.timeoutMs).then(() => {
+        sendSpans();
+        say({ kind: "drained" });
+      });
+      break;
+    default:
+      message satisfies never;
+  }
+});
+
+say({ kind: "ready" });
