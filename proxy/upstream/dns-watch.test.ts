@@ -5,6 +5,11 @@ import { ClusterTable } from "./cluster-set.ts";
 import { assignmentOf, clusterOf, contextOf, endpointOf } from "./testing/cluster-of.ts";
 import { FakeConnector } from "./testing/fake-connector.ts";
 
+/** Lookups answer some microtasks later. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+}
+
 function setUp(kind: "strictDns" | "logicalDns") {
   const clock = new FakeClock();
   const zone = new Map<string, readonly string[]>();
@@ -17,19 +22,16 @@ function setUp(kind: "strictDns" | "logicalDns") {
   };
   const table = new ClusterTable(contextOf(clock, new FakeConnector(), { lookup }));
   const start = (): void => table.apply([cluster], new Map());
-  const settle = async (): Promise<void> => {
-    for (let i = 0; i < 10; i++) await Promise.resolve();
-  };
   const refresh = async (): Promise<void> => {
     clock.advance(5000);
     await settle();
   };
   const addresses = (): string[] => (table.snapshot()[0]?.endpoints ?? []).map(({ address }) => address).sort();
-  return { clock, zone, table, cluster, start, settle, refresh, addresses };
+  return { clock, zone, table, cluster, start, refresh, addresses };
 }
 
 test("every address of a name is an endpoint, and each refresh may change them", async () => {
-  const { zone, start, settle, refresh, addresses } = setUp("strictDns");
+  const { zone, start, refresh, addresses } = setUp("strictDns");
   zone.set("db.shop", ["10.0.0.1", "fd00::1"]);
   start();
   assert.deepEqual(addresses(), ["192.0.2.1:5432"]);
@@ -41,7 +43,7 @@ test("every address of a name is an endpoint, and each refresh may change them",
 });
 
 test("a name that fails keeps its last addresses", async () => {
-  const { zone, start, settle, refresh, addresses } = setUp("strictDns");
+  const { zone, start, refresh, addresses } = setUp("strictDns");
   zone.set("db.shop", ["10.0.0.1"]);
   start();
   await settle();
@@ -54,7 +56,7 @@ test("a name that fails keeps its last addresses", async () => {
 });
 
 test("a logical name is its first address alone", async () => {
-  const { zone, start, settle, addresses } = setUp("logicalDns");
+  const { zone, start, addresses } = setUp("logicalDns");
   zone.set("db.shop", ["10.0.0.7", "10.0.0.1"]);
   start();
   await settle();
@@ -62,7 +64,7 @@ test("a logical name is its first address alone", async () => {
 });
 
 test("an unrelated configuration keeps the addresses, and a removed cluster stops looking", async () => {
-  const { clock, zone, table, cluster, start, settle, addresses } = setUp("strictDns");
+  const { clock, zone, table, cluster, start, addresses } = setUp("strictDns");
   zone.set("db.shop", ["10.0.0.1"]);
   start();
   await settle();

@@ -20,7 +20,7 @@ interface Setup {
 }
 
 function setUp(
-  protocol: "http1" | "http2",
+  protocol: "http1" | "http2" | "auto",
   http: Partial<typeof HTTP_OPTIONS> = {},
   limits: Partial<CircuitLimits> = {},
   maxStreams = 100,
@@ -75,6 +75,16 @@ test("an HTTP/2 pool puts many waiters on one connection", () => {
   connector.at(0).succeed();
   assert.ok(waiters.every((waiter) => waiter.stream?.connection === connector.at(0)));
   assert.equal(circuit.pending, 0);
+});
+
+test("where ALPN decides, a burst begins one connection, and the others when that one turns out to be HTTP/1", () => {
+  const { connector, open } = setUp("auto");
+  const waiters = Array.from({ length: 5 }, open);
+  assert.equal(connector.attempts.length, 1);
+  connector.at(0).succeed();
+  assert.equal(connector.attempts.length, 5);
+  for (let n = 1; n < 5; n++) connector.at(n).succeed();
+  assert.ok(waiters.every(({ stream }) => stream !== undefined));
 });
 
 test("at 80 % of the peer's streams another connection is opened, and the busy one still serves", () => {
@@ -288,7 +298,7 @@ test("property: limits hold, each waiter is answered exactly once, and counters 
   });
   fc.assert(
     fc.property(
-      fc.constantFrom<"http1" | "http2">("http1", "http2"),
+      fc.constantFrom<"http1" | "http2" | "auto">("http1", "http2", "auto"),
       fc.integer({ min: 1, max: 4 }),
       fc.integer({ min: 1, max: 6 }),
       fc.array(action, { maxLength: 120 }),

@@ -44,7 +44,8 @@ export class Pool implements PoolConnectionOwner {
   #expected = 0;
   #sweep: Timer | undefined = undefined;
   #isClosing = false;
-  #wasHttp2 = false;
+  /** What the last connection spoke; with ALPN deciding, HTTP/2 until known, so that a burst does not begin one for each. */
+  #isHttp2 = true;
 
   constructor(target: ConnectTarget, context: PoolContext) {
     this.#target = target;
@@ -108,7 +109,7 @@ export class Pool implements PoolConnectionOwner {
     this.#expected -= connection.expectedStreams;
     connection.connectedMs = this.#context.clock.nowMs();
     connection.idleSinceMs = connection.connectedMs;
-    this.#wasHttp2 = connection.isMultiplexed;
+    this.#isHttp2 = connection.isMultiplexed;
     this.#scheduleSweep();
     this.#serve(connection);
   }
@@ -207,8 +208,8 @@ export class Pool implements PoolConnectionOwner {
       circuit.forceConnection();
     }
     const { protocol } = this.#target;
-    const isHttp2 = protocol === "http2" || (protocol === "auto" && this.#wasHttp2);
-    const connection = new PoolConnection(this, isHttp2 ? EXPECTED_H2_STREAMS : 1);
+    const isShared = protocol === "http2" || (protocol === "auto" && this.#isHttp2);
+    const connection = new PoolConnection(this, isShared ? EXPECTED_H2_STREAMS : 1);
     this.#connections.add(connection);
     this.#expected += connection.expectedStreams;
     connection.ticket = connector.connectHttp(this.#target, connection);
