@@ -34,6 +34,8 @@ export interface HttpConnectionHandler extends ClientHandler {
 export interface HttpConnection {
   readonly codec: ClientCodec;
   readonly info: UpstreamConnectionInfo;
+  /** Bytes that the kernel has not taken yet. */
+  readonly pendingBytes: number;
   /** Unix ms at which the peer's certificate ends; Infinity without one. */
   readonly validUntilMs: number;
   /** The longest that the peer keeps it open unused (`Keep-Alive: timeout`), in ms; -1 = it did not say. May change with each answer. */

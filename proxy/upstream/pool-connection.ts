@@ -1,5 +1,6 @@
 // One connection of a pool, from the moment it is begun.
 import type { AttemptFailure } from "#filters/filter.ts";
+import type { Clock } from "#lib/clock.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError } from "#lib/http/stream-error.ts";
 import type { HttpConnection, HttpConnectionHandler } from "./connector.ts";
@@ -16,6 +17,9 @@ export interface PoolConnectionOwner {
 
 /** A new connection is wanted when this share of a peer's streams is taken (contracts.md: pools). */
 const BUSY_SHARE = 0.8;
+/** A connection is congested when more than this has waited for its socket for longer than that (contracts.md: pools). */
+const CONGESTED_BYTES = 1024 * 1024;
+const CONGESTED_MS = 10;
 /** A peer that closes idle connections after T ms is not sent a request after T less this share, or a second. */
 const KEEP_ALIVE_MARGIN = 0.2;
 const MAX_KEEP_ALIVE_MARGIN_MS = 1000;
@@ -39,6 +43,7 @@ export class PoolConnection implements HttpConnectionHandler {
   connectedMs = 0;
   idleSinceMs = 0;
   ticket: OpenTicket | undefined = undefined;
+  #congestedSinceMs = Infinity;
   #connection: HttpConnection | undefined = undefined;
   readonly #owner: PoolConnectionOwner;
 
@@ -55,6 +60,17 @@ export class PoolConnection implements HttpConnectionHandler {
   get isBusy(): boolean {
     const codec = this.#connection?.codec;
     return codec === undefined || codec.activeStreams >= codec.maxStreams * BUSY_SHARE;
+  }
+
+  /** Looked at when streams are opened; reads the clock only while much is queued. */
+  isCongested(clock: Clock): boolean {
+    if ((this.#connection?.pendingBytes ?? 0) <= CONGESTED_BYTES) {
+      this.#congestedSinceMs = Infinity;
+      return false;
+    }
+    const nowMs = clock.nowMs();
+    this.#congestedSinceMs = Math.min(this.#congestedSinceMs, nowMs);
+    return nowMs - this.#congestedSinceMs > CONGESTED_MS;
   }
 
   /** How long it may lie idle before the peer will close it under our hands; Infinity = nothing is known. */

@@ -99,6 +99,27 @@ test("at 80 % of the peer's streams another connection is opened, and the busy o
   assert.equal(open().stream?.connection, connector.at(1));
 });
 
+test("a connection with more than 1 MiB queued for longer than 10 ms gets company, up to four", () => {
+  const { connector, open, clock } = setUp("http2");
+  open();
+  connector.at(0).succeed();
+  connector.at(0).pendingBytes = 2_000_000;
+  open();
+  clock.advance(11);
+  assert.equal(connector.attempts.length, 1);
+  open();
+  assert.equal(connector.attempts.length, 2);
+  connector.at(1).succeed();
+  assert.equal(open().stream?.connection, connector.at(1));
+  for (let i = 0; i < 50; i++) {
+    for (const one of connector.attempts) one.pendingBytes = 2_000_000;
+    clock.advance(11);
+    open();
+    connector.attempts.at(-1)?.succeed();
+  }
+  assert.equal(connector.attempts.length, 4);
+});
+
 test("after GOAWAY running streams go on, new ones get another connection", () => {
   const { connector, open, pool } = setUp("http2");
   const old = open();

@@ -16,6 +16,7 @@ export interface PoolContext {
 }
 
 const NOTHING_TO_CANCEL: OpenTicket = { cancel: () => undefined };
+const MAX_FOR_CONGESTION = 4;
 /** Connections drain so long before the peer's certificate ends. */
 const EXPIRY_MARGIN_MS = 60_000;
 const MIN_SWEEP_MS = 50;
@@ -25,7 +26,8 @@ const EXPECTED_H2_STREAMS = 100;
 
 /**
  * HTTP/1: one stream a connection, the newest idle one first, so that the others can go idle. HTTP/2: all streams on the first
- * connection that is below 80 % of the peer's limit; above that another one is opened while the full one still serves.
+ * connection that is below 80 % of the peer's limit and not congested; above that another one is opened while the full one still
+ * serves.
  *
  * Limits are the cluster's: `maxConnections` (a pool without any connection may open one beyond it, else its waiters would
  * wait for others' connections) and `maxPendingRequests`. A failed connection fails all waiters of an HTTP/2 pool, since
@@ -163,11 +165,16 @@ export class Pool implements PoolConnectionOwner {
         connection.retire();
         continue;
       }
-      if (!connection.isBusy) return connection;
+      if (!connection.isBusy && !this.#isCongested(connection)) return connection;
     }
     const busy = available[available.length - 1];
     if (busy !== undefined && this.#expected === 0) this.#connect(false);
     return busy;
+  }
+
+  /** A few connections more may relieve a socket that is full; beyond that the peer is slow, whatever we open. */
+  #isCongested(connection: PoolConnection): boolean {
+    return this.#connections.size < MAX_FOR_CONGESTION && connection.isCongested(this.#context.clock);
   }
 
   #give(connection: PoolConnection, handler: StreamHandler, waiter: OpenWaiter): void {

@@ -58,6 +58,9 @@ export class WireConnector implements Connector {
         codec,
         info: infoOf(protocol, wire),
         validUntilMs: wire.info.tls?.peerCertificate?.validToDate.getTime() ?? Infinity,
+        get pendingBytes() {
+          return wire.out.pendingBytes;
+        },
         get keepAliveTimeoutMs() {
           return codec instanceof Http1Client ? codec.keepAliveTimeoutMs : -1;
         },

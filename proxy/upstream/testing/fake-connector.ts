@@ -13,6 +13,7 @@ export class FakeConnection implements ClientCodec {
   maxStreams: number;
   isDraining = false;
   keepAliveTimeoutMs = -1;
+  pendingBytes = 0;
   validUntilMs = Infinity;
   isCancelled = false;
   isClosed = false;
@@ -44,10 +45,14 @@ export class FakeConnection implements ClientCodec {
       localPort: 1,
     };
     const keepAlive = (): number => this.keepAliveTimeoutMs;
+    const pending = (): number => this.pendingBytes;
     this.#handler.onConnected({
       codec: this,
       validUntilMs: this.validUntilMs,
       info,
+      get pendingBytes() {
+        return pending();
+      },
       get keepAliveTimeoutMs() {
         return keepAlive();
       },
