@@ -31,7 +31,7 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
     name: backend.cluster,
     altStatName: undefined,
     discovery: { kind: "eds", serviceName: backend.cluster },
-    ...clusterPolicy(blocks, scope.dialect, host, port.protocol === "HTTP2" || port.protocol === "GRPC"),
+    ...clusterPolicy(blocks, scope.dialect, host, port.protocol),
     // Where mutual TLS is required an endpoint without it is not called at all: its handshake fails closed.
     tls: isRequired ? tls : undefined,
     tlsMatches:

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
-import { registrySuite, type SourceService } from "../testing/suite.ts";
+import { RecordingSink, registrySuite, until, type SourceService } from "../testing/suite.ts";
 import { ConfigFolder } from "./config-folder.ts";
 import { FileRegistry } from "./file-registry.ts";
 import { FolderScanner } from "./folder-scanner.ts";
@@ -43,6 +43,26 @@ registrySuite("file registry", async () => {
     healSource: async () => rename(join(root, "away"), folder),
     close: async () => rm(root, { recursive: true, force: true }),
   };
+});
+
+test("the first word waits for files that are still being written", { timeout: 10_000 }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "heddle-young-"));
+  await writeFile(join(folder, "a.yaml"), entry({ namespace: "shop", name: "a", weights: { "a-1": 1 } }));
+  await writeFile(join(folder, "b.yaml"), entry({ namespace: "shop", name: "b", weights: { "b-1": 1 } }));
+  await utimes(join(folder, "a.yaml"), 1000, 1000);
+  let wallMs = (await stat(join(folder, "b.yaml"))).mtimeMs + 1;
+  const clock = { ...systemClock, wallMs: () => wallMs };
+  const times = { quietMs: 5, longestMs: 100, pollMs: 20 };
+  const registry = new FileRegistry({ folder, clock, random: systemRandom, log: silentLog, times });
+  const sink = new RecordingSink();
+  const watch = registry.watch(sink);
+  await until(() => registry.report.resources.length === 1);
+  assert.equal(sink.isLive, false);
+  wallMs += 1000;
+  await until(() => sink.isLive);
+  assert.equal(sink.fewest, 2);
+  await watch.close();
+  await rm(folder, { recursive: true });
 });
 
 test("a broken edit is refused as a whole file, and its last good version stays", () => {

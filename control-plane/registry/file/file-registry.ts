@@ -51,7 +51,8 @@ export class FileRegistry implements Registry {
     const watcher = new FolderWatcher(this.#options, {
       onChange: (change) => {
         this.#logRefused(this.#config.apply(change));
-        this.#tell(sink);
+        // The first word is the whole truth: it waits for files that are still being written.
+        if (this.#isLoaded || !change.isUnsettled) this.#tell(sink);
       },
       onError: (error) => sink.fail(error),
       // Also the end of a time in which the folder could not be read.

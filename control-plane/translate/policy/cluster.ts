@@ -18,6 +18,7 @@ import {
   type OutlierDetection,
 } from "#config/schema/traffic-blocks.ts";
 import type { Dialect } from "../../mesh/resources.ts";
+import type { PortProtocol } from "../../registry/registry.ts";
 import { limitDefaults, upstreamDefaults } from "../defaults.ts";
 import type { TrafficBlocks } from "./traffic.ts";
 
@@ -36,8 +37,14 @@ type ClusterPolicy = Pick<
 >;
 
 /** `host` is what health checks over HTTP name when the policy does not. */
-export function clusterPolicy(blocks: TrafficBlocks, dialect: Dialect, host: string, http2: boolean): ClusterPolicy {
+export function clusterPolicy(
+  blocks: TrafficBlocks,
+  dialect: Dialect,
+  host: string,
+  protocol: PortProtocol,
+): ClusterPolicy {
   const limits = circuitLimits(blocks);
+  const healthChecks = blocks.healthCheck === undefined ? [] : healthCheck(blocks.healthCheck, host, protocol);
   return {
     connectTimeoutMs: durationMs(blocks.timeouts?.connect ?? timeoutDefaults.connect),
     lb: balancer(blocks.loadBalancing, dialect),
@@ -46,8 +53,8 @@ export function clusterPolicy(blocks: TrafficBlocks, dialect: Dialect, host: str
     limits,
     highPriorityLimits: limits,
     outlier: blocks.outlierDetection === undefined ? undefined : outlier(blocks.outlierDetection),
-    healthChecks: blocks.healthCheck === undefined ? [] : [healthCheck(blocks.healthCheck, host, http2)],
-    closeOnHealthFailure: blocks.healthCheck !== undefined,
+    healthChecks,
+    closeOnHealthFailure: healthChecks.length > 0,
     breaker: breaker(blocks),
   };
 }
@@ -127,9 +134,16 @@ function outlier(block: OutlierDetection): ClusterOutlier {
   };
 }
 
-function healthCheck(block: HealthCheck, serviceHost: string, http2: boolean): ClusterHealthCheck {
+/** A policy for a whole service asks only those of its ports that can answer: gRPC over HTTP/2, HTTP anywhere but over opaque TCP. */
+function healthCheck(block: HealthCheck, serviceHost: string, protocol: PortProtocol): readonly ClusterHealthCheck[] {
+  const http2 = protocol === "HTTP2" || protocol === "GRPC";
+  if ((block.grpc !== undefined && !http2) || (block.http !== undefined && protocol === "TCP")) return [];
+  return [{ ...checkTimes(block), check: checkOf(block, serviceHost, http2) }];
+}
+
+function checkTimes(block: HealthCheck): Omit<ClusterHealthCheck, "check"> {
   const intervalMs = durationMs(block.interval);
-  const times = {
+  return {
     timeoutMs: durationMs(block.timeout),
     intervalMs,
     // A tenth of the interval keeps the proxies of a mesh from asking in step.
@@ -138,23 +152,20 @@ function healthCheck(block: HealthCheck, serviceHost: string, http2: boolean): C
     unhealthyThreshold: block.unhealthyThreshold,
     healthyThreshold: block.healthyThreshold,
   };
-  if (block.http !== undefined) {
-    const { path, host, expectedStatuses } = block.http;
-    return {
-      ...times,
-      check: {
-        kind: "http",
-        path,
-        host: host ?? serviceHost,
-        method: "GET",
-        http2,
-        expectedStatuses: expectedStatuses.map((status) => ({ start: status, end: status + 1 })),
-      },
-    };
-  }
-  if (block.grpc !== undefined)
-    return { ...times, check: { kind: "grpc", serviceName: block.grpc.service ?? "", authority: serviceHost } };
-  return { ...times, check: { kind: "tcp" } };
+}
+
+function checkOf(block: HealthCheck, serviceHost: string, http2: boolean): ClusterHealthCheck["check"] {
+  if (block.grpc !== undefined) return { kind: "grpc", serviceName: block.grpc.service ?? "", authority: serviceHost };
+  if (block.http === undefined) return { kind: "tcp" };
+  const { path, host, expectedStatuses } = block.http;
+  return {
+    kind: "http",
+    path,
+    host: host ?? serviceHost,
+    method: "GET",
+    http2,
+    expectedStatuses: expectedStatuses.map((status) => ({ start: status, end: status + 1 })),
+  };
 }
 
 /** What a hashing balancer hashes; empty for the others. */
