@@ -190,11 +190,8 @@ export class BodyReader {
     const carry = this.#carry;
     const p = carry.feed(bytes, start, end);
     if (carry.length > this.#limits.maxHeadBytes) this.#refuse("trailers too large", 431);
-    else if (carry.isLineEmpty) {
-      this.#carry = undefined;
-      const behind = this.#scanTrailers(carry.buffer, 0, carry.length);
-      if (behind === INCOMPLETE) this.#refuse("an invalid trailer section");
-    } else return p;
+    else if (!carry.isWorthParsing || this.#scanTrailers(carry.buffer, 0, carry.length) === INCOMPLETE) return p;
+    this.#carry = undefined;
     return this.isDone && this.#carry === undefined ? p : end;
   }
 

@@ -12,24 +12,31 @@ export class Carry {
   length = 0;
   /** Bytes other than CR since the last LF. */
   #lineLength = 0;
+  #lines = 0;
+  #last = 0;
 
-  /** Copies up to the next empty line or the end; answers where it stopped. `isLineEmpty` says which. */
+  /** What is kept so far should be parsed: the head may be complete, or shows already that it must be refused. */
+  isWorthParsing = false;
+
+  /**
+   * Copies up to the end of the first line, the next empty line, or a LF without CR, else to the end; answers where it stopped.
+   */
   feed(bytes: Buffer, start: number, end: number): number {
     let p = start;
-    let isEmpty = false;
-    while (p < end && !isEmpty) {
+    let isWorth = false;
+    while (p < end && !isWorth) {
       const byte = bytes[p++] ?? 0;
       if (byte === LF) {
-        isEmpty = this.#lineLength === 0;
+        isWorth = this.#lineLength === 0 || this.#last !== CR || this.#lines === 0;
         this.#lineLength = 0;
+        this.#lines++;
       } else if (byte !== CR) this.#lineLength++;
+      this.#last = byte;
     }
-    this.isLineEmpty = isEmpty;
+    this.isWorthParsing = isWorth;
     this.#append(bytes, start, p);
     return p;
   }
-
-  isLineEmpty = false;
 
   #append(bytes: Buffer, start: number, end: number): void {
     const needed = this.length + end - start;

@@ -234,7 +234,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     }
     const behind = carry.feed(bytes, start, end);
     const isTooLarge = carry.length > this.#options.maxHeadBytes;
-    if (!carry.isLineEmpty && !isTooLarge) return behind;
+    if (!carry.isWorthParsing && !isTooLarge) return behind;
     const result = this.#head.read(carry.buffer, 0, carry.length, stream, this.#options);
     if (result === INCOMPLETE && !isTooLarge) return behind;
     this.#carry = undefined;

@@ -246,7 +246,7 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
       this.#refuse(makeViolation(431, `a request head larger than ${this.#options.maxHeadBytes} bytes`));
       return end;
     }
-    if (!carry.isLineEmpty) return behind;
+    if (!carry.isWorthParsing) return behind;
     const result = this.#head.read(carry.buffer, 0, carry.length, this.#options);
     if (result === INCOMPLETE) return behind;
     this.#carry = undefined;

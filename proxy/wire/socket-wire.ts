@@ -57,8 +57,8 @@ export class SocketWire implements Wire {
     this.#isAttached = true;
     this.#handler = handler;
     if (this.#early !== undefined) queueMicrotask(() => this.#deliverEarly());
-    if (!isFirst || this.isClosed) return;
-    if (!this.#usesOnread) this.socket.on("data", this.#dataListener);
+    if (this.isClosed) return;
+    if (isFirst && !this.#usesOnread) this.socket.on("data", this.#dataListener);
     this.setReading(true);
   }
 

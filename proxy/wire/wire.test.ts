@@ -72,6 +72,21 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       assert.equal(await handler.closed, undefined);
     });
 
+    it("reads on for the next handler after the first one had stopped reading", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const first = new RecordingHandler();
+      wire.attach(first);
+      client.write("one");
+      await first.received(3);
+      wire.setReading(false);
+      const second = new RecordingHandler();
+      wire.attach(second);
+      client.write("two");
+      await second.received(3);
+      assert.equal(first.text() + second.text(), "onetwo");
+      wire.destroy();
+    });
+
     it("reads nothing while reading is off, and all of it later", async () => {
       const { wire, client } = await accept(makeLoop());
       const handler = new RecordingHandler();
