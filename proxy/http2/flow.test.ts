@@ -74,7 +74,7 @@ describe("flow control", () => {
       "DATA 1 1 END",
       "DATA 3 16384",
       "DATA 3 16384",
-      "DATA 3 16384",
+      "DATA 3 16383",
     ]);
   });
 

@@ -1,7 +1,7 @@
 // HPACK: the RFC's examples, relays through three tables, and what may and may not get a place in one.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { FIELD_NEVER_INDEXED, HeaderBlock } from "#lib/http/header-block.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";

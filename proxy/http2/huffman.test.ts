@@ -1,7 +1,7 @@
 // HPACK's Huffman code against the RFC's examples and against itself.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, encodeHuffman, scanHuffman } from "./huffman.ts";
 
 describe("the Huffman code", () => {

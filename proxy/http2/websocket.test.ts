@@ -73,7 +73,7 @@ describe("a WebSocket over HTTP/2", () => {
 
   it("waits for the server's SETTINGS, and fails as unprocessed when they do not allow it", () => {
     for (const allowed of [true, false]) {
-      const dialogue = new ClientDialogue({}, undefined);
+      const dialogue = new ClientDialogue({}, "silent");
       const recorder = new Recorder(undefined);
       const stream = dialogue.client.open(recorder);
       stream.sendHead(HeaderBlock.of(...UPGRADE), false);

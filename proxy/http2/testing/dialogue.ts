@@ -38,13 +38,13 @@ export class ClientDialogue {
   readonly client: Http2Client;
   readonly told: string[] = [];
 
-  constructor(changes: Partial<Http2Settings> = {}, peer: readonly (readonly [number, number])[] | undefined = []) {
+  constructor(changes: Partial<Http2Settings> = {}, peer: readonly (readonly [number, number])[] | "silent" = []) {
     const handler = {
       onAvailable: () => void this.told.push("available"),
       onRetired: () => void this.told.push("retired"),
     };
     this.client = new Http2Client(this.host, handler, makeSettings(changes), this.clock);
-    if (peer !== undefined) this.send(settings(...peer), settingsAck());
+    if (peer !== "silent") this.send(settings(...peer), settingsAck());
     this.host.take();
   }
 

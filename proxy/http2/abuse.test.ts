@@ -1,0 +1,120 @@
+// Floods: each is cut off with ENHANCE_YOUR_CALM, and what looks like one but is normal is not.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+import { H2_ERROR } from "#lib/http/stream-error.ts";
+import { FRAME } from "./frame.ts";
+import { ServerDialogue } from "./testing/dialogue.ts";
+import { data, frame, GET, get, headers, plainBlock, POST, settings, uint32 } from "./testing/frames.ts";
+
+const CALM = H2_ERROR.ENHANCE_YOUR_CALM;
+
+/** Sends `count` times what `make` gives, each time in a read of its own; gives how many it took until the end, or 0. */
+function flood(dialogue: ServerDialogue, count: number, make: (i: number) => Buffer): number {
+  for (let i = 0; i < count; i++) {
+    const bytes = make(i);
+    dialogue.server.receive(bytes, 0, bytes.length);
+    if (dialogue.host.isClosed) return i + 1;
+  }
+  return 0;
+}
+
+describe("an HTTP/2 server under attack", () => {
+  it("cuts off rapid reset", () => {
+    const dialogue = new ServerDialogue({ maxPrematureResets: 50 });
+    const took = flood(dialogue, 500, (i) =>
+      Buffer.concat([get(i * 2 + 1), uint32(FRAME.RST_STREAM, i * 2 + 1, H2_ERROR.CANCEL)]),
+    );
+    assert.equal(took, 51);
+    assert.equal(dialogue.host.closeError?.code, CALM);
+  });
+
+  it("cuts off resets that the peer provokes from us", () => {
+    const dialogue = new ServerDialogue({ maxPrematureResets: 50 });
+    const took = flood(dialogue, 500, (i) =>
+      Buffer.concat([headers(i * 2 + 1, POST, false), uint32(FRAME.WINDOW_UPDATE, i * 2 + 1, 0)]),
+    );
+    assert.equal(took, 51);
+  });
+
+  it("lets a peer cancel what was answered, or was long in coming", () => {
+    const dialogue = new ServerDialogue({ maxPrematureResets: 50 });
+    const took = flood(dialogue, 120, (i) => {
+      const id = i * 2 + 1;
+      dialogue.send(get(id));
+      if (i % 2 === 0) dialogue.handler.last.stream.sendHead(HeaderBlock.of([":status", "200"]), false);
+      else dialogue.clock.advance(1001);
+      dialogue.host.take();
+      return uint32(FRAME.RST_STREAM, id, H2_ERROR.CANCEL);
+    });
+    assert.equal(took, 0);
+  });
+
+  it("cuts off a header block that does not end, in bytes and in pieces", () => {
+    const begin = frame(FRAME.HEADERS, 1, 1, plainBlock(GET));
+    const large = new ServerDialogue();
+    large.send(begin);
+    const piece = frame(FRAME.CONTINUATION, 0, 1, plainBlock([["x", "y".repeat(100)]]));
+    assert.equal(
+      flood(large, 5000, () => piece),
+      128,
+    );
+    assert.equal(large.host.closeError?.code, CALM);
+    const wide = new ServerDialogue();
+    wide.send(begin);
+    const took = flood(wide, 100, () => frame(FRAME.CONTINUATION, 0, 1, Buffer.alloc(16384)));
+    assert.ok(took > 1 && took < 10);
+  });
+
+  it("cuts off empty frames", () => {
+    const dialogue = new ServerDialogue();
+    dialogue.send(headers(1, POST, false));
+    assert.equal(
+      flood(dialogue, 10, () => data(1, "", false)),
+      2,
+    );
+    const continuation = new ServerDialogue();
+    continuation.send(frame(FRAME.HEADERS, 1, 1, plainBlock(GET)));
+    assert.equal(
+      flood(continuation, 10, () => frame(FRAME.CONTINUATION, 0, 1)),
+      2,
+    );
+  });
+
+  it("cuts off PING and SETTINGS whose answers are not read, and not those that are", () => {
+    for (const bytes of [frame(FRAME.PING, 0, 0, Buffer.alloc(8)), settings()]) {
+      const dialogue = new ServerDialogue();
+      dialogue.host.out.pendingBytes = 1;
+      assert.ok(flood(dialogue, 2000, () => bytes) > 900);
+      assert.equal(dialogue.host.closeError?.code, CALM);
+      const reading = new ServerDialogue();
+      assert.equal(
+        flood(reading, 5000, () => bytes),
+        0,
+      );
+    }
+  });
+
+  it("cuts off PRIORITY and WINDOW_UPDATE floods", () => {
+    const priority = frame(FRAME.PRIORITY, 0, 1, Buffer.alloc(5));
+    assert.equal(
+      flood(new ServerDialogue(), 1000, () => priority),
+      101,
+    );
+    assert.equal(
+      flood(new ServerDialogue(), 1000, () => uint32(FRAME.WINDOW_UPDATE, 0, 1)),
+      6,
+    );
+  });
+
+  it("bounds what an HPACK bomb makes", () => {
+    const dialogue = new ServerDialogue();
+    const bomb = Buffer.concat([
+      plainBlock(GET),
+      plainBlock([["x", "y".repeat(120)]], 0x40),
+      Buffer.alloc(16000, 0xbe),
+    ]);
+    assert.deepEqual(dialogue.send(frame(FRAME.HEADERS, 5, 1, bomb)), ["HEADERS 1 END"]);
+    assert.equal(dialogue.handler.requests.length, 0);
+  });
+});
