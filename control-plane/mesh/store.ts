@@ -5,7 +5,7 @@ import type { RegistryService } from "../registry/registry.ts";
 import { makeSnapshot, type MeshSnapshot } from "./snapshot.ts";
 
 /** Istio's debounce: quiet for 100 ms, at most 10 s. Endpoints do not wait. */
-export const meshDebounce = { quietMs: 100, longestMs: 10_000 } as const;
+const meshDebounce = { quietMs: 100, longestMs: 10_000 } as const;
 
 /** What a snapshot is made from. */
 export interface MeshSources {

@@ -87,6 +87,6 @@ export function makeWorkload(memberships: readonly Membership[]): Workload | und
 }
 
 /** `reviews` becomes `shop/reviews` in the namespace shop; `shop/reviews` stays. */
-export function qualify(name: string, namespace: string): string {
+function qualify(name: string, namespace: string): string {
   return name.includes("/") ? name : `${namespace}/${name}`;
 }

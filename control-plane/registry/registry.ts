@@ -50,7 +50,7 @@ export interface Sidecar {
   readonly metricsPort: number | undefined;
 }
 
-export interface OutboundPort {
+interface OutboundPort {
   /** `name` (same namespace) or `namespace/name`. */
   readonly service: string;
   /** A port of the service, by number or name. */

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "#lib/clock.ts";
 import type { RegistryEndpoint, RegistryService } from "./registry.ts";
 
 /** More than this share and at least so many, within the window, is a mass; then they stay for `keepMs`. */
-export const suspectRule = { share: 0.3, atLeast: 3, windowMs: 10_000, keepMs: 90_000 } as const;
+const suspectRule = { share: 0.3, atLeast: 3, windowMs: 10_000, keepMs: 90_000 } as const;
 
 interface Vanished {
   readonly endpoint: RegistryEndpoint;

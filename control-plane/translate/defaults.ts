@@ -7,7 +7,7 @@ export const noHeaders: HeaderMutations = { set: [], add: [], addIfAbsent: [], r
 export const emptyScope: RouteScope = { requestHeaders: noHeaders, responseHeaders: noHeaders, filterOverrides: [] };
 
 /** Envoy's caps against floods; windows between Envoy's (16 MiB, 24 MiB) and Linkerd's (64 KiB, 1 MiB) bound memory per stalled stream. */
-export const http2Defaults: Http2Options = {
+const http2Defaults: Http2Options = {
   maxConcurrentStreams: 1024,
   initialStreamWindowBytes: 256 * 1024,
   initialConnectionWindowBytes: 8 * 1024 * 1024,
@@ -23,7 +23,7 @@ export const http2Defaults: Http2Options = {
   allowConnect: true,
 };
 
-export const http1Defaults: Http1Options = {
+const http1Defaults: Http1Options = {
   acceptHttp10: true,
   defaultHostForHttp10: "localhost",
   enableTrailers: true,

@@ -36,7 +36,7 @@ export interface BuiltInbound {
 }
 
 /** Upgrade token of opaque bytes inside an extended CONNECT stream (contracts.md, "The mesh hop"). */
-export const tcpUpgrade = "heddle-tcp";
+const tcpUpgrade = "heddle-tcp";
 
 export function inboundListener(scope: Scope, workload: Workload, port: WorkloadPort, meshPort: number): BuiltInbound {
   const name = inboundName(port.service, port.port.port);

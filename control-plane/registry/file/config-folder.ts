@@ -18,7 +18,7 @@ export interface ConfigReport {
   readonly refusedEdits: number;
 }
 
-export interface FileReport {
+interface FileReport {
   readonly file: string;
   readonly resources: number;
   /** Its newest text is not in force: an older one is, or nothing. */

@@ -15,7 +15,7 @@ export interface WatchTimes {
   readonly pollMs: number;
 }
 
-export const watchTimes: WatchTimes = { quietMs: 50, longestMs: 1000, pollMs: 2000 };
+const watchTimes: WatchTimes = { quietMs: 50, longestMs: 1000, pollMs: 2000 };
 
 export interface FolderListener {
   onChange(change: FolderChange): void;

@@ -13,7 +13,7 @@ export interface Refusal {
 }
 
 /** A Service, however it is called: by Kubernetes' kind or by ours. */
-export function isServiceParent(parent: ParentRef): boolean {
+function isServiceParent(parent: ParentRef): boolean {
   return (
     (parent.kind === "Service" && (parent.group === "" || parent.group === "core")) ||
     (parent.kind === "ServiceEntry" && parent.group === "heddle.dev")

@@ -73,7 +73,7 @@ function routingFilter(tenants: TenantSettings, trustOf: (source: HeaderSource) 
 }
 
 /** `*` stands for any text without `/`. */
-export function matchesIdentity(pattern: string, identity: string): boolean {
+function matchesIdentity(pattern: string, identity: string): boolean {
   const parts = pattern.split("*").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join("[^/]*")}$`).test(identity);
 }
