@@ -9,7 +9,8 @@ export const controlPlaneCommand = makeCommand({
   summary: "runs the control plane",
   usage: "--config FOLDER [--state DIR] [OPTIONS]",
   details: `Watches a folder of YAML, and serves proxies what follows from it over xDS, certificates included. Prints one JSON line
-{"message":"ready",...} when every port is open. SIGTERM and SIGINT end it; proxies go on with what they have.`,
+{"message":"ready",...} when every port is open. SIGTERM and SIGINT end it, a second one at once; proxies go on with
+what they have.`,
   options: {
     config: { type: "string", value: "FOLDER", help: "folder of YAML: services, routes, policies" },
     state: {
@@ -48,7 +49,9 @@ export const controlPlaneCommand = makeCommand({
     need(values.config, "--config");
     const { runControlPlane } = await import("#control-plane/main.ts");
     const argv = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
-    const { signal } = untilTerminated();
+    const { signal, hurry } = untilTerminated();
+    // Nothing of ours is half done on disk: files are replaced in one step.
+    hurry.addEventListener("abort", () => process.exit(exitCodes.failed), { once: true });
     const write = (line: string): void => context.write(line);
     const code = await runControlPlane({ argv, write, writeError: (line) => context.writeError(line), signal });
     return code === 0 ? exitCodes.done : code;

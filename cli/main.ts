@@ -1,11 +1,9 @@
 // `heddle`: finds the command, runs it, and turns whatever happens into an exit code.
-import { writeSync } from "node:fs";
 import { suggest } from "#config/schema/suggest.ts";
-import { describeError, HeddleError } from "#lib/errors.ts";
 import { UsageError } from "./arguments.ts";
 import { exitCodes, type Command, type Context, type ExitCode } from "./command.ts";
 import { columns } from "./help.ts";
-import { UnreachableError } from "./http-json.ts";
+import { runProcess, runToExitCode } from "./process.ts";
 import { VERSION } from "./version.ts";
 
 interface CommandEntry {
@@ -101,12 +99,10 @@ export async function runCommandLine(args: readonly string[], context: Context):
     return exitCodes.done;
   }
   const command = commands.find((candidate) => candidate.name === name);
-  try {
+  return runToExitCode(async () => {
     if (command === undefined) throw new UsageError(unknownCommand(name));
-    return await (await command.load()).run(rest, context);
-  } catch (error) {
-    return report(error, context);
-  }
+    return (await command.load()).run(rest, context);
+  }, context);
 }
 
 function unknownCommand(name: string): string {
@@ -117,41 +113,10 @@ function unknownCommand(name: string): string {
   return `Unknown command "${name}"${near === undefined ? "" : ` (did you mean ${near}?)`}. heddle --help lists them all`;
 }
 
-function report(error: unknown, context: Context): ExitCode {
-  const code = error instanceof HeddleError ? ` [${error.code}]` : "";
-  context.writeError(`heddle: ${describeError(error)}${code}\n`);
-  if (!(error instanceof HeddleError) && context.env["HEDDLE_DEBUG"] !== undefined && error instanceof Error)
-    context.writeError(`${error.stack ?? ""}\n`);
-  if (error instanceof UsageError) return exitCodes.usage;
-  return error instanceof UnreachableError ? exitCodes.unreachable : exitCodes.failed;
-}
-
-/** Runs this process's own command line; sets its exit code. A server's command ends when the server does. */
+/** Runs this process's own command line; sets its exit code. */
 export async function main(): Promise<void> {
-  process.exitCode = await runCommandLine(process.argv.slice(2), {
-    write: (text) => writeAll(1, text),
-    writeError: (text) => writeAll(2, text),
-    entry: process.argv[1] ?? import.meta.filename,
-    env: process.env,
-    folder: process.cwd(),
-  });
+  await runProcess(runCommandLine);
 }
 
-/** All of it, also into a pipe whose reader is slow; a reader that has gone (`heddle dump | head`) is no error. */
-function writeAll(file: 1 | 2, text: string): void {
-  let bytes = Buffer.from(text);
-  while (bytes.length > 0) {
-    try {
-      bytes = bytes.subarray(writeSync(file, bytes));
-    } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (code === "EPIPE") return;
-      if (code !== "EAGAIN") throw error;
-      Atomics.wait(PAUSE, 0, 0, 2);
-    }
-  }
-}
-
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));
-
-if (import.meta.main) await main();
+// Not awaited: commands are loaded later, and what they share with this file would wait for it.
+if (import.meta.main) void main();

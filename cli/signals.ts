@@ -1,24 +1,38 @@
-// Turns the signals that ask a process to end into an abort.
+// Turns the signals that ask a process to end into aborts: the first asks for a clean end, a later one for an immediate one.
 
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+/** Signals this close to the first are the same request: timeout(1) and terminals send one to a process and to its group. */
+const SAME_MS = 500;
 
 export interface Termination {
   /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal;
-  /** Stops listening; the next signal ends the process as usual. */
+  /** Aborted by a second one. */
+  readonly hurry: AbortSignal;
+  /** Stops listening. */
   dispose(): void;
 }
 
-/** A second signal finds no handler any more, and ends the process at once. */
-export function untilTerminated(): Termination {
-  const controller = new AbortController();
-  const dispose = (): void => {
-    for (const name of SIGNALS) process.off(name, onSignal);
-  };
+/** `nowMs` is monotonic. */
+export function untilTerminated(nowMs: () => number = () => performance.now()): Termination {
+  const first = new AbortController();
+  const second = new AbortController();
+  let firstMs: number | undefined;
   const onSignal = (): void => {
-    dispose();
-    controller.abort();
+    if (firstMs === undefined) {
+      firstMs = nowMs();
+      first.abort();
+    } else if (nowMs() - firstMs > SAME_MS) {
+      second.abort();
+    }
   };
   for (const name of SIGNALS) process.on(name, onSignal);
-  return { signal: controller.signal, dispose };
+  return {
+    signal: first.signal,
+    hurry: second.signal,
+    dispose: () => {
+      for (const name of SIGNALS) process.off(name, onSignal);
+    },
+  };
 }

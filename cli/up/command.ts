@@ -16,7 +16,7 @@ export const upCommand = makeCommand({
 YAML names (a sidecar without adminPort or metricsPort gets free ones). Waits until all are ready, and passes their lines on, each
 with its name in front. Edits of FOLDER are taken over at once; a workload that is added needs a new start, or heddle bootstrap and
 heddle proxy. Nothing is restarted: a process that ends is reported, and the exit code is then 1. SIGINT and SIGTERM drain and end
-all; a second one ends this process at once.
+all; a second one kills them.
 
 With -- COMMAND, runs the command when all is ready, and ends everything with its exit code.`,
   options: {
@@ -78,8 +78,9 @@ With -- COMMAND, runs the command when all is ready, and ends everything with it
         : runCommand(rest, termination.signal, context));
       return lost.length > 0 && code === 0 ? exitCodes.failed : code;
     } finally {
-      termination.dispose();
+      termination.hurry.addEventListener("abort", () => local.kill(), { once: true });
       await local.stop();
+      termination.dispose();
     }
   },
 });

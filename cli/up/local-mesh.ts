@@ -61,6 +61,11 @@ export class LocalMesh {
     await this.#controlPlane?.stop(PLANE_DRAIN_MS + GRACE_MS);
   }
 
+  /** For who cannot wait for `stop`. */
+  kill(): void {
+    for (const server of [...this.#proxies, this.#controlPlane]) server?.kill();
+  }
+
   async #startProxy(sidecar: PlannedSidecar): Promise<void> {
     const { mesh, state, addresses, logLevel } = this.#options;
     const ports = { admin: await freePort(), metrics: await freePort() };

@@ -81,6 +81,12 @@ export class SupervisedServer {
     return this.#child.pid;
   }
 
+  /** SIGKILL, at once. */
+  kill(): void {
+    this.#isStopping = true;
+    this.#child.kill("SIGKILL");
+  }
+
   /** SIGTERM, and SIGKILL when it is still there after `graceMs`. Resolves when it is gone. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;

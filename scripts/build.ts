@@ -1,0 +1,99 @@
+// `npm run build`: bundles what is shipped. One file per plane (and one for the worker threads of the data plane, one for the command
+// line), with rarely used parts as chunks beside them; the licences of what was bundled in dist/LICENSES.txt.
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { rolldown, type OutputChunk, type Plugin } from "rolldown";
+
+const root = path.join(import.meta.dirname, "..");
+const dist = path.join(root, "dist");
+
+/** Bundle -> its entry. */
+const BUNDLES: Readonly<Record<string, string>> = {
+  "heddle-proxy-worker": "proxy/worker/entry.ts",
+  "heddle-proxy": "cli/entries/proxy.ts",
+  "heddle-control-plane": "cli/entries/control-plane.ts",
+  heddle: "cli/main.ts",
+};
+
+/** The command line loads a plane's own bundle instead of holding a second copy of it. */
+const PLANES: Readonly<Record<string, string>> = {
+  "#proxy/main.ts": "heddle-proxy.mjs",
+  "#control-plane/main.ts": "heddle-control-plane.mjs",
+};
+
+const planesApart: Plugin = {
+  name: "planes-apart",
+  resolveId: (source) => {
+    const file = PLANES[source];
+    return file === undefined ? undefined : { id: path.join(dist, file), external: "relative" };
+  },
+};
+
+/** Packages that are there only for what Heddle never does; their callers live without them. */
+const ABSENT = ["@opentelemetry/winston-transport", "bufferutil", "utf-8-validate"];
+
+async function bundle(name: string, entry: string): Promise<readonly OutputChunk[]> {
+  const built = await rolldown({
+    input: { [name]: path.join(root, entry) },
+    platform: "node",
+    external: ABSENT,
+    plugins: name === "heddle" ? [planesApart] : [],
+    transform: { target: "node26" },
+    // Chunks that come from the entry's own static imports are meant: the rest is loaded when it is needed.
+    checks: { ineffectiveDynamicImport: false },
+  });
+  const { output } = await built.write({
+    dir: dist,
+    format: "esm",
+    entryFileNames: "[name].mjs",
+    chunkFileNames: `chunks/${name}-[name]-[hash].mjs`,
+    sourcemap: true,
+    minify: false,
+  });
+  await built.close();
+  return output.filter((file) => file.type === "chunk");
+}
+
+/** The folder of the npm package that a module is from; undefined for our own. */
+function packageOf(module: string): string | undefined {
+  const match = /^(.*[/\\]node_modules[/\\](?:@[^/\\]+[/\\])?[^/\\]+)[/\\]/.exec(module);
+  return match?.[1];
+}
+
+interface Manifest {
+  readonly name?: string;
+  readonly version?: string;
+  readonly license?: string;
+}
+
+function licenceOf(folder: string): string {
+  const { name, version, license } = JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8")) as Manifest; // npm installed it
+  const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+  const text = file === undefined ? "" : `\n${readFileSync(path.join(folder, file), "utf8").trim()}\n`;
+  return `${name ?? path.basename(folder)} ${version ?? ""}: ${license ?? "see its repository"}\n${text}`;
+}
+
+rmSync(dist, { recursive: true, force: true });
+const packages = new Set<string>();
+for (const [name, entry] of Object.entries(BUNDLES)) {
+  if (!existsSync(path.join(root, entry))) throw new Error(`Cannot build ${name}: there is no ${entry}`);
+  const chunks = await bundle(name, entry);
+  for (const chunk of chunks) {
+    for (const module of chunk.moduleIds) {
+      const folder = packageOf(module);
+      if (folder !== undefined) packages.add(folder);
+    }
+  }
+  const size = (file: OutputChunk): number => statSync(path.join(dist, file.fileName)).size / 1024;
+  const [main, ...others] = chunks.toSorted((left, right) => Number(right.isEntry) - Number(left.isEntry));
+  if (main === undefined) throw new Error(`Cannot build ${name}: the bundler gave nothing`);
+  const rest = others.reduce((sum, chunk) => sum + size(chunk), 0);
+  console.log(`${main.fileName}: ${size(main).toFixed(0)} KiB, ${others.length} chunks ${rest.toFixed(0)} KiB`);
+}
+const rule = `\n${"-".repeat(100)}\n`;
+const licences = [...packages].toSorted().map(licenceOf);
+writeFileSync(
+  path.join(dist, "LICENSES.txt"),
+  `Heddle is licensed under Apache-2.0. The bundles in this folder contain these packages:\n${rule}${licences.join(rule)}`,
+);
+console.log(`LICENSES.txt: ${licences.length} packages`);
