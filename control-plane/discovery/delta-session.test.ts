@@ -173,6 +173,30 @@ test("delta: a changed cluster is followed by its assignment, even if that is th
   assert.deepEqual(kindsOf(dialogue.settle()), ["cluster", "endpoints"]);
 });
 
+test("delta: a cluster without an assignment is given an empty one, so that it does not wait", () => {
+  const dialogue = makeSettled();
+  dialogue.offer(makeResources("2", { ...lists(), clusters: [cluster, makeCluster("d")] }));
+  dialogue.subscribe("endpoints", ["d"]);
+  assert.deepEqual(namesOf(dialogue.settle()), [["d"], ["d"]]);
+});
+
+test("delta: a proxy that comes back and has not yet asked for its clusters keeps its routes", () => {
+  const dialogue = new Dialogue();
+  dialogue.offer(makeResources("2", { ...lists(), routes: [makeRouteTable("r", "new")] }));
+  dialogue.subscribe("endpoints", ["c"], { c: "what it had" });
+  dialogue.subscribe("route", ["r"], { r: "what it had" });
+  assert.deepEqual(
+    dialogue.settle().map(({ kind }) => kind),
+    ["endpoints"],
+  );
+  assert.equal(dialogue.session.isSettled, false);
+  dialogue.subscribe("cluster", []);
+  assert.deepEqual(
+    dialogue.settle().map(({ kind }) => kind),
+    ["cluster", "endpoints", "route"],
+  );
+});
+
 test("delta: equal content is not sent, whatever the mesh's version", () => {
   const dialogue = makeSettled();
   dialogue.offer(makeResources("2", { ...lists(), clusters: [makeCluster("c")] }));

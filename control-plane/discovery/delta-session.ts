@@ -44,10 +44,12 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
   readonly #options: SessionOptions;
   readonly #nonces = new NonceCounter();
   readonly #states = new Map<ResourceKind, KindState>();
+  readonly #beganAtMs: number;
   #snapshot: Snapshot | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#beganAtMs = options.clock.nowMs();
   }
 
   offer(snapshot: Snapshot): void {
@@ -84,6 +86,7 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
   get isSettled(): boolean {
     const snapshot = this.#snapshot;
     if (snapshot === undefined || this.#states.size === 0) return false;
+    if (this.#progressOfUnasked("cluster") !== undefined && !this.#states.has("cluster")) return false;
     for (const state of this.#states.values()) {
       if (state.inFlight.size > 0 || state.mustAnswer) return false;
       const { changed, absent, removed } = this.#compare(state, snapshot);
@@ -220,9 +223,15 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
     return subscription.compare(snapshot.resources[subscription.kind], this.#options.rejections);
   }
 
+  /** Who asks for endpoints has clusters, and will ask for them: an Envoy that reconnects while it warms some does so late. */
+  #progressOfUnasked(kind: ResourceKind): Progress | undefined {
+    if (kind !== "cluster" || !this.#states.has("endpoints")) return undefined;
+    return { inFlightSinceMs: this.#beganAtMs, hasChanges: false, hasRejections: false };
+  }
+
   #progressOf(kind: ResourceKind, snapshot: Snapshot): Progress | undefined {
     const state = this.#states.get(kind);
-    if (state === undefined) return undefined;
+    if (state === undefined) return this.#progressOfUnasked(kind);
     const times = [...state.inFlight.values()].map(({ atMs }) => atMs);
     const { changed, removed } = this.#compare(state, snapshot);
     return {

@@ -37,17 +37,41 @@ export class Encoder {
 
   encode(resources: ProxyResources): Snapshot {
     const { listeners, routes, clusters, endpoints, secrets } = resources;
+    const cluster = this.#encodeAll(clusters, (model) => ({ kind: "cluster", model }));
+    const assignments = this.#encodeAll(endpoints, (model) => ({ kind: "endpoints", model }));
     return {
       version: resources.version,
       resources: {
-        cluster: this.#encodeAll(clusters, (model) => ({ kind: "cluster", model })),
-        endpoints: this.#encodeAll(endpoints, (model) => ({ kind: "endpoints", model })),
+        cluster,
+        endpoints: this.#complete(cluster, assignments),
         listener: this.#encodeAll(listeners, (model) => ({ kind: "listener", model })),
         route: this.#encodeAll(routes, (model) => ({ kind: "route", model })),
         virtualHost: NONE,
         secret: this.#encodeAll(secrets, (model) => ({ kind: "secret", model })),
       },
     };
+  }
+
+  /**
+   * An empty assignment for each cluster that has none: an Envoy that is told "removed" instead keeps the cluster warming, and
+   * with it every further CDS response (seen with 1.40).
+   */
+  #complete(clusters: EncodedResources, assignments: EncodedResources): EncodedResources {
+    const missing = [...clusters.values()].flatMap(({ assignment }) =>
+      assignment === undefined || assignments.has(assignment) ? [] : [assignment],
+    );
+    if (missing.length === 0) return assignments;
+    const complete = new Map(assignments);
+    for (const name of missing) complete.set(name, this.#emptyAssignment(name));
+    return complete;
+  }
+
+  #emptyAssignment(name: string): EncodedResource {
+    const any = encodeResource({
+      kind: "endpoints",
+      model: { cluster: name, localities: [], overprovisioningFactor: 140 },
+    });
+    return { name, version: versionOf(any), any, assignment: undefined };
   }
 
   #encodeAll<T extends object>(

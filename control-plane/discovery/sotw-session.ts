@@ -48,10 +48,12 @@ export class SotwSession implements Session<DiscoveryRequest, SotwResponse> {
   readonly #options: SessionOptions;
   readonly #nonces = new NonceCounter();
   readonly #states = new Map<ResourceKind, KindState>();
+  readonly #beganAtMs: number;
   #snapshot: Snapshot | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#beganAtMs = options.clock.nowMs();
   }
 
   offer(snapshot: Snapshot): void {
@@ -92,6 +94,7 @@ export class SotwSession implements Session<DiscoveryRequest, SotwResponse> {
   get isSettled(): boolean {
     const snapshot = this.#snapshot;
     if (snapshot === undefined || this.#states.size === 0) return false;
+    if (this.#progressOfUnasked("cluster") !== undefined && !this.#states.has("cluster")) return false;
     return [...this.#states.keys()].every((kind) => {
       const progress = this.#progressOf(kind, snapshot);
       return progress === undefined || (progress.inFlightSinceMs === undefined && !progress.hasChanges);
@@ -246,9 +249,15 @@ export class SotwSession implements Session<DiscoveryRequest, SotwResponse> {
     return subscription.compare(snapshot.resources[subscription.kind], this.#options.rejections);
   }
 
+  /** Who asks for endpoints has clusters, and will ask for them: an Envoy that reconnects while it warms some does so late. */
+  #progressOfUnasked(kind: ResourceKind): Progress | undefined {
+    if (kind !== "cluster" || !this.#states.has("endpoints")) return undefined;
+    return { inFlightSinceMs: this.#beganAtMs, hasChanges: false, hasRejections: false };
+  }
+
   #progressOf(kind: ResourceKind, snapshot: Snapshot): Progress | undefined {
     const state = this.#states.get(kind);
-    if (state === undefined) return undefined;
+    if (state === undefined) return this.#progressOfUnasked(kind);
     const { changed, removed } = this.#compare(state, snapshot);
     return {
       inFlightSinceMs: state.inFlightSinceMs,
