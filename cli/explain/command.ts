@@ -49,7 +49,7 @@ answer, in the access logs and in spans. Without it, the latest failures are lis
 function tell(requestId: string, hops: readonly Hop[], targets: readonly AdminTarget[], context: Context): ExitCode {
   if (hops.length === 0) {
     context.writeError(
-      `No proxy remembers the request "${requestId}": ${targets.length} were asked; each keeps its last ${LOOK_BACK} requests that failed or were sampled\n`,
+      `No proxy remembers the request "${requestId}": ${targets.length} were asked; each keeps the last ${LOOK_BACK} that it refused, repeated, saw fail or found slow\n`,
     );
     return exitCodes.failed;
   }
