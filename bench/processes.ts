@@ -1,0 +1,67 @@
+// Programs pinned to a core: started, measured, stopped by their own id.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+
+export interface Running {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  stop(): Promise<void>;
+}
+
+/** Starts a program on one core; what it says goes to a file. */
+export function startPinned(core: number, command: readonly string[], logFile: string, env = process.env): Running {
+  const log = fs.openSync(logFile, "w");
+  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", log, log], env });
+  fs.closeSync(log);
+  const pid = child.pid;
+  if (pid === undefined) throw new Error(`Cannot start ${command[0]}: see ${logFile}`);
+  return {
+    pid,
+    child,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, "exit");
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 3000);
+      await gone;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Runs a load generator on one core to its end; gives what it printed. */
+export async function runPinned(core: number, command: readonly string[]): Promise<string> {
+  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const [code] = (await once(child, "close")) as [number | null]; // as: what "close" carries
+  if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${said}`);
+  return said;
+}
+
+/** CPU time of all threads of a process, user and system, in microseconds (from the scheduler, not from 10 ms ticks). */
+export function cpuMicros(pid: number): number {
+  let nanos = 0;
+  for (const task of fs.readdirSync(`/proc/${pid}/task`))
+    nanos += Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ", 1)[0]);
+  return nanos / 1000;
+}
+
+/** Resident memory in KiB. */
+export function rssKib(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0");
+}
+
+/** Busy share of one core since `before` (of `readCore`). */
+export function readCore(core: number): { readonly busy: number; readonly all: number } {
+  const line =
+    fs
+      .readFileSync("/proc/stat", "utf8")
+      .split("\n")
+      .find((text) => text.startsWith(`cpu${core} `)) ?? "";
+  const ticks = line.split(" ").slice(1).map(Number);
+  const all = ticks.slice(0, 8).reduce((sum, tick) => sum + tick, 0);
+  return { busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0), all };
+}
