@@ -252,6 +252,20 @@ test("what a worker could not apply is refused too, and put back", async (contex
   await until(() => server.proxies()[0]?.rejections[0]?.reason.includes("port is taken") === true);
 });
 
+test("when applying fails as a whole everything is refused, and it is tried again by itself", async (context) => {
+  const { server, running } = await startPlane(context, new TestSource(makeService("m1", 8080)));
+  let tries = 0;
+  const { client } = startProxy(context, running.port, {
+    apply: async () => {
+      if (++tries === 1) throw new Error("no worker");
+      return [];
+    },
+  });
+  await until(() => (server.proxies()[0]?.rejections.length ?? 0) > 0);
+  assert.match(server.proxies()[0]?.rejections[0]?.reason ?? "", /no worker/);
+  await until(() => client.config.current !== undefined);
+});
+
 test("the control plane goes and comes back: the proxy keeps what it has, and is sent differences alone", async (context) => {
   const first = await startPlane(context, new TestSource(makeService("m1", 8080)));
   const { client, applied } = startProxy(context, first.running.port);

@@ -15,6 +15,8 @@ import { DeltaDialogue, type DeltaRequest, type DialogueOptions } from "./delta-
 import { restoreConfiguration, storeConfiguration } from "./last-configuration.ts";
 
 const BACKOFF: ReconnectBackoff = { minMs: 500, maxMs: 30_000 };
+/** Wait before a configuration that no worker took is tried again. */
+const RETRY_APPLY_MS = 1000;
 /** Responses that come together are applied together. */
 const COALESCE_MS = 2;
 /** Edits that follow one another are written once. */
@@ -217,9 +219,10 @@ export class DiscoveryClient {
         const errors = responses.flatMap(({ kind, previous }) =>
           [...previous.keys()].map((name) => ({ kind, name, reason })),
         );
-        // What is held is not what works: the next response tries the whole again.
+        // What is held is not what works: it is tried again, whole.
         this.#isDirty = true;
         if (call === this.#call) this.#finish(responses, errors);
+        this.#applySoon(RETRY_APPLY_MS);
       },
     );
   }
