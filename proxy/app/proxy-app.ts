@@ -19,6 +19,10 @@ import { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
 import type { IdentityMaterial } from "#proxy/identity/material.ts";
 import { makeGrpcSigner } from "#proxy/identity/signing-client.ts";
 import { WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
+import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
+import { HealthRunner } from "#proxy/upstream/health/health-runner.ts";
+import { makeStandardProbe } from "#proxy/upstream/health/standard-probes.ts";
+import { UpstreamTlsContexts } from "#proxy/upstream/tls-contexts.ts";
 import { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
 import { OtlpSpanExporter } from "#proxy/telemetry/span-exporter.ts";
@@ -46,6 +50,8 @@ export class ProxyApp {
   readonly #workers: WorkerPool;
   readonly #identity: WorkloadIdentity | undefined;
   readonly #discovery: DiscoveryClient | undefined;
+  readonly #secrets = new MemorySecretStore();
+  readonly #health: HealthRunner;
   readonly #endpoints: HttpEndpoint[] = [];
   readonly #static: DataPlaneSnapshot;
   #discovered: DataPlaneSnapshot = EMPTY_SNAPSHOT;
@@ -85,6 +91,15 @@ export class ProxyApp {
             log,
           });
     this.#discovery = this.#makeDiscovery();
+    const contexts = new UpstreamTlsContexts(this.#secrets, this.#clock);
+    this.#health = new HealthRunner({
+      clock: this.#clock,
+      random: systemRandom,
+      log,
+      makeProbe: makeStandardProbe,
+      makeTls: (target) => contexts.forTarget(target),
+      onHealth: (cluster, address, health) => this.#workers.setHealth(cluster, address, health),
+    });
     this.#makeGauges();
   }
 
@@ -131,6 +146,7 @@ export class ProxyApp {
     this.#isDraining = true;
     this.#discovery?.close();
     this.#identity?.close();
+    this.#health.close();
     await this.#workers.drain(this.#options.bootstrap.heddle.drainTimeMs);
     await this.#exporter?.shutDown();
     for (const endpoint of this.#endpoints) endpoint.close();
@@ -208,7 +224,10 @@ export class ProxyApp {
       const wanted = { ...merged, secrets: new Map([...merged.secrets, ...this.#own]) };
       const delta = diffSnapshots(this.#current, wanted);
       this.#current = wanted;
+      for (const [, secret] of delta.secrets.changed) this.#secrets.set(secret);
+      for (const name of delta.secrets.removed) this.#secrets.delete(name);
       const failures = await this.#workers.apply(delta);
+      this.#health.apply([...wanted.clusters.values()], wanted.assignments);
       for (const failure of failures) this.#options.log.error("a resource could not be applied", { ...failure });
       return failures;
     });

@@ -57,8 +57,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   }
 
   open(handler: StreamHandler): HttpStream {
-    const now = this.clock.nowMs();
-    const stream = new Http2Stream(this, 0, 0, this.settings.initialStreamWindowBytes, now);
+    const stream = new Http2Stream(this, 0, 0, this.settings.initialStreamWindowBytes, this.nowMs);
     stream.handler = handler;
     this.#opening++;
     if (this.activeStreams >= this.maxStreams) this.#wasFull = true;

@@ -68,6 +68,9 @@ export class HeaderEntry {
   readonly staticIndex: number;
   /** The classes of the value's characters, as `OCTET_CLASS` names them; -1 = blank at either end. */
   readonly classes: number;
+  /** The sending table that met it last, and its number there: spares that table a look-up. */
+  sentIn: object | undefined = undefined;
+  sentNumber = 0;
 
   constructor(
     name: HeaderName,

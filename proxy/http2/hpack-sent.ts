@@ -49,9 +49,15 @@ export class SentTable {
 
   /** The distance from the newest of the field that this entry is; -1 = not there. */
   findEntry(entry: HeaderEntry): number {
-    const number = this.#identities?.get(entry);
-    if (number === undefined || number < this.#inserted - this.#length) return -1;
-    return this.#inserted - 1 - number;
+    let number = entry.sentNumber;
+    if (entry.sentIn !== this) {
+      const known = this.#identities?.get(entry);
+      if (known === undefined) return -1;
+      number = known;
+      entry.sentIn = this;
+      entry.sentNumber = known;
+    }
+    return number < this.#inserted - this.#length ? -1 : this.#inserted - 1 - number;
   }
 
   /** The same by content, for an entry that was not met here before. */
@@ -113,6 +119,8 @@ export class SentTable {
     this.#identities ??= new Map();
     if (this.#identities.size >= MAX_IDENTITIES) this.#identities.clear();
     this.#identities.set(entry, number);
+    entry.sentIn = this;
+    entry.sentNumber = number;
   }
 
   #insert(field: SentField, hash: number): void {

@@ -113,12 +113,11 @@ describe("HPACK", () => {
 
   it("gives a place only to what it meets again", () => {
     const encoder = new HpackEncoder(4096);
-    const head = () => HeaderBlock.of(["x-tenant", "blue"]);
-    const sizes = [1, 2, 3].map(() => encode(encoder, head()).length);
+    const sizes = [1, 2, 3].map(() => encode(encoder, HeaderBlock.of(["x-tenant", "blue"])).length);
     assert.ok((sizes[0] ?? 0) > 5 && sizes[1] === sizes[0]);
     assert.equal(sizes[2], 1);
     for (let i = 0; i < 500; i++) encode(encoder, HeaderBlock.of(["x-request-id", `id-${i}-${i * 7919}`]));
-    assert.equal(encode(encoder, head()).length, 1);
+    assert.equal(encode(encoder, HeaderBlock.of(["x-tenant", "blue"])).length, 1);
   });
 
   it("keeps credentials out of tables and never-indexed fields never indexed", () => {

@@ -99,7 +99,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
   #current: UpstreamAttempt | undefined = undefined;
   #pick: Pick | undefined = undefined;
   #isAdmitted = false;
-  #retriesHeld = 0;
+  #holdsRetry = false;
   #isResponseSent = false;
   #isInHook = false;
   #isPaused = false;
@@ -541,11 +541,10 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     }
   }
 
-  /** Takes a place among the cluster's retries until the exchange ends; for `FilterContext.tryRetry`. */
+  /** Takes one place among the cluster's retries, however many follow, until the exchange ends; for `FilterContext.tryRetry`. */
   tryHoldRetry(): boolean {
-    if (this.upstream?.admit(true) !== true) return false;
-    this.#retriesHeld++;
-    return true;
+    this.#holdsRetry ||= this.upstream?.admit(true) === true;
+    return this.#holdsRetry;
   }
 
   // ---- the way back
@@ -808,7 +807,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     this.#current?.finish(upstreamError !== undefined, upstreamError);
     this.body.dispose();
     if (this.#isAdmitted) this.upstream?.release(false);
-    for (; this.#retriesHeld > 0; this.#retriesHeld--) this.upstream?.release(true);
+    if (this.#holdsRetry) this.upstream?.release(true);
     for (const filter of this.service.chain.onDone) this.#call(filter, () => (filter.onDone(this), CONTINUE));
     this.service.observer.onExchangeDone(this);
   }

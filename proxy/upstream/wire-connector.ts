@@ -1,21 +1,20 @@
 // The real network of pools: wires, TLS with the peer's identity checked, and our codecs on them.
 import { formatAddress } from "#config/model/address.ts";
-import type { UpstreamTls } from "#config/model/tls.ts";
 import type { AttemptFailure } from "#filters/filter.ts";
 import type { ClientCodec, ClientHandler, CodecHost, StreamHandler } from "#lib/http/stream.ts";
 import { Http1Client } from "#proxy/http1/client.ts";
 import { Http2Client } from "#proxy/http2/client.ts";
 import { DEFAULT_HTTP2_SETTINGS } from "#proxy/http2/settings.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
-import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
 import { CodecWire } from "#proxy/wire/codec-wire.ts";
-import { type ClientTls, connectWire } from "#proxy/wire/connect.ts";
+import { connectWire } from "#proxy/wire/connect.ts";
 import type { Wire, WireErrorKind } from "#proxy/wire/wire.ts";
 import { makeWireError } from "#proxy/wire/wire-error.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 import type { Connector, ConnectTarget, HttpConnectionHandler, RawConnectionHandler } from "./connector.ts";
 import type { OpenTicket, UpstreamConnectionInfo } from "./contract.ts";
 import { RawStream } from "./raw-stream.ts";
+import { UpstreamTlsContexts } from "./tls-contexts.ts";
 
 export interface WireConnectorOptions {
   readonly loop: WireLoop;
@@ -24,19 +23,16 @@ export interface WireConnectorOptions {
   readonly localAddress?: string;
 }
 
-/** Contexts kept; each is one TLS configuration, so that thousands mean configurations that are gone. */
-const MAX_CONTEXTS = 1024;
-
 export class WireConnector implements Connector {
   readonly #options: WireConnectorOptions;
-  /** By the configuration's text: equal ones come again as other objects. The longest unused is dropped. */
-  readonly #contexts = new Map<string, UpstreamTlsContext>();
-  /** Sessions to resume are a pool's own, and a pool keeps its target. */
-  readonly #clients = new WeakMap<ConnectTarget, ClientTls>();
+  readonly #contexts: UpstreamTlsContexts;
   readonly #listeners: ((secrets: ReadonlySet<string>) => void)[] = [];
 
   constructor(options: WireConnectorOptions) {
     this.#options = options;
+    this.#contexts = new UpstreamTlsContexts(options.secrets, options.loop.clock, (names) => {
+      for (const listener of this.#listeners) listener(names);
+    });
   }
 
   connectHttp(target: ConnectTarget, handler: HttpConnectionHandler): OpenTicket {
@@ -83,8 +79,7 @@ export class WireConnector implements Connector {
 
   /** Stops watching secrets. */
   close(): void {
-    for (const context of this.#contexts.values()) context.dispose();
-    this.#contexts.clear();
+    this.#contexts.close();
     this.#listeners.length = 0;
   }
 
@@ -94,7 +89,7 @@ export class WireConnector implements Connector {
     onWire: (wire: Wire) => void,
   ): OpenTicket {
     const { localAddress, loop } = this.#options;
-    const tls = target.tls === undefined ? undefined : this.#clientTls(target, target.tls);
+    const tls = this.#contexts.forTarget(target);
     return connectWire(
       loop,
       target,
@@ -116,43 +111,6 @@ export class WireConnector implements Connector {
     };
     return new Http2Client(host, handler, settings, this.#options.loop.clock);
   }
-
-  #clientTls(target: ConnectTarget, tls: UpstreamTls): ClientTls {
-    const known = this.#clients.get(target);
-    if (known !== undefined) return known;
-    const { expectedIdentity, hostname } = target;
-    const made = this.#context(tls).forTarget({ expectedIdentity, hostname, alpn: alpnOf(target, tls) });
-    this.#clients.set(target, made);
-    return made;
-  }
-
-  #context(tls: UpstreamTls): UpstreamTlsContext {
-    const key = JSON.stringify(tls);
-    const known = this.#contexts.get(key);
-    const context = known ?? this.#makeContext(tls);
-    // To the end of the line of those that may be dropped.
-    this.#contexts.delete(key);
-    this.#contexts.set(key, context);
-    if (this.#contexts.size > MAX_CONTEXTS) {
-      for (const [oldest, unused] of this.#contexts) {
-        this.#contexts.delete(oldest);
-        unused.dispose();
-        break;
-      }
-    }
-    return context;
-  }
-
-  #makeContext(tls: UpstreamTls): UpstreamTlsContext {
-    const context = new UpstreamTlsContext(tls, this.#options.secrets, this.#options.loop.clock);
-    const names = new Set<string>();
-    if (tls.certificate?.kind === "sds") names.add(tls.certificate.name);
-    if (tls.validation?.roots.kind === "sds") names.add(tls.validation.roots.name);
-    context.onChange = () => {
-      for (const listener of this.#listeners) listener(names);
-    };
-    return context;
-  }
 }
 
 function makeHttp1(host: CodecWire, handler: ClientHandler, { http, bufferLimitBytes }: ConnectTarget): Http1Client {
@@ -172,19 +130,6 @@ function protocolOf(target: ConnectTarget, wire: Wire): "http1" | "http2" | unde
   // Without TLS, or with a peer that knows no ALPN, HTTP/2 is known beforehand; a mesh peer must say it.
   if (alpn === "h2" || (alpn === "" && target.expectedIdentity === undefined)) return "http2";
   return undefined;
-}
-
-const ALPN_OF: Readonly<Record<ConnectTarget["protocol"], readonly string[]>> = {
-  http1: ["http/1.1"],
-  http2: ["h2"],
-  auto: ["h2", "http/1.1"],
-  raw: [],
-};
-
-function alpnOf(target: ConnectTarget, tls: UpstreamTls): readonly string[] {
-  if (target.expectedIdentity !== undefined) return ["h2"];
-  if (tls.alpn.length > 0) return tls.alpn;
-  return ALPN_OF[target.protocol];
 }
 
 function infoOf(protocol: "http1" | "http2", { info }: Wire): UpstreamConnectionInfo {

@@ -48,7 +48,8 @@ export class HttpProbe implements Probe {
   #makeClient(): Client {
     const target = this.#target;
     const origin = `${target.tls === undefined ? "http" : "https"}://${formatAddress(target)}`;
-    const allowH2 = this.#check.http2;
+    // A mesh peer speaks nothing but HTTP/2.
+    const allowH2 = this.#check.http2 || target.endpoint.mesh.kind === "peer";
     if (target.tls === undefined) return new Client(origin, { allowH2 });
     // Our own TLS: undici must not send a request to a peer whose identity was not checked.
     const connect: buildConnector.connector = (_options, callback) => {
