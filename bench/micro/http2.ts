@@ -11,7 +11,7 @@ import { Http2Client } from "#proxy/http2/client.ts";
 import { FLAG, FRAME, readUint31, writeUint32 } from "#proxy/http2/frame.ts";
 import { Http2Server } from "#proxy/http2/server.ts";
 import { DEFAULT_HTTP2_SETTINGS } from "#proxy/http2/settings.ts";
-import { data, frame, headers, plainBlock, settings } from "#proxy/http2/testing/frames.ts";
+import { data, frame, plainBlock, settings } from "#proxy/http2/testing/frames.ts";
 
 const REQUESTS = 2000;
 const BATCH = 16;
@@ -135,7 +135,6 @@ const answer = Buffer.concat([
   ),
   data(1, "hello", true),
 ]);
-void headers;
 const answers = Buffer.concat(Array.from({ length: BATCH }, () => answer));
 const second = readUint31(answer, 5) === 1 ? answer.readUIntBE(0, 3) + 9 + 5 : 0;
 
