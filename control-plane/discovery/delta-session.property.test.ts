@@ -74,6 +74,9 @@ class Proxy {
     this.#session = this.#makeSession();
     this.#unanswered = [];
     if (this.#snapshot !== undefined) this.#session.offer(this.#snapshot);
+    for (const name of this.held.endpoints.keys()) {
+      if (!this.held.cluster.has(name)) this.held.endpoints.delete(name);
+    }
     for (const kind of KINDS) {
       const isWildcard = kind === "cluster" || kind === "listener";
       const names = kind === "endpoints" ? [...this.held.cluster.keys()] : ["r"];

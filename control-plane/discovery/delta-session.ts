@@ -62,14 +62,16 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
   receive(request: DeltaDiscoveryRequest): void {
     const kind = tryResourceKind(request.typeUrl);
     if (kind === undefined) return;
-    let state = this.#states.get(kind);
-    if (state === undefined) {
-      state = new KindState(kind);
+    const known = this.#states.get(kind);
+    const state = known ?? new KindState(kind);
+    if (known === undefined) {
       this.#states.set(kind, state);
       this.#begin(state, request);
     }
     this.#answer(state, request);
     this.#subscribe(state, request);
+    // Kept from before this stream, but not asked for any more.
+    if (known === undefined && !state.subscription.isWildcard) state.subscription.endWildcard();
   }
 
   next(): DeltaResponse | undefined {
