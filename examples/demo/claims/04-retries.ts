@@ -6,7 +6,7 @@
 //    smallest must be below what full jitter can hardly miss (1e-8) and equal jitter never reaches. A busy machine only
 //    makes pauses longer: the first bound forgives it wholly, the second leaves 70 ms between the bound and equal jitter.
 //  - Budget: 400 requests, 40 at a time, to instances that all fail, each may be retried 3 times: without a budget the
-//    instances would see 4 x 400. With 20 % (at least 3) at a time, they may see at most 1.6 x 400.
+//    instances would see 4 x 400. With 20 % (at least 10) at a time, they may see at most 1.6 x 400.
 //  - A POST without an Idempotency-Key that fails after it was executed (503, and a broken connection) is executed once.
 import { randomUUID } from "node:crypto";
 import type { Fault } from "../../shop/kit/faults.ts";
@@ -22,8 +22,8 @@ const INVISIBLE = 300;
 const BASE_MS = 20;
 const BACKOFF_RETRIES = 4;
 const BACKOFF_REQUESTS = 60;
-/** The budget always grants three retries at the same time; more requests at once would be short of it. */
-const BACKOFF_AT_ONCE = 3;
+/** The budget always grants ten retries at the same time; more requests at once would be short of it. */
+const BACKOFF_AT_ONCE = 8;
 const STORM = 400;
 const STORM_LIMIT = 1.6;
 const ONCE = 40;
