@@ -11,8 +11,11 @@ import type { Message } from "@bufbuild/protobuf";
 /**
  * Describes the file certificate_service.proto.
  */
-export const file_certificate_service: GenFile = /*@__PURE__*/
-  fileDesc("ChljZXJ0aWZpY2F0ZV9zZXJ2aWNlLnByb3RvEhJoZWRkbGUuaWRlbnRpdHkudjEiKQoWU2lnbkNlcnRpZmljYXRlUmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIlYKF1NpZ25DZXJ0aWZpY2F0ZVJlc3BvbnNlEhEKCWNoYWluX3BlbRgBIAEoCRISCgpidW5kbGVfcGVtGAIgASgJEhQKDG5vdF9hZnRlcl9tcxgDIAEoAzKAAQoSQ2VydGlmaWNhdGVTZXJ2aWNlEmoKD1NpZ25DZXJ0aWZpY2F0ZRIqLmhlZGRsZS5pZGVudGl0eS52MS5TaWduQ2VydGlmaWNhdGVSZXF1ZXN0GisuaGVkZGxlLmlkZW50aXR5LnYxLlNpZ25DZXJ0aWZpY2F0ZVJlc3BvbnNlYgZwcm90bzM");
+export const file_certificate_service: GenFile =
+  /*@__PURE__*/
+  fileDesc(
+    "ChljZXJ0aWZpY2F0ZV9zZXJ2aWNlLnByb3RvEhJoZWRkbGUuaWRlbnRpdHkudjEiKQoWU2lnbkNlcnRpZmljYXRlUmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIlYKF1NpZ25DZXJ0aWZpY2F0ZVJlc3BvbnNlEhEKCWNoYWluX3BlbRgBIAEoCRISCgpidW5kbGVfcGVtGAIgASgJEhQKDG5vdF9hZnRlcl9tcxgDIAEoAzKAAQoSQ2VydGlmaWNhdGVTZXJ2aWNlEmoKD1NpZ25DZXJ0aWZpY2F0ZRIqLmhlZGRsZS5pZGVudGl0eS52MS5TaWduQ2VydGlmaWNhdGVSZXF1ZXN0GisuaGVkZGxlLmlkZW50aXR5LnYxLlNpZ25DZXJ0aWZpY2F0ZVJlc3BvbnNlYgZwcm90bzM",
+  );
 
 /**
  * @generated from message heddle.identity.v1.SignCertificateRequest
@@ -30,7 +33,8 @@ export type SignCertificateRequest = Message<"heddle.identity.v1.SignCertificate
  * Describes the message heddle.identity.v1.SignCertificateRequest.
  * Use `create(SignCertificateRequestSchema)` to create a new message.
  */
-export const SignCertificateRequestSchema: GenMessage<SignCertificateRequest> = /*@__PURE__*/
+export const SignCertificateRequestSchema: GenMessage<SignCertificateRequest> =
+  /*@__PURE__*/
   messageDesc(file_certificate_service, 0);
 
 /**
@@ -63,7 +67,8 @@ export type SignCertificateResponse = Message<"heddle.identity.v1.SignCertificat
  * Describes the message heddle.identity.v1.SignCertificateResponse.
  * Use `create(SignCertificateResponseSchema)` to create a new message.
  */
-export const SignCertificateResponseSchema: GenMessage<SignCertificateResponse> = /*@__PURE__*/
+export const SignCertificateResponseSchema: GenMessage<SignCertificateResponse> =
+  /*@__PURE__*/
   messageDesc(file_certificate_service, 1);
 
 /**
@@ -80,7 +85,5 @@ export const CertificateService: GenService<{
     methodKind: "unary";
     input: typeof SignCertificateRequestSchema;
     output: typeof SignCertificateResponseSchema;
-  },
-}> = /*@__PURE__*/
-  serviceDesc(file_certificate_service, 0);
-
+  };
+}> = /*@__PURE__*/ serviceDesc(file_certificate_service, 0);

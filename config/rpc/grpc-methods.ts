@@ -10,7 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 
 /** `path` and how messages become bytes and back. */
-export interface GrpcMethod<Request, Response, RequestInit = Request, ResponseInit = Response> {
+interface GrpcMethod<Request, Response, RequestInit = Request, ResponseInit = Response> {
   readonly path: string;
   readonly requestStream: boolean;
   readonly responseStream: boolean;

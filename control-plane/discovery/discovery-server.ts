@@ -20,7 +20,7 @@ import { SotwSession, type SotwResponse } from "./sotw-session.ts";
 import { Versions } from "./versions.ts";
 
 /** Who a stream's peer is, for the node that it says it is. */
-export interface Admission {
+interface Admission {
   readonly identity: string | undefined;
   /** Unix ms at which the identity ends. */
   readonly endsAtMs: number | undefined;

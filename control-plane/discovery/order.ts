@@ -35,7 +35,7 @@ const REMOVED_AFTER: Readonly<Record<ResourceKind, readonly ResourceKind[]>> = {
 };
 
 /** A proxy that does not answer holds up what depends on it this long: Envoy's own limit of warming. */
-export const MAX_HOLD_MS = 15_000;
+const MAX_HOLD_MS = 15_000;
 
 /** How far one kind has got with one proxy. */
 export interface Progress {

@@ -33,7 +33,7 @@ export interface AuthorityOptions {
   readonly issuer?: GivenIssuer;
 }
 
-export interface GivenIssuer extends Issuer {
+interface GivenIssuer extends Issuer {
   readonly rootsPem: string;
 }
 

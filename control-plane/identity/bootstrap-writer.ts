@@ -35,7 +35,7 @@ const TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.
 const HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /** The bootstrap as YAML. */
-export function formatBootstrap(sidecar: SidecarBootstrap): string {
+function formatBootstrap(sidecar: SidecarBootstrap): string {
   return stringify(
     {
       node: formatNode(sidecar),

@@ -18,7 +18,7 @@ export interface ChannelIdentity {
   readonly generation: number;
 }
 
-export interface AdsHandlers {
+interface AdsHandlers {
   readonly onResponse: (response: DeltaDiscoveryResponse) => void;
   /** Called once, unless we closed the call. */
   readonly onEnd: (reason: string) => void;

@@ -11,7 +11,7 @@ import type { ApplyError, DiscoveredConfig, Validate } from "./config.ts";
 import { KindStore, type Held } from "./kind-store.ts";
 import { collectReferences } from "./references.ts";
 
-export type NodeInit = MessageInitShape<typeof NodeSchema>;
+type NodeInit = MessageInitShape<typeof NodeSchema>;
 
 /** `DeltaDiscoveryRequest`, as far as we write it. */
 export interface DeltaRequest {
@@ -26,7 +26,7 @@ export interface DeltaRequest {
 }
 
 /** Envoy's `initial_fetch_timeout`: after it a listener or cluster goes on without what it named. */
-export const INITIAL_FETCH_TIMEOUT_MS = 15_000;
+const INITIAL_FETCH_TIMEOUT_MS = 15_000;
 
 const ORDER = ["cluster", "endpoints", "listener", "route", "secret"] as const satisfies readonly ResourceKind[];
 type HeldKind = (typeof ORDER)[number];
@@ -53,7 +53,7 @@ export interface Unanswered {
 }
 
 /** What was refused, kept to be shown. */
-export interface RefusedResource extends ApplyError {
+interface RefusedResource extends ApplyError {
   readonly version: string;
 }
 

@@ -23,7 +23,7 @@ const COALESCE_MS = 2;
 const STORE_DELAY_MS = 200;
 
 /** Waits between streams: at least `minMs`, with full jitter above it, up to `maxMs`. */
-export interface ReconnectBackoff {
+interface ReconnectBackoff {
   readonly minMs: number;
   readonly maxMs: number;
 }

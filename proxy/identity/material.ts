@@ -14,7 +14,7 @@ export interface IdentityMaterial {
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** The certificates of a PEM text, in order. @throws for one that cannot be read. */
-export function splitPem(pem: string): X509Certificate[] {
+function splitPem(pem: string): X509Certificate[] {
   return (pem.match(CERTIFICATE) ?? []).map((text) => new X509Certificate(text));
 }
 

@@ -11,14 +11,14 @@ export type SigningProof =
   | { readonly kind: "token"; readonly token: string }
   | { readonly kind: "certificate"; readonly certificate: CertificateSecret };
 
-export interface SigningRequest {
+interface SigningRequest {
   readonly csrPem: string;
   readonly proof: SigningProof;
   /** The roots that the control plane's certificate is checked against, PEM. */
   readonly rootsPem: string;
 }
 
-export interface SigningAnswer {
+interface SigningAnswer {
   readonly chainPem: string;
   readonly bundlePem: string;
 }
