@@ -73,8 +73,13 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
   }
 
   resetByUser(stream: Http2Stream, error: StreamError): void {
-    if (!stream.isOver) this.endStream(stream, error.code);
-    else this.#forgive(stream);
+    if (stream.isOver) this.#forgive(stream);
+    else if (error.code === H2_ERROR.NO_ERROR && stream.endsAfterBuffer && !stream.isLocalClosed) {
+      // "My answer is complete, send no more" (RFC 9113 §8.1): what waits for the window is still sent.
+      stream.isLeaving = true;
+      stream.handler = undefined;
+      this.#forgive(stream);
+    } else this.endStream(stream, error.code);
   }
 
   consumed(stream: Http2Stream, bytes: number): void {
@@ -87,6 +92,7 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
 
   onLocalEnd(stream: Http2Stream): void {
     if (stream.isRemoteClosed) this.finish(stream);
+    else if (stream.isLeaving) this.endStream(stream, H2_ERROR.NO_ERROR);
   }
 
   onFlood(reason: string): void {

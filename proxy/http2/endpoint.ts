@@ -152,7 +152,8 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
       }
     }
     if (length === 0 && !last) return;
-    stream.unconsumed += length;
+    if (stream.isLeaving) this.creditConnection(length);
+    else stream.unconsumed += length;
     if (last) stream.isRemoteClosed = true;
     stream.handler?.onData(bytes, start, end, last);
     if (last && stream.isLocalClosed && !stream.isOver) this.finish(stream);

@@ -57,6 +57,20 @@ describe("flow control", () => {
     assert.equal(dialogue.handler.last.drains, 1);
   });
 
+  it("still sends a complete answer whose user wants no more of the request", () => {
+    const dialogue = new ServerDialogue({}, [[SETTING.INITIAL_WINDOW_SIZE, 10]]);
+    dialogue.send(headers(1, POST, false));
+    const { stream } = dialogue.handler.last;
+    stream.sendHead(OK, false);
+    stream.sendData(Buffer.alloc(15), 0, 15, true);
+    stream.reset(makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "done"));
+    assert.deepEqual(dialogue.answer(), ["HEADERS 1", "DATA 1 10"]);
+    const frames = dialogue.send(data(1, "more", false), uint32(FRAME.WINDOW_UPDATE, 1, 5));
+    assert.deepEqual(frames, ["DATA 1 5 END", "RST_STREAM 1 0x0"]);
+    assert.deepEqual(dialogue.handler.last.events, ["head"]);
+    assert.equal(dialogue.server.activeStreams, 0);
+  });
+
   it("gives streams turns of a frame each when the connection's window opens", () => {
     const dialogue = new ServerDialogue({}, [[SETTING.INITIAL_WINDOW_SIZE, 1 << 20]]);
     dialogue.send(get(1), get(3));

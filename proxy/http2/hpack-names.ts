@@ -66,7 +66,7 @@ export class HeaderEntry {
   /** Name, value and 32 (RFC 7541 §4.1). */
   readonly size: number;
   readonly staticIndex: number;
-  /** The classes of the value's characters, as `OCTET_CLASS` names them; -1 = blank at either end. */
+  /** The classes of the value's characters; CLASS_CONTROL also for blanks at either end. */
   readonly classes: number;
   /** The sending table that met it last, and its number there: spares that table a look-up. */
   sentIn: object | undefined = undefined;

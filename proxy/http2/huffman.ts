@@ -22,7 +22,7 @@ export const CLASS_HIGH = 4;
 export const CLASS_AT = 8;
 
 /** The class of each octet: controls other than HTAB are in no header (RFC 9110 §5.5, RFC 9113 §8.2.1). */
-export const OCTET_CLASS: Uint8Array = makeOctetClasses();
+const OCTET_CLASS: Uint8Array = makeOctetClasses();
 
 /*
  * The automaton eats four bits at a time; a state is an inner node of the code's tree, 256 of them. One step gives at most

@@ -40,6 +40,8 @@ export class Http2Stream implements HttpStream {
   isLocalClosed = false;
   isRemoteClosed = false;
   isOver = false;
+  /** Its user is done with it; it is reset when what is buffered has been sent. */
+  isLeaving = false;
   /** The head waits for the peer's SETTINGS; nothing else may go out. */
   isHeld = false;
   /** Octets of content still promised by content-length; -1 = it said nothing. */

@@ -1,7 +1,7 @@
 // Frames by hand, for dialogues with a codec: a second, plain implementation that shares nothing with the codec but numbers.
 import { FLAG, FRAME } from "../frame.ts";
 
-export interface Frame {
+interface Frame {
   readonly type: number;
   readonly flags: number;
   readonly id: number;
@@ -73,7 +73,7 @@ export const GET: readonly (readonly [string, string])[] = [
 
 export const POST: readonly (readonly [string, string])[] = [[":method", "POST"], ...GET.slice(1)];
 
-export function parseFrames(bytes: Buffer): Frame[] {
+function parseFrames(bytes: Buffer): Frame[] {
   const frames: Frame[] = [];
   for (let at = 0; at + 9 <= bytes.length;) {
     const length = bytes.readUIntBE(at, 3);
