@@ -52,11 +52,6 @@ export interface Unanswered {
   readonly previous: ReadonlyMap<string, Held | undefined>;
 }
 
-/** What was refused, kept to be shown. */
-interface RefusedResource extends ApplyError {
-  readonly version: string;
-}
-
 export class DeltaDialogue {
   readonly #options: DialogueOptions;
   readonly #stores: Readonly<Record<HeldKind, KindStore>>;
