@@ -136,39 +136,51 @@ export class HeaderBlock {
   detach(): void {
     const bytes = this.bytes;
     if (bytes === undefined || this.#ownsBytes) return;
-    let length = 1;
-    for (let i = 0; i < this.length; i++)
-      if ((this.starts[i] ?? 0) > 0) length += (this.ends[i] ?? 0) - (this.starts[i] ?? 0);
-    // A value never starts at 0: that place says "no bytes".
-    const own = Buffer.allocUnsafe(length);
-    let at = 1;
-    for (let i = 0; i < this.length; i++) {
-      const start = this.starts[i] ?? 0;
+    const { starts, ends, flags, length } = this;
+    let from = bytes.length;
+    let to = 0;
+    for (let i = 0; i < length; i++) {
+      const start = starts[i] ?? 0;
+      const end = ends[i] ?? 0;
       if (start === 0) continue;
-      this.starts[i] = at;
-      at += bytes.copy(own, at, start, this.ends[i] ?? 0);
-      this.ends[i] = at;
+      if (start < from) from = start;
+      if (end > to) to = end;
+    }
+    this.#ownsBytes = true;
+    if (from >= to) return;
+    // One copy of all that lies between the first value and the last costs less than one for each value (names lie between
+    // them, so it is about the head's size). A value never starts at 0: that place says "no bytes".
+    const own = Buffer.allocUnsafe(to - from + 1);
+    bytes.copy(own, 1, from, to);
+    const shift = from - 1;
+    for (let i = 0; i < length; i++) {
+      const start = starts[i] ?? 0;
+      if (start === 0) continue;
+      starts[i] = start - shift;
+      ends[i] = (ends[i] ?? 0) - shift;
       // What a codec noted beside these speaks of the bytes around the value.
-      this.flags[i] = (this.flags[i] ?? 0) & (FIELD_HUFFMAN | FIELD_NEVER_INDEXED);
+      flags[i] = (flags[i] ?? 0) & (FIELD_HUFFMAN | FIELD_NEVER_INDEXED);
     }
     this.bytes = own;
-    this.#ownsBytes = true;
   }
 
-  /** A detached copy. */
+  /** A detached copy. It makes no strings: this block is detached too, and both share the bytes, which never change again. */
   clone(): HeaderBlock {
+    this.detach();
     const copy = new HeaderBlock();
-    for (let i = 0; i < this.length; i++) {
+    copy.bytes = this.bytes;
+    copy.#ownsBytes = true;
+    copy.huffman = this.huffman;
+    for (let i = 0; i < this.length; i++)
       copy.#push(
-        this.nameAt(i),
-        this.valueAt(i),
-        0,
-        0,
-        (this.flags[i] ?? 0) & FIELD_NEVER_INDEXED,
+        this.names[i] ?? "",
+        this.values[i],
+        this.starts[i] ?? 0,
+        this.ends[i] ?? 0,
+        this.flags[i] ?? 0,
         this.entries[i],
         this.rawNames[i],
       );
-    }
     return copy;
   }
 

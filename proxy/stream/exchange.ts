@@ -399,14 +399,17 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
       return;
     }
     const mayRepeat = this.compiled?.retry !== undefined && this.compiled.retry.numRetries > 0;
-    if (mayRepeat) this.request.detach();
-    const head = mayRepeat || attempt.number > 1 ? this.request.clone() : this.request;
+    const head = this.request;
+    // What goes upstream is changed for this attempt alone; the next one begins with the copy, which has left the receive buffer.
+    if (mayRepeat || attempt.number > 1) this.request = head.clone();
     rewriteRequest(this, head, attempt);
     for (const filter of this.service.chain.onAttemptStart)
       this.#call(filter, () => (filter.onAttemptStart(this, attempt, head), CONTINUE));
     if (attempt.endpoint?.mesh.kind === "peer" && this.connection.protocol === "http1") packOrigProto(head);
     this.#timers.startTry();
     stream.sendHead(head, this.body.isEmpty);
+    // Logs and records read it when the exchange is over; other requests are in the receive buffer by then.
+    this.request.detach();
     this.body.attach(stream);
   }
 
@@ -578,6 +581,7 @@ export class HttpExchange implements Exchange, StreamHandler, AttemptOwner {
     this.responseHeadMs = this.service.clock.nowMs();
     this.downstream.sendHead(head, end);
     if (end) this.#onResponseComplete();
+    else head.detach();
   }
 
   answer(reply: LocalReply): void {
