@@ -1,11 +1,16 @@
 // `npm run build`: bundles what is shipped. One file per plane (and one for the worker threads of the data plane, one for the command
 // line), with rarely used parts as chunks beside them; the licences of what was bundled in dist/LICENSES.txt.
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+// `--out DIR` writes elsewhere.
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { rolldown, type OutputChunk, type Plugin } from "rolldown";
 
 const root = path.join(import.meta.dirname, "..");
-const dist = path.join(root, "dist");
+const { values } = parseArgs({ options: { out: { type: "string", default: path.join(root, "dist") } } });
+const dist = path.resolve(values.out);
+/** Everything is written here first: whoever runs the old bundles must not find half of the new ones. */
+const draft = `${dist}-${process.pid}`;
 
 /** Bundle -> its entry. */
 const BUNDLES: Readonly<Record<string, string>> = {
@@ -15,17 +20,17 @@ const BUNDLES: Readonly<Record<string, string>> = {
   heddle: "cli/main.ts",
 };
 
-/** The command line loads a plane's own bundle instead of holding a second copy of it. */
+/** The command line loads a plane's own bundle instead of holding a second copy of it; its commands are chunks, one folder down. */
 const PLANES: Readonly<Record<string, string>> = {
-  "#proxy/main.ts": "heddle-proxy.mjs",
-  "#control-plane/main.ts": "heddle-control-plane.mjs",
+  "#proxy/main.ts": "../heddle-proxy.mjs",
+  "#control-plane/main.ts": "../heddle-control-plane.mjs",
 };
 
 const planesApart: Plugin = {
   name: "planes-apart",
   resolveId: (source) => {
-    const file = PLANES[source];
-    return file === undefined ? undefined : { id: path.join(dist, file), external: "relative" };
+    const id = PLANES[source];
+    return id === undefined ? undefined : { id, external: true };
   },
 };
 
@@ -43,7 +48,7 @@ async function bundle(name: string, entry: string): Promise<readonly OutputChunk
     checks: { ineffectiveDynamicImport: false },
   });
   const { output } = await built.write({
-    dir: dist,
+    dir: draft,
     format: "esm",
     entryFileNames: "[name].mjs",
     chunkFileNames: `chunks/${name}-[name]-[hash].mjs`,
@@ -73,27 +78,43 @@ function licenceOf(folder: string): string {
   return `${name ?? path.basename(folder)} ${version ?? ""}: ${license ?? "see its repository"}\n${text}`;
 }
 
-rmSync(dist, { recursive: true, force: true });
-const packages = new Set<string>();
-for (const [name, entry] of Object.entries(BUNDLES)) {
-  if (!existsSync(path.join(root, entry))) throw new Error(`Cannot build ${name}: there is no ${entry}`);
-  const chunks = await bundle(name, entry);
-  for (const chunk of chunks) {
-    for (const module of chunk.moduleIds) {
-      const folder = packageOf(module);
-      if (folder !== undefined) packages.add(folder);
-    }
-  }
-  const size = (file: OutputChunk): number => statSync(path.join(dist, file.fileName)).size / 1024;
-  const [main, ...others] = chunks.toSorted((left, right) => Number(right.isEntry) - Number(left.isEntry));
-  if (main === undefined) throw new Error(`Cannot build ${name}: the bundler gave nothing`);
-  const rest = others.reduce((sum, chunk) => sum + size(chunk), 0);
-  console.log(`${main.fileName}: ${size(main).toFixed(0)} KiB, ${others.length} chunks ${rest.toFixed(0)} KiB`);
+try {
+  await buildAll();
+  replaceFolder(draft, dist);
+} finally {
+  rmSync(draft, { recursive: true, force: true });
 }
-const rule = `\n${"-".repeat(100)}\n`;
-const licences = [...packages].toSorted().map(licenceOf);
-writeFileSync(
-  path.join(dist, "LICENSES.txt"),
-  `Heddle is licensed under Apache-2.0. The bundles in this folder contain these packages:\n${rule}${licences.join(rule)}`,
-);
-console.log(`LICENSES.txt: ${licences.length} packages`);
+
+async function buildAll(): Promise<void> {
+  const packages = new Set<string>();
+  for (const [name, entry] of Object.entries(BUNDLES)) {
+    if (!existsSync(path.join(root, entry))) throw new Error(`Cannot build ${name}: there is no ${entry}`);
+    const chunks = await bundle(name, entry);
+    for (const chunk of chunks) {
+      for (const module of chunk.moduleIds) {
+        const folder = packageOf(module);
+        if (folder !== undefined) packages.add(folder);
+      }
+    }
+    const size = (file: OutputChunk): number => statSync(path.join(draft, file.fileName)).size / 1024;
+    const [main, ...others] = chunks.toSorted((left, right) => Number(right.isEntry) - Number(left.isEntry));
+    if (main === undefined) throw new Error(`Cannot build ${name}: the bundler gave nothing`);
+    const rest = others.reduce((sum, chunk) => sum + size(chunk), 0);
+    console.log(`${main.fileName}: ${size(main).toFixed(0)} KiB, ${others.length} chunks ${rest.toFixed(0)} KiB`);
+  }
+  const rule = `\n${"-".repeat(100)}\n`;
+  const licences = [...packages].toSorted().map(licenceOf);
+  writeFileSync(
+    path.join(draft, "LICENSES.txt"),
+    `Heddle is licensed under Apache-2.0. The bundles in this folder contain these packages:\n${rule}${licences.join(rule)}`,
+  );
+  console.log(`LICENSES.txt: ${licences.length} packages`);
+}
+
+/** Programs that run keep what they have loaded; chunks of the same sources have the same names. */
+function replaceFolder(from: string, to: string): void {
+  const old = `${from}-old`;
+  if (existsSync(to)) renameSync(to, old);
+  renameSync(from, to);
+  rmSync(old, { recursive: true, force: true });
+}
