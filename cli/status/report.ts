@@ -26,7 +26,7 @@ export interface ProxyReport {
   readonly rejections: readonly RejectionReport[];
 }
 
-export interface RejectionReport {
+interface RejectionReport {
   readonly kind: string;
   readonly name: string;
   readonly reason: string;
@@ -47,7 +47,7 @@ export interface ObjectReport {
   readonly conditions: readonly ConditionReport[];
 }
 
-export interface ConditionReport {
+interface ConditionReport {
   readonly type: string;
   readonly status: string;
   readonly reason: string;
