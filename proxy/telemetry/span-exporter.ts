@@ -70,7 +70,18 @@ async function loadSdk(options: SpanExporterOptions): Promise<Sdk> {
       ? new (await import("@opentelemetry/exporter-trace-otlp-grpc")).OTLPTraceExporter({ url: options.endpoint })
       : new (await import("@opentelemetry/exporter-trace-otlp-proto")).OTLPTraceExporter({
           url: tracesUrl(options.endpoint),
+          // A batch a second is not worth the race with a receiver that is just closing an idle connection.
+          httpAgentOptions: { keepAlive: false },
         });
+  const { log } = options;
+  const say =
+    (level: "error" | "warn" | "debug") =>
+    (message: string, ...details: unknown[]): void =>
+      log[level]("the OpenTelemetry SDK says", { said: message, details: details.map(String) });
+  api.diag.setLogger(
+    { error: say("error"), warn: say("warn"), info: say("debug"), debug: say("debug"), verbose: () => undefined },
+    api.DiagLogLevel.INFO,
+  );
   // The ids were given on the hot path; the generator hands them to the SDK's span.
   let next: SpanRecord | undefined;
   const sdk = new NodeSDK({
