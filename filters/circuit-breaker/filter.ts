@@ -1,6 +1,6 @@
 // The circuit-breaker filter: Hystrix's breaker (share of failures over a rolling window) in front of a cluster. opossum owns the
 // state machine behind `context.breaker`; the policy is the cluster's (contracts.md: breakers).
-import type { BreakerPolicy } from "#config/model/cluster.ts";
+import type { BreakerPolicy, Cluster } from "#config/model/cluster.ts";
 
 import {
   ANSWERED,
@@ -44,6 +44,13 @@ export const circuitBreakerFilter = {
 
 function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filter {
   const slot = context.slot();
+  // A changed cluster is another object, so that a policy is compared once for each and not for each request.
+  const breakers = new WeakMap<Cluster, BreakerState>();
+  const breakerOf = (cluster: Cluster, policy: BreakerPolicy): BreakerState => {
+    let breaker = breakers.get(cluster);
+    if (breaker === undefined) breakers.set(cluster, (breaker = context.breaker(cluster.name, policy)));
+    return breaker;
+  };
   const refused = context.metrics.counter("heddle_breaker_refused_total", "Requests that an open breaker answered.", {
     listener: context.listener,
   });
@@ -52,7 +59,7 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
     onPick(exchange, pick) {
       const policy = pick.cluster.breaker;
       if (policy === undefined || exchange.override("heddle.circuit_breaker")?.isDisabled === true) return CONTINUE;
-      const breaker = context.breaker(pick.cluster.name, policy);
+      const breaker = breakerOf(pick.cluster, policy);
       const permit = breaker.tryPass();
       if (permit !== "refused") {
         exchange.slots[slot] = { breaker, permit, policy, isReported: false } satisfies Slot;

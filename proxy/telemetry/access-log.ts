@@ -17,7 +17,7 @@ export function compileAccessLog(config: AccessLog): LineMaker {
     return (exchange) => String(format(exchange) ?? "-");
   }
   const format = compileJsonFormat(config.format.fields);
-  return (exchange) => `${JSON.stringify(format(exchange))}\n`;
+  return (exchange) => `${format(exchange)}\n`;
 }
 
 const FLUSH_BYTES = 65_536;

@@ -11,6 +11,8 @@ import type { TraceWatch } from "./trace-watch.ts";
 
 /** What is kept of answers that the mesh did not make: those slower than this, ms, have a record too. */
 const SLOW_MS = 5000;
+/** Found again by their key; what goes beyond is looked up among the metrics each time. */
+const MAX_SERIES = 4096;
 
 export interface RecorderParts {
   readonly metrics: Metrics;
@@ -20,9 +22,17 @@ export interface RecorderParts {
   readonly lineFile: (path: string) => LineFile;
 }
 
+/** The counters of exchanges of one kind, and the kind. */
 interface Series {
   readonly requests: Counter;
   readonly duration: Histogram;
+  readonly listener: string;
+  readonly protocol: string;
+  readonly status: number;
+  /** gRPC's, -1 for none; 0 for others. */
+  readonly code: number;
+  readonly flags: string;
+  readonly peer: string | undefined;
 }
 
 interface CompiledLog {
@@ -33,6 +43,8 @@ interface CompiledLog {
 export class ExchangeRecorder implements ExchangeObserver {
   readonly #parts: RecorderParts;
   readonly #series = new Map<string, Series>();
+  /** The series that a cluster's last exchange was counted in: mostly the next one's too, and found without making a key. */
+  readonly #latest = new Map<string, Series>();
   readonly #logs = new WeakMap<readonly AccessLog[], readonly CompiledLog[]>();
 
   constructor(parts: RecorderParts) {
@@ -56,40 +68,64 @@ export class ExchangeRecorder implements ExchangeObserver {
     for (const { file, makeLine } of this.#logsOf(exchange.service)) file.write(makeLine(exchange));
   }
 
-  /** OpenTelemetry's names in Prometheus spelling; source and destination as service meshes count them. */
   #count(exchange: HttpExchange): void {
-    const { connection, service, status } = exchange;
-    const protocol = exchange.isGrpc ? "grpc" : connection.protocol;
+    const { connection, service, status, isGrpc } = exchange;
     const destination = exchange.cluster?.name ?? "unknown";
-    const code = exchange.isGrpc ? (exchange.grpcStatus ?? -1) : 0;
+    const protocol = isGrpc ? "grpc" : connection.protocol;
+    const code = isGrpc ? (exchange.grpcStatus ?? -1) : 0;
     const flags = exchange.flags.length === 0 ? "-" : exchange.flags.join(",");
-    const key = `${service.listener.name}|${destination}|${status}|${code}|${protocol}|${flags}|${connection.peerIdentity ?? ""}`;
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      const identity = connection.direction === "inbound" ? connection.peerIdentity : connection.localIdentity;
-      const labels = { direction: connection.direction, source: identity ?? "unknown", destination, protocol };
-      const counted = {
-        ...labels,
-        code: String(status),
-        grpc_status: exchange.isGrpc ? String(code) : "",
-        response_flags: flags,
-      };
-      series = {
-        requests: this.#parts.metrics.counter(
-          "heddle_requests_total",
-          "Requests by source, destination, code and protocol.",
-          counted,
-        ),
-        duration: this.#parts.metrics.histogram(
-          "heddle_request_duration_seconds",
-          "Time from a request's head to the end of its answer.",
-          labels,
-        ),
-      };
-      if (this.#series.size < 4096) this.#series.set(key, series);
+    let series = this.#latest.get(destination);
+    if (
+      series === undefined ||
+      series.status !== status ||
+      series.code !== code ||
+      series.protocol !== protocol ||
+      series.flags !== flags ||
+      series.listener !== service.listener.name ||
+      series.peer !== connection.peerIdentity
+    ) {
+      series = this.#find(exchange, destination, protocol, code, flags);
+      this.#latest.set(destination, series);
     }
     series.requests.add(1);
     series.duration.observe((exchange.endMs - exchange.startMs) / 1000);
+  }
+
+  /** OpenTelemetry's names in Prometheus spelling; source and destination as service meshes count them. */
+  #find(exchange: HttpExchange, destination: string, protocol: string, code: number, flags: string): Series {
+    const { connection, service, status } = exchange;
+    const key = `${service.listener.name}|${destination}|${status}|${code}|${protocol}|${flags}|${connection.peerIdentity ?? ""}`;
+    const known = this.#series.get(key);
+    if (known !== undefined) return known;
+    const identity = connection.direction === "inbound" ? connection.peerIdentity : connection.localIdentity;
+    const labels = { direction: connection.direction, source: identity ?? "unknown", destination, protocol };
+    const counted = {
+      ...labels,
+      code: String(status),
+      grpc_status: exchange.isGrpc ? String(code) : "",
+      response_flags: flags,
+    };
+    const { metrics } = this.#parts;
+    const series: Series = {
+      requests: metrics.counter(
+        "heddle_requests_total",
+        "Requests by source, destination, code and protocol.",
+        counted,
+      ),
+      duration: metrics.histogram(
+        "heddle_request_duration_seconds",
+        "Time from a request's head to the end of its answer.",
+        labels,
+      ),
+      listener: service.listener.name,
+      protocol,
+      status,
+      code,
+      flags,
+      peer: connection.peerIdentity,
+    };
+    if (this.#series.size < MAX_SERIES) this.#series.set(key, series);
+    return series;
   }
 
   #logsOf(service: HttpService): readonly CompiledLog[] {
