@@ -4,7 +4,6 @@ import type { ClusterLoadAssignment, EndpointHealth } from "#config/model/endpoi
 import type { FilterChain, Listener } from "#config/model/listener.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
-import type { Codec } from "#lib/http/stream.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { TimerWheel } from "#lib/timer-wheel.ts";
@@ -12,7 +11,6 @@ import { ListenerSet } from "#proxy/listener/listener-set.ts";
 import type { ConnectionHandler } from "#proxy/listener/listener.ts";
 import type { OriginalDestination } from "#proxy/listener/original-destination.ts";
 import { ListenerTls } from "#proxy/listener/server-tls.ts";
-import { TcpSession } from "#proxy/listener/tcp-session.ts";
 import { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { CompiledRouteTable } from "#proxy/route/route-table.ts";
@@ -25,7 +23,6 @@ import { ExplainRing, type SpanRecord } from "#proxy/telemetry/records.ts";
 import { TraceWatch } from "#proxy/telemetry/trace-watch.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { ClusterTable, systemLookup } from "#proxy/upstream/cluster-set.ts";
-import type { PickedEndpoint, PickFailure } from "#proxy/upstream/contract.ts";
 import { WireConnector } from "#proxy/upstream/wire-connector.ts";
 import type { Answers, ApplyFailure, ConfigDelta, Query } from "#proxy/worker/protocol.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
@@ -33,8 +30,14 @@ import { WireLoop, type AcceptMode } from "#proxy/wire/wire-loop.ts";
 
 import { clusterStatuses } from "./cluster-status.ts";
 import { compileService, type ServiceParts } from "./compile-service.ts";
+import { Connections, type Connection } from "./connections.ts";
+import { CountingConnector } from "./counting-connector.ts";
 import { FilterRuntime } from "./filter-runtime.ts";
+import { DownstreamView } from "./http-connection.ts";
 import { bindHttpConnection } from "./http-server.ts";
+import { connectionShape } from "./listener-shape.ts";
+import { Overload, type OverloadLevel } from "./overload.ts";
+import { TcpService } from "./tcp-service.ts";
 
 export interface DataPlaneOptions {
   readonly clock: Clock;
@@ -46,6 +49,8 @@ export interface DataPlaneOptions {
   readonly reusePort: boolean;
   readonly originalDestination: OriginalDestination | undefined;
   readonly onSpan: (span: SpanRecord) => void;
+  /** Opaque sessions of a listener that is gone have so long, ms. */
+  readonly drainTimeMs: number;
 }
 
 /** A service that may be replaced while its connections live. */
@@ -70,17 +75,20 @@ export class DataPlane implements ConnectionHandler {
   /** By listener and chain name (`#2` for a chain without one): what lives on through changes. */
   readonly #services = new Map<string, Map<string, ServiceHolder>>();
   readonly #serviceOf = new WeakMap<FilterChain, ServiceHolder>();
-  readonly #codecs = new Map<Codec, string>();
-  readonly #sessions = new Map<TcpSession, string>();
+  readonly #connections: Connections;
+  readonly #tcp: TcpService;
+  readonly #overload = new Overload();
   readonly #files = new Map<string, LineFile>();
+  /** By listener: what its connections were accepted under. */
+  readonly #shapes = new Map<string, string>();
   #version = "";
-  #onIdle: (() => void) | undefined;
 
   constructor(options: DataPlaneOptions) {
     const { clock, random, log, cells } = options;
     this.#options = options;
     const loop = new WireLoop({ clock, acceptMode: options.acceptMode });
-    const connector = new WireConnector({ loop, secrets: this.#secrets });
+    const connector = new CountingConnector(new WireConnector({ loop, secrets: this.#secrets }), this.metrics);
+    this.#connections = new Connections(clock);
     const ejections = this.metrics.counter("heddle_ejections_total", "Endpoints taken out of balancing.", {});
     this.#clusters = new ClusterTable({
       clock,
@@ -122,11 +130,27 @@ export class DataPlane implements ConnectionHandler {
       timers: new TimerWheel(clock),
       random,
       log,
-      observer: recorder,
+      observer: {
+        onExchangeDone: (exchange) => {
+          if (exchange.connection instanceof DownstreamView) exchange.connection.exchangeEnded(exchange.endMs);
+          recorder.onExchangeDone(exchange);
+        },
+      },
       replay: new ReplayBudget(),
       proxyName: options.proxyName,
       version: () => this.#version,
     };
+    this.#tcp = new TcpService({
+      clock,
+      random,
+      log,
+      metrics: this.metrics,
+      explain: this.explain,
+      clusters: this.#clusters,
+      connections: this.#connections,
+      lineFile: (path) => this.#file(path),
+      version: () => this.#version,
+    });
     this.#listeners = new ListenerSet({
       loop,
       tls: new ListenerTls(loop, this.#secrets),
@@ -154,9 +178,15 @@ export class DataPlane implements ConnectionHandler {
     this.#applyClusters(delta);
     this.#applyRoutes(delta, failures);
     const listeners = this.#compileListeners(delta, failures);
-    for (const name of delta.listeners.removed) this.#drainListener(name);
-    for (const { name, message } of await this.#listeners.apply(listeners, delta.listeners.removed))
-      failures.push({ type: "listener", name, message });
+    const failed = await this.#listeners.apply(listeners, delta.listeners.removed);
+    for (const { name, message } of failed) failures.push({ type: "listener", name, message });
+    for (const name of delta.listeners.removed) {
+      this.#services.delete(name);
+      this.#shapes.delete(name);
+      this.#connections.drainListener(name, this.#options.drainTimeMs);
+    }
+    const bad = new Set(failed.map(({ name }) => name));
+    for (const listener of listeners) if (!bad.has(listener.name)) this.#drainIfChanged(listener);
     return failures;
   }
 
@@ -186,19 +216,27 @@ export class DataPlane implements ConnectionHandler {
     }
   }
 
-  /** Stops accepting, finishes what runs (GOAWAY, `Connection: close`); resolves when nothing runs or the time is up. */
+  /**
+   * Ends without failing anything: accepts what the kernel still holds, asks every client to go (GOAWAY, `Connection: close`),
+   * and resolves when nothing runs any more or the time is up. Opaque sessions have until then.
+   */
   async drain(timeoutMs: number): Promise<void> {
-    this.#listeners.close();
-    for (const codec of this.#codecs.keys()) codec.drain();
-    if (this.#codecs.size + this.#sessions.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
-        this.#options.clock.setTimer(timeoutMs, resolve);
-      });
-    }
+    const { clock } = this.#options;
+    const endMs = clock.nowMs() + timeoutMs;
+    this.#connections.drain();
+    await this.#listeners.closeWhenQuiet(timeoutMs / 2);
+    await this.#connections.whenEmpty(Math.max(0, endMs - clock.nowMs()));
     this.#clusters.close();
     this.#breakers.shutDown();
     for (const file of this.#files.values()) file.closeNow();
+  }
+
+  /** How much of the memory limit the process uses, as the main thread sees it. */
+  setOverload(level: OverloadLevel): void {
+    this.#overload.level = level;
+    if (level !== "shed") return;
+    const closed = this.#connections.closeIdle();
+    this.#options.log.warn("idle connections are closed: memory is nearly used up", { closed });
   }
 
   // ---- connections, from the listeners
@@ -209,35 +247,26 @@ export class DataPlane implements ConnectionHandler {
       wire.destroy();
       return;
     }
-    const codec = bindHttpConnection(
-      wire,
-      protocol,
-      firstBytes,
-      () => holder.current,
-      this.#options.clock,
-      () => {
-        this.#codecs.delete(codec);
-        this.#checkIdle();
-      },
-    );
-    this.#codecs.set(codec, listener.name);
+    const bound = bindHttpConnection(wire, protocol, firstBytes, {
+      service: () => holder.current,
+      clock: this.#options.clock,
+      overload: () => this.#overload.refusal(),
+      onClosed: () => this.#connections.delete(connection),
+    });
+    const connection: Connection = {
+      kind: "http",
+      listener: listener.name,
+      isIdle: () => bound.codec.activeStreams === 0,
+      drain: () => bound.drain(),
+    };
+    this.#connections.add(connection);
     this.#connectionCounter(listener, protocol).add(1);
   }
 
   onTcp(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void {
     if (chain.network.kind !== "tcp") return;
-    const config = chain.network.tcp;
-    const cluster = this.#chooseTcpCluster(config.clusters);
-    const session = new TcpSession(wire, {
-      clock: this.#options.clock,
-      config,
-      pick: () => this.#pickTcp(cluster, wire),
-      authority: cluster,
-      onDone: (done) => this.#onTcpDone(done, listener, cluster),
-    });
-    this.#sessions.set(session, listener.name);
     this.#connectionCounter(listener, "tcp").add(1);
-    session.start(firstBytes);
+    this.#tcp.serve(wire, firstBytes, listener, chain.network.tcp);
   }
 
   onRefused(listener: Listener, reason: string): void {
@@ -302,62 +331,34 @@ export class DataPlane implements ConnectionHandler {
         : [...listener.filterChains, listener.defaultFilterChain];
     const made: (readonly [name: string, chain: FilterChain, service: HttpService])[] = [];
     for (const [index, chain] of chains.entries()) {
-      if (chain.network.kind !== "http") continue;
+      if (chain.network.kind === "tcp") {
+        this.#tcp.check(chain.network.tcp);
+        continue;
+      }
       made.push([
         chain.name === "" ? `#${index}` : chain.name,
         chain,
         compileService(listener, chain.network.http, this.#serviceParts),
       ]);
     }
-    const holders = this.#services.get(listener.name) ?? new Map<string, ServiceHolder>();
+    const known = this.#services.get(listener.name);
+    const holders = new Map<string, ServiceHolder>();
     this.#services.set(listener.name, holders);
     for (const [name, chain, service] of made) {
-      const holder = holders.get(name) ?? { current: service };
+      const holder = known?.get(name) ?? { current: service };
       holder.current = service;
       holders.set(name, holder);
       this.#serviceOf.set(chain, holder);
     }
   }
 
-  #drainListener(name: string): void {
-    this.#services.delete(name);
-    for (const [codec, listener] of this.#codecs) if (listener === name) codec.drain();
-    for (const [session, listener] of this.#sessions) if (listener === name) session.abort("the listener was removed");
-  }
-
-  // ---- opaque bytes
-
-  #chooseTcpCluster(clusters: readonly { readonly name: string; readonly weight: number }[]): string {
-    const sum = clusters.reduce((total, { weight }) => total + weight, 0);
-    let point = this.#options.random.next() * sum;
-    for (const { name, weight } of clusters) if ((point -= weight) < 0) return name;
-    return clusters.at(-1)?.name ?? "";
-  }
-
-  #pickTcp(name: string, wire: Wire): PickedEndpoint | PickFailure | "no-cluster" {
-    const cluster = this.#clusters.get(name);
-    return cluster === undefined
-      ? "no-cluster"
-      : cluster.pick(
-          { cluster: cluster.config, labels: {}, hash: undefined, avoid: [] },
-          wire.info.originalDestination,
-        );
-  }
-
-  #onTcpDone(session: TcpSession, listener: Listener, cluster: string): void {
-    this.#sessions.delete(session);
-    const labels = { listener: listener.name, destination: cluster };
-    this.metrics
-      .counter("heddle_tcp_received_bytes_total", "Bytes from clients of opaque connections.", labels)
-      .add(session.bytesIn);
-    this.metrics
-      .counter("heddle_tcp_sent_bytes_total", "Bytes to clients of opaque connections.", labels)
-      .add(session.bytesOut);
-    if (session.failure !== undefined) {
-      this.metrics.counter("heddle_tcp_failures_total", "Opaque connections that did not end well.", labels).add(1);
-      this.#options.log.info("an opaque connection failed", { ...labels, reason: session.failure });
-    }
-    this.#checkIdle();
+  /** Connections that were accepted under other rules than now in force go; a change of filters or routes reaches them where they are. */
+  #drainIfChanged(listener: Listener): void {
+    const { name } = listener;
+    const shape = connectionShape(listener);
+    const before = this.#shapes.get(name);
+    this.#shapes.set(name, shape);
+    if (before !== undefined && before !== shape) this.#connections.drainListener(name, this.#options.drainTimeMs);
   }
 
   // ---- metrics
@@ -385,8 +386,8 @@ export class DataPlane implements ConnectionHandler {
         .map(([cluster, state]) => [{ cluster }, state === "open" ? 2 : state === "half-open" ? 1 : 0] as const),
     );
     metrics.gauge("heddle_downstream_connections", "Open downstream connections.", () => [
-      [{ kind: "http" }, this.#codecs.size],
-      [{ kind: "tcp" }, this.#sessions.size],
+      [{ kind: "http" }, this.#connections.count("http")],
+      [{ kind: "tcp" }, this.#connections.count("tcp")],
     ]);
     metrics.gauge("heddle_upstream_connections", "Open upstream connections by cluster.", () =>
       this.#clusters.snapshot().map(({ name, connections }) => [{ cluster: name }, connections] as const),
@@ -404,9 +405,5 @@ export class DataPlane implements ConnectionHandler {
     let file = this.#files.get(path);
     if (file === undefined) this.#files.set(path, (file = new LineFile(path, this.#options.clock, this.#options.log)));
     return file;
-  }
-
-  #checkIdle(): void {
-    if (this.#codecs.size + this.#sessions.size === 0) this.#onIdle?.();
   }
 }

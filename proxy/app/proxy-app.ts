@@ -72,6 +72,7 @@ export class ProxyApp {
       logLevel: options.threshold.level,
       proxyName: bootstrap.node.id === "" ? "heddle" : `heddle:${bootstrap.node.id}`,
       needsOriginalDestination: bootstrap.listeners.some(({ useOriginalDst }) => useOriginalDst),
+      drainTimeMs: bootstrap.heddle.drainTimeMs,
       entry: options.workerEntry,
       cells: new SharedCells().buffer,
       onSpans: (spans) => this.#export(spans),

@@ -10,6 +10,7 @@ import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
 
 import { FilterRuntime } from "./filter-runtime.ts";
+import { compileTcpAccessLog } from "./tcp-access-log.ts";
 
 /** A chain that is compiled only to see whether it can be: it counts and limits nothing. */
 function makeDryRuntime(): FilterRuntime {
@@ -35,7 +36,10 @@ export function validateResource(resource: ResourceModel): string | undefined {
         ...listener.filterChains,
         ...(listener.defaultFilterChain === undefined ? [] : [listener.defaultFilterChain]),
       ]) {
-        if (network.kind !== "http") continue;
+        if (network.kind === "tcp") {
+          for (const log of network.tcp.accessLogs) compileTcpAccessLog(log);
+          continue;
+        }
         runtime.compile(listener, network.http.filters);
         for (const log of network.http.accessLogs) compileAccessLog(log);
         if (network.http.routes.kind === "inline") compileTable(network.http.routes.table, runtime);

@@ -80,6 +80,11 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
     return this.#carry !== undefined;
   }
 
+  /** The head took too long: 408 and the end (RFC 9110 §15.5.9). */
+  refuseSlowHead(): void {
+    this.#refuse(makeViolation(408, "the request head took too long"));
+  }
+
   receive(bytes: Buffer, start: number, end: number): void {
     if (this.#held !== undefined) this.#hold(bytes, start, end);
     else this.#process(bytes, start, end);
@@ -120,6 +125,11 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
     if (stream === undefined || !stream.needsDrain) return;
     stream.needsDrain = false;
     stream.handler?.onDrain();
+  }
+
+  /** The next answer is the last one; until then an idle connection stays open, since a request may be on its way. */
+  retire(): void {
+    this.isDraining = true;
   }
 
   drain(): void {

@@ -61,6 +61,11 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     if (keepaliveIntervalMs > 0) this.#watch();
   }
 
+  /** A header block has begun and is not complete: what a limit on slow heads looks at. */
+  get isReadingHead(): boolean {
+    return this.#assembly.streamId !== 0 || this.reader.isInsideHeaders;
+  }
+
   receive(bytes: Buffer, start: number, end: number): void {
     if (this.isClosed) return;
     this.#hasReceived = true;

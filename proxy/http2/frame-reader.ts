@@ -46,6 +46,11 @@ export class FrameReader {
     this.#sink = sink;
   }
 
+  /** A read has cut a frame that holds a header block. */
+  get isInsideHeaders(): boolean {
+    return this.#state === PAYLOAD && (this.#type === FRAME.HEADERS || this.#type === FRAME.CONTINUATION);
+  }
+
   /** Ignores all that follows. */
   stop(): void {
     this.#state = STOPPED;

@@ -15,13 +15,19 @@ import { toConnectResponse, toUpgradeRequest } from "./websocket.ts";
 /** How long a peer may leave the first GOAWAY's PING unanswered before the last stream is named. */
 const DRAIN_PING_MS = 1000;
 
+export interface Http2DrainOptions {
+  /** Ms between the two GOAWAYs where the peer does not answer the PING between them. Envoy: `drain_timeout`. */
+  readonly drainPingMs: number;
+}
+
 /*
- *   open -> drain(): GOAWAY(2^31-1) and PING -> its answer, or 1 s: GOAWAY(last stream) -> the last stream ends: close
+ *   open -> drain(): GOAWAY(2^31-1) and PING -> its answer, or drainPingMs: GOAWAY(last stream) -> the last stream ends: close
  *
  * Streams that the peer opens before it saw the first GOAWAY are served; those after the second are refused.
  */
 export class Http2Server extends Http2Endpoint implements ServerCodec {
   readonly #handler: ServerHandler;
+  readonly #drainPingMs: number;
   #prefaceLength = 0;
   #lastStreamId = 0;
   /** No stream above the last one is served any more. */
@@ -29,9 +35,16 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
   #hasEnded = false;
   #drainTimer: Timer | undefined = undefined;
 
-  constructor(host: CodecHost, handler: ServerHandler, settings: Http2Settings, clock: Clock) {
+  constructor(
+    host: CodecHost,
+    handler: ServerHandler,
+    settings: Http2Settings,
+    clock: Clock,
+    options?: Http2DrainOptions,
+  ) {
     super(host, settings, clock, true);
     this.#handler = handler;
+    this.#drainPingMs = options?.drainPingMs ?? DRAIN_PING_MS;
     this.start();
   }
 
@@ -66,7 +79,17 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     this.isDraining = true;
     writeGoaway(this.host.out, MAX_STREAM_ID, H2_ERROR.NO_ERROR);
     this.pingToDrain();
-    this.#drainTimer = this.clock.setTimer(DRAIN_PING_MS, () => this.onDrainAcknowledged());
+    this.#drainTimer = this.clock.setTimer(this.#drainPingMs, () => this.onDrainAcknowledged());
+  }
+
+  /** GOAWAY tells the peer in time which of its requests count, so that this is the same as `drain`. */
+  retire(): void {
+    this.drain();
+  }
+
+  /** A header block that does not end: nobody can read what follows it, so the connection goes. */
+  refuseSlowHead(): void {
+    this.connectionError(H2_ERROR.ENHANCE_YOUR_CALM, "a header block took too long");
   }
 
   sendInformational(stream: Http2Stream, head: HeaderBlock): void {

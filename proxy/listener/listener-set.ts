@@ -41,6 +41,16 @@ export class ListenerSet {
     this.#running.clear();
   }
 
+  /**
+   * Accepts what the kernel holds for us, then stops: a listener closes when nobody came for a while, at the latest after
+   * `timeoutMs`. Resolves when all are closed.
+   */
+  async closeWhenQuiet(timeoutMs: number): Promise<void> {
+    const all = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(all.map((listener) => listener.closeWhenQuiet(timeoutMs)));
+  }
+
   async #applyOne(listener: Listener): Promise<ListenerFailure | undefined> {
     const known = this.#running.get(listener.name);
     if (known !== undefined && formatAddress(known.config.address) === formatAddress(listener.address)) {

@@ -49,6 +49,8 @@ export interface ListenerParts {
   readonly reusePort: boolean;
 }
 
+/** Without a new connection for so long, the kernel's queue is empty. */
+const QUIET_MS = 50;
 const NOTHING = Buffer.alloc(0);
 /** For HTTP listeners whose client says nothing at all: Envoy waits for its idle timeout, we for the listener's inspection time. */
 const PLAIN_PEEK_BYTES = 24;
@@ -58,6 +60,7 @@ export class RunningListener {
   #inspects: boolean;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
+  #accepted = 0;
 
   constructor(config: Listener, parts: ListenerParts) {
     this.#config = config;
@@ -107,12 +110,32 @@ export class RunningListener {
     this.#inspects = needsInspection(config);
   }
 
+  /** Closes when nobody has come for some turns: what waits in the kernel's queue would be reset with it. */
+  closeWhenQuiet(timeoutMs: number): Promise<void> {
+    const { clock } = this.#parts.loop;
+    const endMs = clock.nowMs() + timeoutMs;
+    return new Promise((resolve) => {
+      let seen = -1;
+      const look = (): void => {
+        if (this.#accepted !== seen && clock.nowMs() < endMs) {
+          seen = this.#accepted;
+          clock.setTimer(QUIET_MS, look);
+          return;
+        }
+        this.close();
+        resolve();
+      };
+      look();
+    });
+  }
+
   /** Stops accepting; connections go on. */
   close(): void {
     this.#server.close();
   }
 
   #onAccepted(socket: net.Socket): void {
+    this.#accepted++;
     const original = this.#config.useOriginalDst ? this.#parts.originalDestination?.(socket) : undefined;
     const wire = acceptWire(this.#parts.loop, socket, original);
     if (!this.#inspects) {

@@ -1,11 +1,18 @@
 // Opaque bytes between a downstream connection and an endpoint, with back-pressure and half-close in both directions. The upstream
 // is dialled at once, so that a server that speaks first is heard.
 import type { TcpProxy } from "#config/model/listener.ts";
-import type { AttemptFailure } from "#filters/filter.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
+import type { AttemptFailure, ResponseFlag } from "#filters/filter.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
-import type { OpenTicket, OpenWaiter, PickedEndpoint, PickFailure } from "#proxy/upstream/contract.ts";
+import type {
+  OpenTicket,
+  OpenWaiter,
+  PickedEndpoint,
+  PickFailure,
+  UpstreamConnectionInfo,
+} from "#proxy/upstream/contract.ts";
 import type { Wire, WireError, WireHandler } from "#proxy/wire/wire.ts";
 
 export interface TcpSessionParts {
@@ -18,6 +25,18 @@ export interface TcpSessionParts {
   readonly onDone: (session: TcpSession) => void;
 }
 
+/** Envoy's flag of each way in which a connection upstream is not had. */
+const FLAGS: Readonly<Record<AttemptFailure, ResponseFlag>> = {
+  "connect-failure": "UF",
+  "connect-timeout": "UF",
+  "refused-stream": "UF",
+  reset: "UF",
+  "reset-before-request": "UF",
+  "per-try-timeout": "UF",
+  "no-healthy-endpoint": "UH",
+  overflow: "UO",
+  tls: "UF",
+};
 const NOTHING = Buffer.alloc(0);
 /** Bytes that wait for the upstream connection; then reading stops. */
 const EARLY_BYTES = 65_536;
@@ -30,6 +49,13 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   bytesOut = 0;
   /** Undefined after a clean end. */
   failure: string | undefined = undefined;
+  /** Envoy's flags of what went wrong. */
+  flags: readonly ResponseFlag[] = [];
+  /** The endpoint that was tried last. */
+  endpoint: Endpoint | undefined = undefined;
+  /** Undefined while there is no connection upstream. */
+  upstream: UpstreamConnectionInfo | undefined = undefined;
+  attempts = 0;
   picked: PickedEndpoint | undefined = undefined;
   isOver = false;
   readonly #parts: TcpSessionParts;
@@ -38,7 +64,6 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   #early: Buffer[] = [];
   #earlyBytes = 0;
   #hasEarlyEnd = false;
-  #attempts = 0;
   #heldCredit = 0;
   #isDownEnded = false;
   #isUpEnded = false;
@@ -61,7 +86,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
 
   /** Ends at once in both directions. */
   abort(reason: string): void {
-    this.#fail(reason);
+    this.#fail(reason, ["LR"]);
   }
 
   // ---- downstream
@@ -89,14 +114,15 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   onClose(error: WireError | undefined): void {
     if (this.isOver) return;
     if (error === undefined && this.#isDownEnded && this.#isUpEnded) this.#finish(undefined);
-    else this.#fail(error?.message ?? "the client closed");
+    else this.#fail(error?.message ?? "the client closed", ["DC"]);
   }
 
   // ---- upstream
 
-  onReady(stream: HttpStream): void {
+  onReady(stream: HttpStream, connection: UpstreamConnectionInfo): void {
     this.#ticket = undefined;
     this.#stream = stream;
+    this.upstream = connection;
     this.picked?.report({
       kind: "response",
       status: 200,
@@ -116,8 +142,9 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     this.picked?.report({ kind: "failure", reason, latencyMs: this.#parts.clock.nowMs() - this.startMs });
     this.picked?.done();
     this.picked = undefined;
-    if (this.#attempts < Math.max(1, this.#parts.config.maxConnectAttempts)) this.#connect();
-    else this.#fail(`${reason}: ${detail}`);
+    const limit = Math.max(1, this.#parts.config.maxConnectAttempts);
+    if (this.attempts < limit) this.#connect();
+    else this.#fail(`${reason}: ${detail}`, limit > 1 ? [FLAGS[reason], "URX"] : [FLAGS[reason]]);
   }
 
   onHead(): void {
@@ -159,17 +186,18 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
 
   onReset(error: StreamError): void {
     this.#stream = undefined;
-    this.#fail(`the upstream broke off: ${error.message}`);
+    this.#fail(`the upstream broke off: ${error.message}`, ["UC"]);
   }
 
   #connect(): void {
-    this.#attempts++;
+    this.attempts++;
     const picked = this.#parts.pick();
     if (typeof picked === "string") {
-      this.#fail(picked);
+      this.#fail(`${picked} in cluster "${this.#parts.authority}"`, [picked === "no-cluster" ? "NC" : "UH"]);
       return;
     }
     this.picked = picked;
+    this.endpoint = picked.endpoint;
     const ticket = picked.openTunnel(this.#parts.authority, this, this);
     if (this.#stream === undefined && !this.isOver) this.#ticket = ticket;
   }
@@ -179,7 +207,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     if (limit <= 0) return;
     const rest = this.#lastActivityMs + limit - this.#parts.clock.nowMs();
     this.#idleTimer = this.#parts.clock.setTimer(Math.max(rest, 10), () => {
-      if (this.#parts.clock.nowMs() - this.#lastActivityMs >= limit) this.#fail("idle timeout");
+      if (this.#parts.clock.nowMs() - this.#lastActivityMs >= limit) this.#fail("idle timeout", ["SI"]);
       else this.#armIdle();
     });
   }
@@ -188,8 +216,9 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     if (this.#isDownEnded && this.#isUpEnded) this.#finish(undefined);
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, flags: readonly ResponseFlag[]): void {
     if (this.isOver) return;
+    this.flags = flags;
     this.#ticket?.cancel();
     this.#stream?.reset(makeStreamError("user", "stream", H2_ERROR.CANCEL, reason));
     this.#finish(reason);

@@ -10,13 +10,16 @@ export type OnCodecClosed = (error: StreamError | undefined) => void;
 export class CodecWire implements CodecHost, WireHandler {
   readonly wire: Wire;
   readonly #onClosed: OnCodecClosed;
+  readonly #lingerMs: number | undefined;
   #codec: Codec | undefined = undefined;
   #error: StreamError | undefined = undefined;
   #isClosing = false;
 
-  constructor(wire: Wire, onClosed: OnCodecClosed) {
+  /** `lingerMs`: how long a close waits for the peer; undefined = the loop's default. */
+  constructor(wire: Wire, onClosed: OnCodecClosed, lingerMs?: number) {
     this.wire = wire;
     this.#onClosed = onClosed;
+    this.#lingerMs = lingerMs;
   }
 
   /** Starts reading; `firstBytes` were read while the protocol was found out. */
@@ -34,7 +37,7 @@ export class CodecWire implements CodecHost, WireHandler {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#error = error;
-    this.wire.close();
+    this.wire.close(this.#lingerMs);
   }
 
   /** Half-close, for tunnels. */

@@ -89,12 +89,13 @@ export class SocketWire implements Wire {
     this.socket.end();
   }
 
-  close(): void {
+  close(lingerMs: number = this.#loop.lingerMs): void {
     if (this.isClosed || this.#isClosing) return;
     this.end();
     this.setReading(true);
     this.#isClosing = true;
-    this.#linger = this.#loop.clock.setTimer(this.#loop.lingerMs, () => this.socket.destroy());
+    if (lingerMs <= 0) this.socket.destroySoon();
+    else this.#linger = this.#loop.clock.setTimer(lingerMs, () => this.socket.destroy());
   }
 
   destroy(error?: WireError): void {

@@ -18,8 +18,11 @@ export interface Wire {
   setReading(isReading: boolean): void;
   /** Half-close: FIN after what is pending; reading goes on. */
   end(): void;
-  /** Writes what is pending, sends FIN, discards what still comes and closes (at the latest after the linger time). */
-  close(): void;
+  /**
+   * Writes what is pending, sends FIN, discards what still comes and closes, at the latest after `lingerMs` (the loop's
+   * default without it; 0 = as soon as everything is written, as Envoy's `delayed_close_timeout`).
+   */
+  close(lingerMs?: number): void;
   /** Closes at once and drops what is pending. With an error the peer gets RST, and `onClose` gets the error. */
   destroy(error?: WireError): void;
   readonly isClosed: boolean;

@@ -33,6 +33,7 @@ const plane = new DataPlane({
   proxyName: data.proxyName,
   reusePort: data.reusePort,
   originalDestination: data.needsOriginalDestination ? await loadOriginalDestination() : undefined,
+  drainTimeMs: data.drainTimeMs,
   onSpan(span) {
     spans.push(span);
     if (spans.length === 1) systemClock.setTimer(SPAN_DELAY_MS, sendSpans);
@@ -63,6 +64,9 @@ port.on("message", (message: ToWorker) => {
       break;
     case "log":
       threshold.level = message.level;
+      break;
+    case "overload":
+      plane.setOverload(message.level);
       break;
     case "drain":
       void plane.drain(message.timeoutMs).then(() => {

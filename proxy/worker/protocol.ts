@@ -5,6 +5,7 @@ import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable } from "#config/model/route.ts";
 import type { Secret } from "#config/model/tls.ts";
 import type { LogLevel } from "#lib/log.ts";
+import type { OverloadLevel } from "#proxy/app/overload.ts";
 import type { MetricsSnapshot } from "#proxy/telemetry/metrics.ts";
 import type { ExplainRecord, SpanRecord } from "#proxy/telemetry/records.ts";
 import type { TraceFindings } from "#proxy/telemetry/trace-watch.ts";
@@ -31,6 +32,7 @@ export interface WorkerData {
   readonly proxyName: string;
   readonly reusePort: boolean;
   readonly needsOriginalDestination: boolean;
+  readonly drainTimeMs: number;
 }
 
 export type ToWorker =
@@ -38,6 +40,7 @@ export type ToWorker =
   | { readonly kind: "health"; readonly cluster: string; readonly endpoint: string; readonly health: EndpointHealth }
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
   | { readonly kind: "log"; readonly level: LogLevel }
+  | { readonly kind: "overload"; readonly level: OverloadLevel }
   | { readonly kind: "drain"; readonly timeoutMs: number };
 
 export type Query =

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 
 import type { EndpointHealth } from "#config/model/endpoint.ts";
 import type { Log, LogLevel } from "#lib/log.ts";
+import type { OverloadLevel } from "#proxy/app/overload.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 
 import type { Answers, ApplyFailure, ConfigDelta, FromWorker, Query, ToWorker, WorkerData } from "./protocol.ts";
@@ -13,6 +14,7 @@ export interface WorkerPoolOptions {
   readonly logLevel: LogLevel;
   readonly proxyName: string;
   readonly needsOriginalDestination: boolean;
+  readonly drainTimeMs: number;
   /** The worker's entry: the source in development, the bundle when shipped. */
   readonly entry: URL;
   readonly cells: SharedArrayBuffer;
@@ -82,6 +84,10 @@ export class WorkerPool {
     for (const slot of this.#slots) send(slot.worker, { kind: "health", cluster, endpoint, health });
   }
 
+  setOverload(level: OverloadLevel): void {
+    for (const slot of this.#slots) send(slot.worker, { kind: "overload", level });
+  }
+
   setLogLevel(level: LogLevel): void {
     for (const slot of this.#slots) send(slot.worker, { kind: "log", level });
   }
@@ -105,7 +111,7 @@ export class WorkerPool {
   }
 
   #spawn(index: number): { readonly worker: Worker; readonly isReady: Promise<void> } {
-    const { entry, cells, logLevel, proxyName, concurrency, needsOriginalDestination } = this.#options;
+    const { entry, cells, logLevel, proxyName, concurrency, needsOriginalDestination, drainTimeMs } = this.#options;
     const data: WorkerData = {
       index,
       cells,
@@ -113,6 +119,7 @@ export class WorkerPool {
       proxyName,
       reusePort: concurrency > 1,
       needsOriginalDestination,
+      drainTimeMs,
     };
     const worker = new Worker(entry, { workerData: data, name: `heddle-data-${index}` });
     const isReady = new Promise<void>((resolve, reject) => {

@@ -1,0 +1,18 @@
+// What a connection cannot change any more once it is accepted: TLS, its chain's match, codec, limits.
+import type { FilterChain, Listener } from "#config/model/listener.ts";
+
+/** Equal text: connections accepted under one of the two may live on under the other. */
+export function connectionShape(listener: Listener): string {
+  const { accessLogs: _accessLogs, filterChains, defaultFilterChain, ...rest } = listener;
+  return JSON.stringify([rest, filterChains.map(chainShape), defaultFilterChain && chainShape(defaultFilterChain)]);
+}
+
+function chainShape({ network, ...chain }: FilterChain): object {
+  if (network.kind === "tcp") {
+    const { accessLogs: _accessLogs, ...tcp } = network.tcp;
+    return { chain, tcp };
+  }
+  // Each request looks these up anew.
+  const { filters: _filters, routes: _routes, accessLogs: _logs, tracing: _tracing, ...http } = network.http;
+  return { chain, http };
+}
