@@ -1,6 +1,7 @@
 // One ADS stream: carries a session's responses over gRPC, one at a time, at the pace of its proxy.
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Node } from "#config/xds/gen/envoy/config/core/v3/base_pb.ts";
+import { tryResourceKind } from "#config/xds/type-urls.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Snapshot } from "./encoded-resource.ts";
@@ -23,7 +24,7 @@ export interface StreamHost<Request extends AdsRequest, Response> {
   /** Makes the session for the node of the first request. @throws {StreamRefusal} */
   open(stream: AdsStream<Request, Response>, first: Request): OpenedStream<Request, Response>;
   /** The newest that this proxy may have; `undefined` when the node is unknown. */
-  snapshotFor(record: ProxyRecord): Snapshot | undefined;
+  snapshotFor(record: ProxyRecord, asked: ReadonlySet<string>): Snapshot | undefined;
   onSettled(record: ProxyRecord, snapshot: Snapshot): void;
   onClosed(stream: AdsStream<Request, Response>, record: ProxyRecord | undefined): void;
 }
@@ -95,6 +96,8 @@ export class AdsStream<Request extends AdsRequest, Response> implements ProxyStr
     try {
       this.#opened ??= this.#open(request);
       this.#opened.session.receive(request);
+      // What a proxy may have depends on what it asks for on demand.
+      if (tryResourceKind(request.typeUrl) === "virtualHost") this.#isStale = true;
       this.#pump();
     } catch (error) {
       if (!(error instanceof StreamRefusal)) this.#host.log.error("request of a proxy failed", { error });
@@ -117,7 +120,7 @@ export class AdsStream<Request extends AdsRequest, Response> implements ProxyStr
     if (opened === undefined || this.#isWriting || this.#isClosed) return;
     if (this.#isStale) {
       this.#isStale = false;
-      const snapshot = this.#host.snapshotFor(opened.record);
+      const snapshot = this.#host.snapshotFor(opened.record, opened.session.asked);
       if (snapshot !== undefined && snapshot !== this.#snapshot) {
         this.#snapshot = snapshot;
         opened.session.offer(snapshot);

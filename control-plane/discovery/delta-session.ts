@@ -8,7 +8,7 @@ import { TYPE_URLS, tryResourceKind, type ResourceKind } from "#config/xds/type-
 import type { EncodedResource, Snapshot } from "./encoded-resource.ts";
 import { mayChange, mayRemove, SEND_ORDER, type Progress } from "./order.ts";
 import { namesIn } from "./rejections.ts";
-import { NonceCounter, type KindStatus, type Session, type SessionOptions } from "./session.ts";
+import { NonceCounter, NOTHING_ASKED, type KindStatus, type Session, type SessionOptions } from "./session.ts";
 import { Subscription } from "./subscription.ts";
 
 export type DeltaResponse = MessageInitShape<typeof DeltaDiscoveryResponseSchema>;
@@ -17,6 +17,11 @@ export type DeltaResponse = MessageInitShape<typeof DeltaDiscoveryResponseSchema
 const MAX_RESPONSE_BYTES = 512 * 1024;
 /** xDS: these two may be asked for by asking for nothing. */
 const LEGACY_WILDCARD: ReadonlySet<ResourceKind> = new Set<ResourceKind>(["cluster", "listener"]);
+
+interface Gone {
+  readonly absent: readonly string[];
+  readonly removed: readonly string[];
+}
 
 /** A response that waits for its ACK or NACK. */
 interface Sent {
@@ -83,6 +88,10 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
       if (response !== undefined) return response;
     }
     return undefined;
+  }
+
+  get asked(): ReadonlySet<string> {
+    return this.#states.get("virtualHost")?.subscription.names ?? NOTHING_ASKED;
   }
 
   get isSettled(): boolean {
@@ -169,14 +178,17 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
     const difference = this.#compare(state, snapshot);
     const nowMs = this.#options.clock.nowMs();
     const progressOf = (other: ResourceKind): Progress | undefined => this.#progressOf(other, snapshot);
-    const isFirst = subscription.knownSize === 0;
+    // A proxy waits for what a new resource names before it takes that on; a virtual host is waited for by requests alone,
+    // so it comes when its clusters are there.
+    const isWaitedFor = kind !== "virtualHost";
+    const isFirst = isWaitedFor && subscription.knownSize === 0;
     const mayUpdate = inFlight.size === 0 && (isFirst || mayChange(kind, progressOf, nowMs));
-    const due = difference.changed.filter(({ name }) => mayUpdate || subscription.urgent.has(name));
+    const due = difference.changed.filter(({ name }) => mayUpdate || (isWaitedFor && subscription.urgent.has(name)));
     const hasRemovals = difference.removed.length > 0 && inFlight.size === 0;
     const removed = hasRemovals && mayRemove(kind, progressOf, nowMs) ? difference.removed : [];
     const resources = takeSome(due, state.alone);
-    const gone = [...difference.absent, ...removed];
-    if (resources.length === 0 && gone.length === 0 && !state.mustAnswer) return undefined;
+    const gone: Gone = { absent: difference.absent, removed };
+    if (resources.length + gone.absent.length + removed.length === 0 && !state.mustAnswer) return undefined;
     return this.#send(state, snapshot, resources, gone);
   }
 
@@ -184,7 +196,7 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
     state: KindState,
     snapshot: Snapshot,
     resources: readonly EncodedResource[],
-    gone: readonly string[],
+    { absent, removed }: Gone,
   ): DeltaResponse {
     const { subscription } = state;
     const previous = new Map<string, string | undefined>();
@@ -196,7 +208,7 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
       state.alone.delete(name);
       if (assignment !== undefined && before !== version) this.#pushAgain(assignment);
     }
-    for (const name of gone) subscription.setAbsent(name);
+    for (const name of [...absent, ...removed]) subscription.setAbsent(name);
     state.mustAnswer = false;
     const nonce = this.#nonces.next();
     state.inFlight.set(nonce, {
@@ -208,8 +220,16 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
     return {
       systemVersionInfo: snapshot.version,
       typeUrl: TYPE_URLS[subscription.kind],
-      resources: resources.map(({ name, version, any }) => ({ name, version, resource: any })),
-      removedResources: [...gone],
+      resources: [
+        ...resources.map(({ name, version, any, aliases = [] }) => ({
+          name,
+          version,
+          resource: any,
+          aliases: [...aliases],
+        })),
+        ...(subscription.kind === "virtualHost" ? absent.map(unknownHost) : []),
+      ],
+      removedResources: subscription.kind === "virtualHost" ? [...removed] : [...absent, ...removed],
       nonce,
     };
   }
@@ -227,7 +247,7 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
 
   /** Who asks for endpoints has clusters, and will ask for them: an Envoy that reconnects while it warms some does so late. */
   #progressOfUnasked(kind: ResourceKind): Progress | undefined {
-    if (kind !== "cluster" || !this.#states.has("endpoints")) return undefined;
+    if (kind !== "cluster" || !(this.#states.has("endpoints") || this.#states.has("virtualHost"))) return undefined;
     return { inFlightSinceMs: this.#beganAtMs, hasChanges: false, hasRejections: false };
   }
 
@@ -242,6 +262,11 @@ export class DeltaSession implements Session<DeltaDiscoveryRequest, DeltaRespons
       hasRejections: this.#options.rejections.all.some((rejection) => rejection.kind === kind),
     };
   }
+}
+
+/** Envoy's on-demand filter lets a request go on with "there is none" when the answer is a resource without content. */
+function unknownHost(name: string): { name: string; aliases: string[] } {
+  return { name, aliases: [name] };
 }
 
 /** As many as fit into one response; one that must be alone, alone. */

@@ -15,7 +15,7 @@ import { DeltaSession, type DeltaResponse } from "./delta-session.ts";
 import { Encoder, type Snapshot } from "./encoded-resource.ts";
 import { agentOf, dialectOf, toNodeInfo } from "./node.ts";
 import { ProxyRecord, type ProxyDescription, type ProxyStatus } from "./proxy-record.ts";
-import type { Session, SessionOptions } from "./session.ts";
+import { NOTHING_ASKED, type Session, type SessionOptions } from "./session.ts";
 import { SotwSession, type SotwResponse } from "./sotw-session.ts";
 import { Versions } from "./versions.ts";
 
@@ -135,7 +135,7 @@ export class DiscoveryServer {
       clock,
       log,
       open: (opening, first) => this.#open(opening, call, first, admit, makeSession),
-      snapshotFor: (record) => this.#snapshotFor(record),
+      snapshotFor: (record, asked) => this.#snapshotFor(record, asked),
       onSettled: (record, snapshot) => this.#onSettled(record, snapshot),
       onClosed: (closing, record) => {
         this.#streams.delete(closing as unknown as AnyStream);
@@ -165,7 +165,7 @@ export class DiscoveryServer {
     const dialect = dialectOf(node);
     const description: ProxyDescription = { node: info, agent: agentOf(node), dialect, identity: admission.identity };
     const record = this.#records.get(info.id) ?? new ProxyRecord(description);
-    if (this.#options.source.resourcesFor(info, dialect) === undefined) {
+    if (this.#options.source.resourcesFor(info, dialect, NOTHING_ASKED) === undefined) {
       throw new StreamRefusal(status.NOT_FOUND, `Node "${info.id}" is not in the mesh's configuration`);
     }
     this.#records.set(info.id, record);
@@ -176,9 +176,9 @@ export class DiscoveryServer {
     return { record, session, endsAtMs: admission.endsAtMs };
   }
 
-  #snapshotFor(record: ProxyRecord): Snapshot | undefined {
+  #snapshotFor(record: ProxyRecord, asked: ReadonlySet<string>): Snapshot | undefined {
     const { node, dialect } = record.description;
-    const resources = this.#options.source.resourcesFor(node, dialect);
+    const resources = this.#options.source.resourcesFor(node, dialect, asked);
     // A node that is taken out of the mesh while it runs keeps what it has.
     if (resources === undefined) return undefined;
     this.#versions.see(resources.version);

@@ -1,6 +1,7 @@
 // Resources as bytes with their versions, made once for all proxies that are given the same object.
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { encodeResource, versionOf, type ResourceModel } from "#config/xds/resource.ts";
+import type { VirtualHost } from "#config/model/route.ts";
 import type { ResourceKind } from "#config/xds/type-urls.ts";
 import { describeError } from "#lib/errors.ts";
 import type { Log } from "#lib/log.ts";
@@ -13,6 +14,8 @@ export interface EncodedResource {
   readonly any: Any;
   /** The load assignment that a cluster waits for; it must be pushed again with each change of the cluster. */
   readonly assignment: string | undefined;
+  /** Other names that it answers to: those of a virtual host asked for on demand. */
+  readonly aliases?: readonly string[];
 }
 
 export type EncodedResources = ReadonlyMap<string, EncodedResource>;
@@ -22,8 +25,6 @@ export interface Snapshot {
   readonly version: string;
   readonly resources: Readonly<Record<ResourceKind, EncodedResources>>;
 }
-
-const NONE: EncodedResources = new Map();
 
 /** Encodes with a memory: by resource and by map, both as long as somebody else holds them. */
 export class Encoder {
@@ -36,7 +37,7 @@ export class Encoder {
   }
 
   encode(resources: ProxyResources): Snapshot {
-    const { listeners, routes, clusters, endpoints, secrets } = resources;
+    const { listeners, routes, virtualHosts, clusters, endpoints, secrets } = resources;
     const cluster = this.#encodeAll(clusters, (model) => ({ kind: "cluster", model }));
     const assignments = this.#encodeAll(endpoints, (model) => ({ kind: "endpoints", model }));
     return {
@@ -46,7 +47,7 @@ export class Encoder {
         endpoints: this.#complete(cluster, assignments),
         listener: this.#encodeAll(listeners, (model) => ({ kind: "listener", model })),
         route: this.#encodeAll(routes, (model) => ({ kind: "route", model })),
-        virtualHost: NONE,
+        virtualHost: this.#encodeHosts(virtualHosts),
         secret: this.#encodeAll(secrets, (model) => ({ kind: "secret", model })),
       },
     };
@@ -72,6 +73,21 @@ export class Encoder {
       model: { cluster: name, localities: [], overprovisioningFactor: 140 },
     });
     return { name, version: versionOf(any), any, assignment: undefined };
+  }
+
+  /** Each under the name with which it was asked for, and all its hosts as aliases, so that no other is asked for. */
+  #encodeHosts(hosts: ReadonlyMap<string, VirtualHost>): EncodedResources {
+    const known = this.#maps.get(hosts);
+    if (known !== undefined) return known;
+    const encoded = new Map<string, EncodedResource>();
+    for (const [name, host] of hosts) {
+      const resource = this.#tryEncode(host.name, host, (model) => ({ kind: "virtualHost", model }));
+      const table = name.slice(0, name.lastIndexOf("/"));
+      const aliases = host.domains.map((domain) => `${table}/${domain}`);
+      if (resource !== undefined) encoded.set(name, { ...resource, name, aliases });
+    }
+    this.#maps.set(hosts, encoded);
+    return encoded;
   }
 
   #encodeAll<T extends object>(

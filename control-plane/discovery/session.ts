@@ -15,6 +15,8 @@ export interface Session<Request, Response> {
   offer(snapshot: Snapshot): void;
   /** The next response to write now; `undefined` when there is nothing to say, or it is not time yet. */
   next(): Response | undefined;
+  /** Names of virtual hosts that the proxy asks for on demand. */
+  readonly asked: ReadonlySet<string>;
   /** All that is offered was sent and answered. */
   readonly isSettled: boolean;
   readonly kinds: readonly KindStatus[];
@@ -37,6 +39,9 @@ export interface SessionOptions {
   /** The proxy applies the good ones of a response that it refuses, and names the others: Heddle's own does. */
   readonly appliesGoodSiblings: boolean;
 }
+
+/** What a proxy asks for that asks for no virtual host. */
+export const NOTHING_ASKED: ReadonlySet<string> = new Set();
 
 /** Nonces count; each session has its own count. */
 export class NonceCounter {

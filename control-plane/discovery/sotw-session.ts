@@ -11,7 +11,7 @@ import { TYPE_URLS, tryResourceKind, type ResourceKind } from "#config/xds/type-
 import type { EncodedResource, Snapshot } from "./encoded-resource.ts";
 import { mayChange, mayRemove, SEND_ORDER, type Progress } from "./order.ts";
 import { namesIn } from "./rejections.ts";
-import { NonceCounter, type KindStatus, type Session, type SessionOptions } from "./session.ts";
+import { NonceCounter, NOTHING_ASKED, type KindStatus, type Session, type SessionOptions } from "./session.ts";
 import { Subscription } from "./subscription.ts";
 
 export type SotwResponse = MessageInitShape<typeof DiscoveryResponseSchema>;
@@ -89,6 +89,11 @@ export class SotwSession implements Session<DiscoveryRequest, SotwResponse> {
       if (response !== undefined) return response;
     }
     return undefined;
+  }
+
+  /** VHDS is a matter of delta alone. */
+  get asked(): ReadonlySet<string> {
+    return NOTHING_ASKED;
   }
 
   get isSettled(): boolean {

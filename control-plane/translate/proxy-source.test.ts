@@ -143,3 +143,29 @@ test("a proxy that uses 5 of 10,000 services costs 5, and a change of another se
   assert.equal(third?.clusters, first?.clusters);
   assert.notEqual(third?.endpoints, first?.endpoints);
 });
+
+test("a proxy that asks for hosts on demand gets an empty table, then those that it asks for, with their clusters", () => {
+  const mesh = makeMesh(readFileSync(new URL("testdata/routes.in.yaml", import.meta.url), "utf8"));
+  const client = [...(mesh.store.current?.tables.workloads.values() ?? [])].find((one) => one.httpProxyPort)?.id ?? "";
+  const node = { ...nodeOf(client), metadata: { onDemand: ["virtualHosts"] } };
+  const whole = mesh.source.resourcesFor(nodeOf(client), "heddle");
+  const before = mesh.source.resourcesFor(node, "heddle", new Set());
+  const table = "outbound/http-proxy";
+  assert.equal(whole?.routes.get(table)?.onDemand, false);
+  assert.deepEqual(before?.routes.get(table)?.virtualHosts, []);
+  assert.equal(before?.routes.get(table)?.onDemand, true);
+  const asked = new Set([`${table}/stock:8080`, `${table}/nobody.shop`, "another/stock"]);
+  for (const host of whole?.routes.get(table)?.virtualHosts ?? []) {
+    const [name = ""] = host.domains;
+    const after = mesh.source.resourcesFor(node, "heddle", new Set([...asked, `${table}/${name}`]));
+    assert.deepEqual(after?.virtualHosts.get(`${table}/${name}`), host);
+    assert.ok(!after?.virtualHosts.has(`${table}/nobody.shop`));
+    for (const { action } of host.routes) {
+      if (action.kind === "forward" && action.target.kind === "cluster" && !action.target.name.startsWith("unresolved"))
+        assert.ok(after?.clusters.has(action.target.name) && after.endpoints.has(action.target.name));
+    }
+  }
+  const envoy = mesh.source.resourcesFor(node, "envoy", asked);
+  assert.equal(envoy?.routes.get(table)?.onDemand, false);
+  assert.deepEqual(mesh.source.resourcesFor(node, "heddle", new Set())?.clusters, before?.clusters);
+});

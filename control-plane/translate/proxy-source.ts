@@ -3,7 +3,7 @@ import type { NodeInfo } from "#config/model/bootstrap.ts";
 import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
-import type { RouteTable } from "#config/model/route.ts";
+import type { RouteTable, VirtualHost } from "#config/model/route.ts";
 import { Derivation, type MeshReader } from "../mesh/derivation.ts";
 import type { Dialect, ProxyResources, ResourceSource } from "../mesh/resources.ts";
 import type { MeshSnapshot } from "../mesh/snapshot.ts";
@@ -12,7 +12,14 @@ import type { Workload } from "../mesh/workload.ts";
 import { clusterOf } from "./cluster.ts";
 import { assignmentOf } from "./endpoints.ts";
 import { grpcListeners } from "./grpc-client.ts";
-import { httpProxyTable } from "./http-proxy.ts";
+import {
+  httpProxyTable,
+  onDemandTable,
+  ownersByHost,
+  proxyHost,
+  type BuiltHost,
+  type HostOwner,
+} from "./http-proxy.ts";
 import { inboundListener, type BuiltInbound } from "./inbound.ts";
 import { outboundListener, outboundTable, proxyListener, type BuiltListener, type BuiltTable } from "./outbound.ts";
 import type { Backend, Scope } from "./scope.ts";
@@ -23,6 +30,7 @@ const keepVersions = 64;
 class Collector {
   readonly listeners = new Map<string, Listener>();
   readonly routes = new Map<string, RouteTable>();
+  readonly virtualHosts = new Map<string, VirtualHost>();
   readonly clusters = new Map<string, Cluster>();
   readonly endpoints = new Map<string, ClusterLoadAssignment>();
 }
@@ -31,7 +39,16 @@ interface Target {
   readonly snapshot: MeshSnapshot;
   readonly dialect: Dialect;
   readonly clientNamespace: string;
+  /** Virtual hosts come when they are asked for: these are. undefined: the proxy does not know how to ask. */
+  readonly asked: ReadonlySet<string> | undefined;
 }
+
+interface Known {
+  readonly resources: ProxyResources;
+  readonly asked: readonly string[];
+}
+
+const nothing: ReadonlySet<string> = new Set();
 
 export class ProxySource implements ResourceSource {
   readonly #store: MeshStore;
@@ -40,7 +57,9 @@ export class ProxySource implements ResourceSource {
   readonly #tables = new Derivation<BuiltTable>();
   readonly #clusters = new Derivation<Cluster | undefined>();
   readonly #endpoints = new Derivation<ClusterLoadAssignment>();
-  readonly #proxies = new Map<string, ProxyResources>();
+  readonly #owners = new Derivation<ReadonlyMap<string, HostOwner>>();
+  readonly #hosts = new Derivation<BuiltHost | undefined>();
+  readonly #proxies = new Map<string, Known>();
   #prunedAt = 0;
 
   constructor(store: MeshStore) {
@@ -53,25 +72,30 @@ export class ProxySource implements ResourceSource {
 
   /** How many parts have been translated so far; for metrics, and for tests of what is not translated again. */
   get translatedCount(): number {
-    const kinds = [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints];
-    return kinds.reduce((sum, kind) => sum + kind.madeCount, 0);
+    return this.#derivations.reduce((sum, kind) => sum + kind.madeCount, 0);
   }
 
-  resourcesFor(node: NodeInfo, dialect: Dialect): ProxyResources | undefined {
+  resourcesFor(node: NodeInfo, dialect: Dialect, asked = nothing): ProxyResources | undefined {
     const snapshot = this.#store.current;
     if (snapshot === undefined) return undefined;
     this.#prune(snapshot.sequence);
-    const key = `${dialect} ${node.id}`;
+    const canAsk = dialect === "heddle" && asksForHosts(node);
+    const key = `${dialect} ${canAsk ? "on-demand " : ""}${node.id}`;
     const known = this.#proxies.get(key);
-    if (known?.version === snapshot.version) return known;
+    if (known?.resources.version === snapshot.version && isSame(known.asked, asked)) return known.resources;
     const workload = snapshot.tables.workloads.get(node.id);
-    const target = { snapshot, dialect, clientNamespace: workload?.namespace ?? namespaceOf(node) };
+    const target: Target = {
+      snapshot,
+      dialect,
+      clientNamespace: workload?.namespace ?? namespaceOf(node),
+      asked: canAsk ? asked : undefined,
+    };
     const collector = new Collector();
     if (dialect === "grpc") this.#collectGrpc(target, collector);
     else if (workload === undefined || !isAccountOf(node, workload)) return undefined;
     else this.#collectSidecar(target, workload, collector);
-    const resources = shareMaps(known, collector, snapshot.version);
-    this.#proxies.set(key, resources);
+    const resources = shareMaps(known?.resources, collector, snapshot.version);
+    this.#proxies.set(key, { resources, asked: [...asked] });
     return resources;
   }
 
@@ -94,7 +118,8 @@ export class ProxySource implements ResourceSource {
         proxyListener(scopeOf(target, reader), withReads(reader, workload), proxyPort),
       );
       this.#addListener(target, built, collector);
-      if (built.table !== undefined) this.#addTable(target, built.table, collector, httpProxyTable);
+      if (target.asked !== undefined) this.#addHosts(target, target.asked, collector);
+      else if (built.table !== undefined) this.#addTable(target, built.table, collector, httpProxyTable);
     }
     for (const port of workload.inbound) {
       const { meshPort } = port;
@@ -139,6 +164,25 @@ export class ProxySource implements ResourceSource {
     for (const backend of built.backends) this.#addBackend(target, backend, collector);
   }
 
+  /** The table without hosts, and those of its hosts that were asked for. */
+  #addHosts(target: Target, asked: ReadonlySet<string>, collector: Collector): void {
+    const { snapshot, dialect, clientNamespace } = target;
+    collector.routes.set(onDemandTable.name, onDemandTable);
+    if (asked.size === 0) return;
+    const owners = this.#owners.get(clientNamespace, snapshot, (reader) => ownersByHost(scopeOf(target, reader)));
+    const prefix = `${onDemandTable.name}/`;
+    for (const name of asked) {
+      const owner = name.startsWith(prefix) ? owners.get(name.slice(prefix.length)) : undefined;
+      if (owner === undefined) continue;
+      // Which names an owner has depends on all the others, so they are part of the key.
+      const key = `${dialect} ${clientNamespace} ${owner.service}:${owner.port} ${owner.domains.join(" ")}`;
+      const built = this.#hosts.get(key, snapshot, (reader) => proxyHost(scopeOf(target, reader), owner));
+      if (built === undefined) continue;
+      collector.virtualHosts.set(name, built.host);
+      for (const backend of built.backends) this.#addBackend(target, backend, collector);
+    }
+  }
+
   #addBackend(target: Target, backend: Backend, collector: Collector): void {
     if (collector.endpoints.has(backend.cluster)) return;
     const key = `${target.dialect} ${backend.cluster}`;
@@ -155,10 +199,14 @@ export class ProxySource implements ResourceSource {
     if (sequence === this.#prunedAt) return;
     this.#prunedAt = sequence;
     const oldest = sequence - keepVersions;
-    for (const kind of [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints])
-      kind.prune(oldest);
-    for (const [key, { version }] of this.#proxies)
-      if (Number.parseInt(version, 10) < oldest) this.#proxies.delete(key);
+    for (const kind of this.#derivations) kind.prune(oldest);
+    for (const [key, { resources }] of this.#proxies)
+      if (Number.parseInt(resources.version, 10) < oldest) this.#proxies.delete(key);
+  }
+
+  get #derivations(): readonly Pick<Derivation<unknown>, "madeCount" | "prune">[] {
+    const parts = [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints];
+    return [...parts, this.#owners, this.#hosts];
   }
 }
 
@@ -185,6 +233,7 @@ function shareMaps(previous: ProxyResources | undefined, next: Collector, versio
     version,
     listeners: shareMap(previous?.listeners, next.listeners),
     routes: shareMap(previous?.routes, next.routes),
+    virtualHosts: shareMap(previous?.virtualHosts, next.virtualHosts),
     clusters: shareMap(previous?.clusters, next.clusters),
     endpoints: shareMap(previous?.endpoints, next.endpoints),
     secrets: noSecrets,
@@ -198,6 +247,16 @@ function shareMap<T>(
   if (previous?.size !== next.size) return next;
   for (const [name, value] of next) if (previous.get(name) !== value) return next;
   return previous;
+}
+
+/** A proxy's own word that it asks for virtual hosts when it needs them (contracts.md, "On demand"). */
+function asksForHosts(node: NodeInfo): boolean {
+  const told = node.metadata["onDemand"];
+  return Array.isArray(told) && told.includes("virtualHosts");
+}
+
+function isSame(list: readonly string[], set: ReadonlySet<string>): boolean {
+  return list.length === set.size && list.every((name) => set.has(name));
 }
 
 /** A client without a workload says its namespace in its metadata, or at the front of its id. */

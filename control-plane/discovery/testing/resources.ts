@@ -5,7 +5,7 @@ import type { NodeInfo } from "#config/model/bootstrap.ts";
 import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
-import type { RouteTable } from "#config/model/route.ts";
+import type { RouteTable, VirtualHost } from "#config/model/route.ts";
 import { Cluster_DiscoveryType, ClusterSchema } from "#config/xds/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ApiVersion } from "#config/xds/gen/envoy/config/core/v3/config_source_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#config/xds/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
@@ -122,6 +122,8 @@ export function makeRouteTable(name: string, cluster: string): RouteTable {
 export interface ResourceLists {
   readonly listeners?: readonly Listener[];
   readonly routes?: readonly RouteTable[];
+  /** By the name asked for: `<table>/<host>`. */
+  readonly virtualHosts?: Readonly<Record<string, VirtualHost>>;
   readonly clusters?: readonly Cluster[];
   readonly endpoints?: readonly ClusterLoadAssignment[];
 }
@@ -131,6 +133,7 @@ export function makeResources(version: string, lists: ResourceLists): ProxyResou
     version,
     listeners: byName(lists.listeners ?? [], ({ name }) => name),
     routes: byName(lists.routes ?? [], ({ name }) => name),
+    virtualHosts: new Map(Object.entries(lists.virtualHosts ?? {})),
     clusters: byName(lists.clusters ?? [], ({ name }) => name),
     endpoints: byName(lists.endpoints ?? [], ({ cluster }) => cluster),
     secrets: new Map(),
