@@ -11,14 +11,14 @@ export function answerWithoutUpstream(exchange: HttpExchange, action: RedirectAc
       ["location", locationOf(exchange, action)],
       ["content-length", "0"],
     );
-    exchange.sendDirect(head, Buffer.alloc(0));
+    exchange.answering.sendWhole(head, Buffer.alloc(0));
     return;
   }
   const body = Buffer.from(action.body);
   const head = HeaderBlock.of([":status", String(action.status)], ["content-length", String(body.length)]);
   if (body.length > 0) head.add("content-type", "text/plain");
   exchange.flag("DI");
-  exchange.sendDirect(head, exchange.request.get(":method") === "HEAD" ? Buffer.alloc(0) : body);
+  exchange.answering.sendWhole(head, exchange.request.get(":method") === "HEAD" ? Buffer.alloc(0) : body);
 }
 
 /** The target of a redirect, as Envoy makes it: parts that the action does not name stay; a default port is left out. */

@@ -37,7 +37,7 @@ test("bytes that the upstream has no room for give the client no credit until it
   bench.data("more", false);
   assert.equal(bench.downstream.credited, 0);
   bench.attempt.stream.isFull = false;
-  bench.exchange.onAttemptDrain();
+  bench.attempt.handler?.onDrain();
   assert.equal(bench.downstream.credited, 9);
 });
 

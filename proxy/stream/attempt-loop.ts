@@ -1,0 +1,278 @@
+// The attempts of one exchange, one after the other: pick an endpoint, open a stream, send the request, hear how it ended, and ask
+// the filters whether there is another.
+import type { Labels } from "#config/model/route.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
+import { CONTINUE, PAUSE, REROUTE, type AttemptFailure, type Pick, type RetryVerdict } from "#filters/filter.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
+import type { HttpStream } from "#lib/http/stream.ts";
+
+import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
+import type { HttpExchange } from "./exchange.ts";
+import { callAttemptEnd, callAttemptStart, callPick } from "./hooks.ts";
+import { replyForFailure } from "./local-reply.ts";
+import { packOrigProto, unpackOrigProto } from "./orig-proto.ts";
+import { mutateResponse, rewriteRequest } from "./rewrite.ts";
+
+const NO_LABELS: Labels = {};
+
+export class AttemptLoop implements AttemptOwner {
+  current: UpstreamAttempt | undefined = undefined;
+  readonly #exchange: HttpExchange;
+  #pick: Pick | undefined = undefined;
+  #isAdmitted = false;
+  #holdsRetry = false;
+
+  constructor(exchange: HttpExchange) {
+    this.#exchange = exchange;
+  }
+
+  /** Takes the request's place among the cluster's; false = the cluster has too many already. */
+  admit(): boolean {
+    this.#isAdmitted = this.#exchange.upstream?.admit(false) === true;
+    return this.#isAdmitted;
+  }
+
+  /** Takes one place among the cluster's retries, however many follow, until the exchange ends. */
+  tryHoldRetry(): boolean {
+    this.#holdsRetry ||= this.#exchange.upstream?.admit(true) === true;
+    return this.#holdsRetry;
+  }
+
+  /** Starts the first or the next attempt. */
+  start(): void {
+    const exchange = this.#exchange;
+    const { upstream, compiled } = exchange;
+    if (exchange.isOver || upstream === undefined) return;
+    const avoid: Endpoint[] = [];
+    if (compiled?.retry?.avoidPreviousHosts !== false)
+      for (const { endpoint } of exchange.attempts) if (endpoint !== undefined) avoid.push(endpoint);
+    this.#pick = {
+      cluster: upstream.config,
+      labels: this.#subset(),
+      hash: compiled?.hash(exchange.request, exchange.connection),
+      avoid,
+    };
+    this.runPick(0);
+  }
+
+  /** Asks the filters from the given one on, then takes an endpoint. */
+  runPick(from: number): void {
+    const exchange = this.#exchange;
+    const pick = this.#pick;
+    if (pick === undefined) return;
+    const hooks = exchange.service.chain.onPick;
+    for (let i = from; i < hooks.length; i++) {
+      const filter = hooks[i];
+      if (filter === undefined) continue;
+      const verdict = callPick(exchange, filter, pick);
+      if (verdict === CONTINUE || verdict === REROUTE) continue;
+      if (verdict === PAUSE) exchange.pause("pick", i);
+      else exchange.sendLocalReply();
+      return;
+    }
+    this.#open(pick);
+  }
+
+  #open(pick: Pick): void {
+    const exchange = this.#exchange;
+    const picked = exchange.upstream?.pick(pick);
+    if (picked === undefined) return;
+    const number = exchange.attempts.length + 1;
+    const now = exchange.service.clock.nowMs();
+    const attempt = new UpstreamAttempt(this, number, now, typeof picked === "string" ? NO_ENDPOINT : picked);
+    exchange.attempts.push(attempt);
+    this.current = attempt;
+    if (typeof picked === "string") {
+      attempt.endpoint = undefined;
+      const detail = `the cluster ${pick.cluster.name} has no healthy endpoint${describeLabels(pick.labels)} (${picked})`;
+      this.onAttemptFailed(attempt, "no-healthy-endpoint", detail, true);
+      return;
+    }
+    if (exchange.isTerminated) attempt.startTunnel(exchange.request.get(":authority") ?? "");
+    else attempt.start(exchange.connection.protocol);
+    if (attempt.stream === undefined && !attempt.isOver) exchange.request.detach();
+  }
+
+  onAttemptReady(attempt: UpstreamAttempt, stream: HttpStream): void {
+    const exchange = this.#exchange;
+    if (attempt !== this.current || exchange.isOver) return;
+    if (exchange.isTerminated) {
+      exchange.body.attach(stream);
+      attempt.onHead(HeaderBlock.of([":status", "200"]), false);
+      return;
+    }
+    const head = exchange.request;
+    // What goes upstream is changed for this attempt alone; the next one begins with the copy, which has left the receive buffer.
+    if (exchange.mayRepeat || attempt.number > 1) exchange.request = head.clone();
+    rewriteRequest(exchange, head, attempt);
+    const hooks = exchange.service.chain.onAttemptStart;
+    for (let i = 0; i < hooks.length; i++) {
+      const filter = hooks[i];
+      if (filter !== undefined) callAttemptStart(exchange, filter, attempt, head);
+    }
+    if (attempt.endpoint?.mesh.kind === "peer" && exchange.connection.protocol === "http1") packOrigProto(head);
+    exchange.timers.startTry();
+    stream.sendHead(head, exchange.body.isEmpty);
+    // Logs and records read it when the exchange is over; other requests are in the receive buffer by then.
+    exchange.request.detach();
+    exchange.body.attach(stream);
+  }
+
+  onAttemptHead(attempt: UpstreamAttempt, head: HeaderBlock, end: boolean): void {
+    const exchange = this.#exchange;
+    exchange.timers.touch();
+    const status = Number(head.get(":status") ?? "0");
+    const grpcText = exchange.isGrpc ? head.get("grpc-status") : undefined;
+    const grpcStatus = grpcText === undefined ? undefined : Number(grpcText);
+    attempt.report({ kind: "response", status, grpcStatus, head }, exchange.service.clock.nowMs());
+    if (this.#wantsRetry(attempt)) {
+      attempt.finish(!end);
+      return;
+    }
+    exchange.timers.stopTry();
+    exchange.body.stopReplay();
+    if (attempt.endpoint?.mesh.kind === "peer") unpackOrigProto(head);
+    if (status === 101 || (status >= 200 && status < 300 && exchange.request.get(":method") === "CONNECT")) {
+      exchange.isTunnel = true;
+      exchange.timers.stopRoute();
+    }
+    mutateResponse(exchange, head);
+    exchange.answering.runHead(0, head, end);
+  }
+
+  onAttemptInformational(head: HeaderBlock): void {
+    const exchange = this.#exchange;
+    if (!exchange.isOver && exchange.response === undefined) exchange.downstream.sendInformational(head);
+  }
+
+  onAttemptData(attempt: UpstreamAttempt, bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.#exchange.timers.touch();
+    this.#exchange.answering.onData(attempt, bytes, start, end, last);
+  }
+
+  onAttemptTrailers(trailers: HeaderBlock): void {
+    this.#exchange.answering.onTrailers(trailers);
+  }
+
+  onAttemptDrain(): void {
+    const exchange = this.#exchange;
+    exchange.body.onUpstreamDrain();
+    if (exchange.answering.isSent && exchange.body.isSent) exchange.finish(undefined);
+  }
+
+  onAttemptFailed(attempt: UpstreamAttempt, reason: AttemptFailure, detail: string, isUnprocessed: boolean): void {
+    const exchange = this.#exchange;
+    if (exchange.isOver || attempt !== this.current) return;
+    exchange.body.detachUpstream();
+    attempt.report({ kind: "failure", reason, isUnprocessed, detail }, exchange.service.clock.nowMs());
+    const retries = this.#wantsRetry(attempt);
+    attempt.finish(reason === "per-try-timeout");
+    if (!retries) exchange.answer(replyForFailure(reason, detail));
+  }
+
+  onAttemptBroken(_attempt: UpstreamAttempt, error: StreamError): void {
+    const exchange = this.#exchange;
+    exchange.flag(error.origin === "us" ? "UPE" : "UC");
+    exchange.note("upstream_reset", error.message);
+    if (!exchange.answering.isSent)
+      exchange.downstream.reset(
+        makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, `the upstream broke off: ${error.message}`),
+      );
+    exchange.finish(error);
+  }
+
+  /** The attempt's own timer fired. */
+  onTryTimeout(timeoutMs: number): void {
+    const attempt = this.current;
+    if (attempt === undefined || attempt.hasHead) return;
+    const detail = `attempt ${attempt.number} got no answer within ${timeoutMs} ms`;
+    this.onAttemptFailed(attempt, "per-try-timeout", detail, false);
+  }
+
+  /** The route's timeout ends the attempt that runs: the filters hear of it, and nothing is repeated. */
+  onRouteTimeout(): void {
+    const exchange = this.#exchange;
+    const attempt = this.current;
+    attempt?.report(
+      { kind: "failure", reason: "per-try-timeout", isUnprocessed: false, detail: "the request's timeout" },
+      exchange.service.clock.nowMs(),
+    );
+    if (attempt === undefined || attempt.hasHead) return;
+    for (const filter of exchange.service.chain.onAttemptEnd) callAttemptEnd(exchange, filter, attempt);
+  }
+
+  /** The exchange is over, or answers by itself. */
+  finish(reset: boolean, error?: StreamError): void {
+    this.current?.finish(reset, error);
+  }
+
+  /** Gives the places among the cluster's requests and retries back; once, when the exchange is over. */
+  release(): void {
+    if (this.#isAdmitted) this.#exchange.upstream?.release(false);
+    if (this.#holdsRetry) this.#exchange.upstream?.release(true);
+  }
+
+  /** Asks the filters; true when another attempt was arranged. */
+  #wantsRetry(attempt: UpstreamAttempt): boolean {
+    const exchange = this.#exchange;
+    const { isUpgradeRequest, body } = exchange;
+    let verdict: RetryVerdict = undefined;
+    const canRetry =
+      exchange.response === undefined && exchange.localReply === undefined && !isUpgradeRequest && body.canReplay;
+    const hooks = exchange.service.chain.onAttemptEnd;
+    for (let i = 0; i < hooks.length; i++) {
+      const filter = hooks[i];
+      if (filter === undefined) continue;
+      const said = callAttemptEnd(exchange, filter, attempt);
+      verdict ??= said;
+    }
+    if (verdict === undefined || exchange.isOver) return false;
+    const decided = verdict;
+    if (decided.kind === "exhausted") {
+      exchange.flag(decided.flag);
+      exchange.note("retry_exhausted", decided.reason);
+      return false;
+    }
+    if (!canRetry) {
+      exchange.note(
+        "retry_impossible",
+        isUpgradeRequest ? "an upgrade is not repeated" : "the request's body was not kept",
+      );
+      return false;
+    }
+    exchange.request.detach();
+    body.detachUpstream();
+    exchange.timers.startRetry(decided.delayMs);
+    return true;
+  }
+
+  #subset(): Record<string, string> {
+    const action = this.#exchange.compiled?.config.action;
+    const own = action?.kind === "forward" ? action.subset : NO_LABELS;
+    return { ...own, ...this.#exchange.target?.weighted?.subset };
+  }
+}
+
+function describeLabels(labels: Labels): string {
+  const pairs = Object.entries(labels);
+  return pairs.length === 0 ? "" : ` with ${pairs.map(([key, value]) => `${key}=${value}`).join(", ")}`;
+}
+
+/** For an attempt that found no endpoint. */
+const NO_ENDPOINT: ConstructorParameters<typeof UpstreamAttempt>[3] = {
+  endpoint: {
+    address: "",
+    port: 0,
+    hostname: "",
+    health: "unknown",
+    weight: 1,
+    labels: {},
+    transportSocket: {},
+    mesh: { kind: "none" },
+  },
+  open: () => ({ cancel: () => undefined }),
+  openTunnel: () => ({ cancel: () => undefined }),
+  report: () => undefined,
+  done: () => undefined,
+};

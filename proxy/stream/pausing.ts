@@ -1,0 +1,60 @@
+// A filter that paused: where it stands, what waits behind it, and how long it may take. Made at an exchange's first pause.
+import type { Timer } from "#lib/clock.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
+
+import type { HttpExchange } from "./exchange.ts";
+import { replyFilterTimeout } from "./replies.ts";
+
+/** The hook that paused. */
+export type Phase = "request-head" | "routed" | "pick" | "response-head" | "request-data" | "response-data";
+
+export class Pausing {
+  isPaused = false;
+  phase: Phase = "request-head";
+  /** The filter's place among those that have the hook. */
+  index = 0;
+  /** The response's head, when the pause was there. */
+  head: HeaderBlock | undefined = undefined;
+  isHeadEnd = false;
+  trailers: HeaderBlock | undefined = undefined;
+  readonly #exchange: HttpExchange;
+  #chunks: { readonly bytes: Buffer; readonly last: boolean }[] = [];
+  #timer: Timer | undefined = undefined;
+
+  constructor(exchange: HttpExchange) {
+    this.#exchange = exchange;
+  }
+
+  /** The response waits. */
+  get holdsResponse(): boolean {
+    return this.isPaused && (this.phase === "response-head" || this.phase === "response-data");
+  }
+
+  begin(phase: Phase, index: number): void {
+    this.isPaused = true;
+    this.phase = phase;
+    this.index = index;
+    this.#timer?.cancel();
+    const { service } = this.#exchange;
+    this.#timer = service.clock.setTimer(service.pauseTimeoutMs, () => this.#onTimeout());
+  }
+
+  end(): void {
+    this.isPaused = false;
+    this.#timer?.cancel();
+  }
+
+  /** Keeps a copy of response bytes; they have no credit yet, so the sender's window bounds them. */
+  keep(bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.#chunks.push({ bytes: Buffer.from(bytes.subarray(start, end)), last });
+  }
+
+  takeChunks(): readonly { readonly bytes: Buffer; readonly last: boolean }[] {
+    return this.#chunks.splice(0);
+  }
+
+  #onTimeout(): void {
+    if (!this.isPaused) return;
+    this.#exchange.answer(replyFilterTimeout(this.#exchange.service.pauseTimeoutMs));
+  }
+}
