@@ -380,25 +380,43 @@ export class DataPlane implements ConnectionHandler {
 
   #makeGauges(): void {
     const { metrics } = this;
-    metrics.gauge("heddle_breaker_state", "0 closed, 1 half-open, 2 open.", () =>
-      this.#breakers
-        .states()
-        .map(([cluster, state]) => [{ cluster }, state === "open" ? 2 : state === "half-open" ? 1 : 0] as const),
+    metrics.gauge(
+      "heddle_breaker_state",
+      "0 closed, 1 half-open, 2 open.",
+      () =>
+        this.#breakers
+          .states()
+          .map(([cluster, state]) => [{ cluster }, state === "open" ? 2 : state === "half-open" ? 1 : 0] as const),
+      true,
     );
     metrics.gauge("heddle_downstream_connections", "Open downstream connections.", () => [
       [{ kind: "http" }, this.#connections.count("http")],
       [{ kind: "tcp" }, this.#connections.count("tcp")],
     ]);
-    metrics.gauge("heddle_upstream_connections", "Open upstream connections by cluster.", () =>
-      this.#clusters.snapshot().map(({ name, connections }) => [{ cluster: name }, connections] as const),
+    metrics.gauge(
+      "heddle_upstream_connections",
+      "Open upstream connections by cluster.",
+      () => this.#clusters.snapshot().map(({ name, connections }) => [{ cluster: name }, connections] as const),
+      true,
     );
-    metrics.gauge("heddle_ejected_endpoints", "Endpoints that outlier detection keeps out.", () =>
-      this.#clusters
-        .snapshot()
-        .map(
-          ({ name, endpoints }) => [{ cluster: name }, endpoints.filter(({ isEjected }) => isEjected).length] as const,
-        ),
+    metrics.gauge(
+      "heddle_ejected_endpoints",
+      "Endpoints that outlier detection keeps out.",
+      () =>
+        this.#clusters
+          .snapshot()
+          .map(
+            ({ name, endpoints }) =>
+              [{ cluster: name }, endpoints.filter(({ isEjected }) => isEjected).length] as const,
+          ),
+      true,
     );
+    metrics.gauge("heddle_reclaimed_places", "Places among clusters' limits that a dead data thread held.", () => [
+      [{}, this.#options.cells.reclaimed],
+    ]);
+    metrics.gauge("heddle_overload_refusals", "Requests that were refused for want of memory.", () => [
+      [{}, this.#overload.refused],
+    ]);
   }
 
   #file(path: string): LineFile {

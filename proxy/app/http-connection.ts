@@ -34,7 +34,7 @@ export class DownstreamView implements ConnectionView {
     this.localPort = info.localPort;
     this.isTls = info.tls !== undefined;
     this.peerIdentity = info.tls?.isPeerVerified === true ? info.tls.peerIdentity : undefined;
-    this.peerCertificatePem = info.tls?.peerCertificatePem;
+    this.peerCertificatePem = info.tls?.isPeerVerified === true ? info.tls.peerCertificatePem : undefined;
     this.localIdentity = info.tls?.localIdentity;
     this.#limits = limits;
   }

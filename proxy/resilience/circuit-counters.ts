@@ -1,6 +1,7 @@
 // Envoy's circuit breakers: how many connections, waiting requests, requests and retries a cluster may have at once.
 import type { CircuitLimits } from "#config/model/cluster.ts";
 import { retryLimit } from "./retry-budget.ts";
+import type { Shares } from "./shared-cells.ts";
 
 export const CIRCUIT_CELLS = 4;
 const CONNECTIONS = 0;
@@ -15,10 +16,13 @@ const RETRIES = 3;
 export class CircuitCounters {
   limits: CircuitLimits;
   readonly #cells: Int32Array;
+  /** This worker's part, which its successor gives back if it dies; nobody else writes there. */
+  readonly #own: Int32Array;
 
-  constructor(limits: CircuitLimits, cells: Int32Array = new Int32Array(CIRCUIT_CELLS)) {
+  constructor(limits: CircuitLimits, shares: Shares = makeOwnShares()) {
     this.limits = limits;
-    this.#cells = cells;
+    this.#cells = shares.total;
+    this.#own = shares.own;
   }
 
   get connections(): number {
@@ -43,11 +47,11 @@ export class CircuitCounters {
 
   /** Counts a connection over the limit: a pool without any may open one, or its waiters would wait for ever. */
   forceConnection(): void {
-    Atomics.add(this.#cells, CONNECTIONS, 1);
+    this.#take(CONNECTIONS);
   }
 
   releaseConnection(): void {
-    Atomics.sub(this.#cells, CONNECTIONS, 1);
+    this.#release(CONNECTIONS);
   }
 
   tryPending(): boolean {
@@ -55,7 +59,7 @@ export class CircuitCounters {
   }
 
   releasePending(): void {
-    Atomics.sub(this.#cells, PENDING, 1);
+    this.#release(PENDING);
   }
 
   tryRequest(): boolean {
@@ -63,7 +67,7 @@ export class CircuitCounters {
   }
 
   releaseRequest(): void {
-    Atomics.sub(this.#cells, REQUESTS, 1);
+    this.#release(REQUESTS);
   }
 
   /** By the retry budget when there is one, else by `maxRetries`. */
@@ -72,12 +76,29 @@ export class CircuitCounters {
   }
 
   releaseRetry(): void {
-    Atomics.sub(this.#cells, RETRIES, 1);
+    this.#release(RETRIES);
   }
 
   #tryAdd(cell: number, limit: number): boolean {
-    if (Atomics.add(this.#cells, cell, 1) < limit) return true;
+    if (Atomics.add(this.#cells, cell, 1) < limit) {
+      this.#own[cell] = (this.#own[cell] ?? 0) + 1;
+      return true;
+    }
     Atomics.sub(this.#cells, cell, 1);
     return false;
   }
+
+  #take(cell: number): void {
+    Atomics.add(this.#cells, cell, 1);
+    this.#own[cell] = (this.#own[cell] ?? 0) + 1;
+  }
+
+  #release(cell: number): void {
+    this.#own[cell] = (this.#own[cell] ?? 0) - 1;
+    Atomics.sub(this.#cells, cell, 1);
+  }
+}
+
+function makeOwnShares(): Shares {
+  return { total: new Int32Array(CIRCUIT_CELLS), own: new Int32Array(CIRCUIT_CELLS) };
 }

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+
+import { KeyedBuckets, keyedBucketCells } from "#lib/keyed-buckets.ts";
+
 import { CIRCUIT_CELLS, CircuitCounters } from "./circuit-counters.ts";
 import { attemptTimeoutMs, exchangeTimeoutMs, formatGrpcTimeout, tryParseGrpcTimeoutMs } from "./deadline.ts";
 import { retryLimit } from "./retry-budget.ts";
@@ -20,9 +25,27 @@ test("a limit admits exactly its number, and again what was given back", () => {
 
 test("two holders of the same cells share one limit", () => {
   const cells = new SharedCells();
-  const one = new CircuitCounters(LIMITS, cells.cells("circuit/a", CIRCUIT_CELLS));
-  const two = new CircuitCounters(LIMITS, new SharedCells(cells.buffer).cells("circuit/a", CIRCUIT_CELLS));
+  const one = new CircuitCounters(LIMITS, cells.shares("circuit/a", CIRCUIT_CELLS));
+  const two = new CircuitCounters(LIMITS, new SharedCells(cells.buffer, 1).shares("circuit/a", CIRCUIT_CELLS));
   assert.deepEqual([one.tryConnection(), two.tryConnection(), one.tryConnection()], [true, true, false]);
+});
+
+test("what a dead worker held is given back when its successor comes, and what the others hold stays", () => {
+  const buffer = SharedCells.makeBuffer(1000);
+  const shares = (worker: number) => new SharedCells(buffer, worker).shares("circuit/a", CIRCUIT_CELLS);
+  const dead = new CircuitCounters(LIMITS, shares(0));
+  const alive = new CircuitCounters(LIMITS, shares(1));
+  assert.deepEqual([dead.tryRequest(), dead.tryRequest(), alive.tryRequest()], [true, true, true]);
+  dead.forceConnection();
+  assert.equal(alive.tryRequest(), false);
+  const successor = new SharedCells(buffer, 0);
+  const next = new CircuitCounters(LIMITS, successor.shares("circuit/a", CIRCUIT_CELLS));
+  assert.equal(successor.reclaimed, 3);
+  assert.deepEqual([next.requests, next.connections], [1, 0]);
+  // Asked again, for a cluster that was removed and came back, it must not take away what runs.
+  assert.equal(next.tryRequest(), true);
+  successor.shares("circuit/a", CIRCUIT_CELLS);
+  assert.equal(alive.requests, 2);
 });
 
 test("a retry budget is a share of the running requests, and never below its minimum", () => {
@@ -49,10 +72,60 @@ test("names find their own cells, whoever asks first, and a wrong count is an er
 });
 
 test("when the shared cells are used up, a thread gets cells of its own and says so", () => {
-  const cells = new SharedCells();
+  const cells = new SharedCells(SharedCells.makeBuffer(65_536));
   for (let i = 0; i < 400; i++) cells.cells(`n${i}`, 200);
   assert.equal(cells.isFull, true);
   assert.equal(cells.cells("n399", 200).length, 200);
+});
+
+test("a limit of 100/s for each of 10,000 keys is 100/s over two workers", () => {
+  const spec = { maxTokens: 20, tokensPerFill: 100, fillIntervalMs: 1000 };
+  const buffer = SharedCells.makeBuffer();
+  const workers = [0, 1].map((worker) => {
+    const cells = new SharedCells(buffer, worker);
+    const table = new KeyedBuckets(spec, cells.cells("limit/tenants", keyedBucketCells(10_000)));
+    assert.equal(cells.isFull, false);
+    return table;
+  });
+  let passed = 0;
+  for (let ms = 0; ms < 10_000; ms++) {
+    for (const worker of workers) if (worker.tryTake("tenant-a", 5000 + ms).allowed) passed++;
+  }
+  assert.ok(Math.abs(passed - (20 + 100 * 10)) <= 1, `${passed} passed`);
+});
+
+test("two threads that take at the same time take no more than there is", async () => {
+  const buffer = SharedCells.makeBuffer();
+  const code = `
+    const { parentPort, workerData } = await import("node:worker_threads");
+    const { SharedCells } = await import(workerData.cells);
+    const { KeyedBuckets } = await import(workerData.buckets);
+    const cells = new SharedCells(workerData.buffer, workerData.worker).cells("limit", 30000);
+    const table = new KeyedBuckets({ maxTokens: 5000, tokensPerFill: 1, fillIntervalMs: 1e9 }, cells);
+    parentPort.once("message", () => {
+      let passed = 0;
+      for (let i = 0; i < 20000; i++) if (table.tryTake("key", 1000).allowed) passed++;
+      parentPort.postMessage(passed);
+    });
+    parentPort.postMessage("ready");
+  `;
+  const threads = [0, 1].map(
+    (worker) =>
+      new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
+        workerData: {
+          buffer,
+          worker,
+          cells: import.meta.resolve("./shared-cells.ts"),
+          buckets: import.meta.resolve("#lib/keyed-buckets.ts"),
+        },
+      }),
+  );
+  await Promise.all(threads.map((thread) => once(thread, "message")));
+  const counts = threads.map((thread) => once(thread, "message"));
+  for (const thread of threads) thread.postMessage("go");
+  const passed = (await Promise.all(counts)).flat().reduce((sum: number, count: number) => sum + count, 0);
+  await Promise.all(threads.map((thread) => thread.terminate()));
+  assert.equal(passed, 5000);
 });
 
 test("grpc-timeout is read in all its units and written rounded up", () => {

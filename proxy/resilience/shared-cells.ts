@@ -1,16 +1,25 @@
 // Counters by name in one SharedArrayBuffer: every worker that holds the buffer finds the same cells under the same name.
 import { hashString } from "#lib/hash.ts";
 
-const DIRECTORY_SLOTS = 8192;
-const SLOT_CELLS = 4;
+const DIRECTORY_SLOTS = 65_536;
+/** State, two halves of the name's hash, offset, count. */
+const SLOT_CELLS = 5;
 const NEXT_FREE = 0;
 const HEADER_CELLS = 2;
 const CELLS_START = HEADER_CELLS + DIRECTORY_SLOTS * SLOT_CELLS;
-const DEFAULT_CELLS = 65_536;
+/** 200 tables of 10,000 keyed buckets, or the limits of some thousand clusters and then some. */
+const DEFAULT_CELLS = 8 * 1024 * 1024;
 
 const EMPTY = 0;
 const CLAIMED = 1;
 const READY = 2;
+
+/** What one worker holds of counters that all share. */
+export interface Shares {
+  readonly total: Int32Array;
+  /** This worker's part of `total`: whoever adds to one adds to the other. */
+  readonly own: Int32Array;
+}
 
 /**
  * A directory of open addressing over 64-bit hashes of the names, claimed by compare-and-swap, and the cells behind it. Cells are
@@ -20,12 +29,21 @@ const READY = 2;
 export class SharedCells {
   readonly buffer: SharedArrayBuffer;
   isFull = false;
+  /** What dead workers held and this one gave back. */
+  reclaimed = 0;
   readonly #all: Int32Array;
   readonly #known = new Map<string, Int32Array>();
+  readonly #worker: number;
 
-  /** Without a buffer a new one is made (about 400 KiB, untouched pages cost nothing); hand `buffer` to the other workers. */
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer((CELLS_START + DEFAULT_CELLS) * 4)) {
+  /** Room for so many cells; pages that nobody touched cost nothing (33 MiB of addresses, 64 KiB of memory by default). */
+  static makeBuffer(cells: number = DEFAULT_CELLS): SharedArrayBuffer {
+    return new SharedArrayBuffer((CELLS_START + cells) * 4);
+  }
+
+  /** Hand `buffer` to the other workers; `worker` tells whose shares are whose, and a replacement takes its predecessor's number. */
+  constructor(buffer: SharedArrayBuffer = SharedCells.makeBuffer(), worker = 0) {
     this.buffer = buffer;
+    this.#worker = worker;
     this.#all = new Int32Array(buffer);
     Atomics.compareExchange(this.#all, NEXT_FREE, 0, CELLS_START);
   }
@@ -40,6 +58,28 @@ export class SharedCells {
     return found;
   }
 
+  /**
+   * Cells that count what runs now. Whatever a worker of the same number left in its own part died with it, and is taken from
+   * the total when its successor first asks.
+   */
+  shares(name: string, count: number): Shares {
+    const ownName = `${name}@${this.#worker}`;
+    const isFirst = !this.#known.has(ownName);
+    const total = this.cells(name, count);
+    const own = this.cells(ownName, count);
+    if (isFirst) this.#reclaim(total, own);
+    return { total, own };
+  }
+
+  #reclaim(total: Int32Array, own: Int32Array): void {
+    for (let i = 0; i < own.length; i++) {
+      const left = Atomics.exchange(own, i, 0);
+      if (left === 0) continue;
+      Atomics.sub(total, i, left);
+      this.reclaimed += left;
+    }
+  }
+
   #find(name: string, count: number): Int32Array {
     const all = this.#all;
     const low = hashString(name) | 0;
@@ -47,26 +87,31 @@ export class SharedCells {
     for (let probe = 0; probe < DIRECTORY_SLOTS; probe++) {
       const slot = HEADER_CELLS + (((low >>> 0) + probe) % DIRECTORY_SLOTS) * SLOT_CELLS;
       if (Atomics.compareExchange(all, slot, EMPTY, CLAIMED) === EMPTY) {
-        const offset = Atomics.add(all, NEXT_FREE, count);
-        const fits = offset + count <= all.length;
+        const offset = this.#allocate(count);
         all[slot + 1] = low;
         all[slot + 2] = high;
-        // Offset and count in one cell each would need a fifth: the count is below 2^8 and the offset below 2^24.
-        all[slot + 3] = fits ? (offset << 8) | count : 0;
+        all[slot + 3] = offset;
+        all[slot + 4] = count;
         Atomics.store(all, slot, READY);
-        return fits ? this.#view(offset, count) : this.#own(count);
+        return offset === 0 ? this.#own(count) : all.subarray(offset, offset + count);
       }
       // Another thread is between two stores: it takes nanoseconds.
       while (Atomics.load(all, slot) === CLAIMED);
       if (all[slot + 1] !== low || all[slot + 2] !== high) continue;
-      const place = all[slot + 3] ?? 0;
-      return place === 0 ? this.#own(count) : this.#view(place >>> 8, place & 0xff);
+      const offset = all[slot + 3] ?? 0;
+      return offset === 0 ? this.#own(count) : all.subarray(offset, offset + (all[slot + 4] ?? 0));
     }
     return this.#own(count);
   }
 
-  #view(offset: number, count: number): Int32Array {
-    return this.#all.subarray(offset, offset + count);
+  /** The offset of so many free cells; 0 = there are not so many. A table too large leaves the room to smaller ones. */
+  #allocate(count: number): number {
+    const all = this.#all;
+    for (;;) {
+      const offset = Atomics.load(all, NEXT_FREE);
+      if (offset + count > all.length) return 0;
+      if (Atomics.compareExchange(all, NEXT_FREE, offset, offset + count) === offset) return offset;
+    }
   }
 
   #own(count: number): Int32Array {

@@ -35,7 +35,14 @@ export class Histogram {
 
 /** One series as it crosses to the main thread. */
 export type Sample =
-  | { readonly kind: "counter" | "gauge"; readonly name: string; readonly labels: string; readonly value: number }
+  | {
+      readonly kind: "counter" | "gauge";
+      readonly name: string;
+      readonly labels: string;
+      readonly value: number;
+      /** What threads share is the same on all of them: the largest is shown, not the sum. */
+      readonly isShared: boolean;
+    }
   | {
       readonly kind: "histogram";
       readonly name: string;
@@ -65,6 +72,7 @@ export class Metrics {
   readonly #histograms = new Map<string, Map<string, Histogram>>();
   readonly #gauges: {
     readonly name: string;
+    readonly isShared: boolean;
     readonly read: () => readonly (readonly [labels: Labels, value: number])[];
   }[] = [];
 
@@ -77,18 +85,25 @@ export class Metrics {
     return find(this.#seriesOf(this.#histograms, name, help), formatLabels(labels), () => new Histogram(bounds));
   }
 
-  /** Read at each scrape. */
-  gauge(name: string, help: string, read: () => readonly (readonly [labels: Labels, value: number])[]): void {
+  /** Read at each scrape. `isShared`: all threads read the same state, so that the largest is shown and not the sum. */
+  gauge(
+    name: string,
+    help: string,
+    read: () => readonly (readonly [labels: Labels, value: number])[],
+    isShared = false,
+  ): void {
     this.#help[name] = help;
-    this.#gauges.push({ name, read });
+    this.#gauges.push({ name, isShared, read });
   }
 
   snapshot(): MetricsSnapshot {
     const samples: Sample[] = [];
     for (const [name, series] of this.#counters)
-      for (const [labels, counter] of series) samples.push({ kind: "counter", name, labels, value: counter.value });
-    for (const { name, read } of this.#gauges)
-      for (const [labels, value] of read()) samples.push({ kind: "gauge", name, labels: formatLabels(labels), value });
+      for (const [labels, counter] of series)
+        samples.push({ kind: "counter", name, labels, value: counter.value, isShared: false });
+    for (const { name, isShared, read } of this.#gauges)
+      for (const [labels, value] of read())
+        samples.push({ kind: "gauge", name, labels: formatLabels(labels), value, isShared });
     for (const [name, series] of this.#histograms) {
       for (const [labels, { bounds, counts, sum, count }] of series)
         samples.push({ kind: "histogram", name, labels, bounds, counts: [...counts], sum, count });
@@ -150,7 +165,8 @@ function addSamples(left: Sample, right: Sample): Sample {
       count: left.count + right.count,
     };
   }
-  return right.kind === "histogram" ? left : { ...left, value: left.value + right.value };
+  if (right.kind === "histogram") return left;
+  return { ...left, value: left.isShared ? Math.max(left.value, right.value) : left.value + right.value };
 }
 
 /** The Prometheus text exposition format 0.0.4. */

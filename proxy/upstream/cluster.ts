@@ -66,10 +66,10 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     this.config = config;
     this.#context = context;
     const { name, limits, highPriorityLimits } = config;
-    this.#circuit = new CircuitCounters(limits, context.cells.cells(`circuit/${name}/default`, CIRCUIT_CELLS));
+    this.#circuit = new CircuitCounters(limits, context.cells.shares(`circuit/${name}/default`, CIRCUIT_CELLS));
     this.#highCircuit = new CircuitCounters(
       highPriorityLimits,
-      context.cells.cells(`circuit/${name}/high`, CIRCUIT_CELLS),
+      context.cells.shares(`circuit/${name}/high`, CIRCUIT_CELLS),
     );
     this.#poolContext = { clock: context.clock, connector: context.connector, circuit: this.#circuit };
     this.#destinations = new OriginalDestinations(context.clock);
