@@ -1,0 +1,28 @@
+// What probes by HTTP and HTTPS have in common: what is asked, and what the answer's status means.
+import type { ProbeResult, ProbeTarget } from "./probe.ts";
+
+export type HttpCheck = Extract<ProbeTarget["check"]["check"], { kind: "http" }>;
+
+export interface CheckRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+}
+
+export function requestOf(target: ProbeTarget, check: HttpCheck): CheckRequest {
+  const host = check.host === "" ? target.cluster.name : check.host;
+  return {
+    method: check.method === "" ? "GET" : check.method,
+    path: check.path,
+    headers: { host, "user-agent": "heddle-health" },
+  };
+}
+
+/** Without expected statuses only 200 is healthy (Envoy `expected_statuses`). */
+export function judgeStatus({ expectedStatuses }: HttpCheck, status: number): ProbeResult {
+  const isExpected =
+    expectedStatuses.length === 0
+      ? status === 200
+      : expectedStatuses.some(({ start, end }) => status >= start && status < end);
+  return isExpected ? "healthy" : "refused";
+}

@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import http2 from "node:http2";
+import https from "node:https";
+import type { AddressInfo, Server } from "node:net";
+import { test } from "node:test";
+import type { HealthCheck } from "#config/model/cluster.ts";
+import type { UpstreamTls } from "#config/model/tls.ts";
+import { systemClock } from "#lib/clock.ts";
+import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
+import { makeAuthority } from "#proxy/tls/testing/certs.ts";
+import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
+import { clusterOf, endpointOf } from "../testing/cluster-of.ts";
+import { HttpsProbe } from "./https-probe.ts";
+
+const IDENTITY = "spiffe://cluster.local/ns/shop/sa/payments";
+const authority = await makeAuthority();
+const leaf = await authority.issue({ uri: IDENTITY });
+const secure = { cert: leaf.chainPem, key: leaf.keyPem };
+
+async function probeOf(server: Server, identity: string): Promise<HttpsProbe> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const check = { kind: "http", path: "/healthz", host: "", method: "", http2: false, expectedStatuses: [] } as const;
+  const settings: HealthCheck = {
+    timeoutMs: 2000,
+    intervalMs: 5000,
+    jitterMs: 0,
+    noTrafficIntervalMs: 60_000,
+    unhealthyThreshold: 3,
+    healthyThreshold: 2,
+    check,
+  };
+  const tls: UpstreamTls = {
+    certificate: undefined,
+    validation: {
+      roots: { kind: "inline", secret: { bundlePem: authority.bundlePem } },
+      subjectAltNames: [],
+      acceptUntrusted: false,
+    },
+    alpn: [],
+    minVersion: undefined,
+    maxVersion: undefined,
+    cipherSuites: [],
+    curves: [],
+    sni: "",
+    autoHostSni: false,
+  };
+  const context = new UpstreamTlsContext(tls, new MemorySecretStore(), systemClock);
+  const client = context.forTarget({ expectedIdentity: identity, alpn: ["h2", "http/1.1"] });
+  const target = {
+    cluster: clusterOf("c"),
+    endpoint: endpointOf("127.0.0.1", port),
+    check: settings,
+    address: "127.0.0.1",
+    port,
+    tls: client,
+  };
+  return new HttpsProbe(target, check);
+}
+
+test("an HTTPS probe asks over HTTP/2 where ALPN chooses it, and keeps the connection", async () => {
+  let status = 200;
+  let sessions = 0;
+  const server = http2.createSecureServer(secure, (request, response) => {
+    response.writeHead(request.url === "/healthz" ? status : 404);
+    response.end("body");
+  });
+  server.on("session", () => void sessions++);
+  const probe = await probeOf(server, IDENTITY);
+  assert.equal(await probe.check(), "healthy");
+  status = 503;
+  assert.equal(await probe.check(), "refused");
+  assert.equal(sessions, 1);
+  probe.close();
+  server.close();
+});
+
+test("an HTTPS probe falls back to HTTP/1.1 where ALPN says so", async () => {
+  const server = https.createServer(secure, (_request, response) => response.end("ok"));
+  const probe = await probeOf(server, IDENTITY);
+  assert.equal(await probe.check(), "healthy");
+  assert.equal(await probe.check(), "healthy");
+  probe.close();
+  server.closeAllConnections();
+  server.close();
+});
+
+test("an HTTPS probe sends nothing to a peer of another identity", async () => {
+  let requests = 0;
+  const server = http2.createSecureServer(secure, () => void requests++);
+  const probe = await probeOf(server, "spiffe://cluster.local/ns/shop/sa/vault");
+  await assert.rejects(probe.check(), /expected the identity .*vault, the certificate is for .*payments/);
+  assert.equal(requests, 0);
+  probe.close();
+  server.close();
+});
+
+test("a peer that breaks off is a failed check, and the next check connects anew", async () => {
+  let isBreaking = true;
+  const server = http2.createSecureServer(secure, (_request, response) => {
+    if (isBreaking) response.stream.session?.destroy();
+    else response.end("ok");
+  });
+  server.on("sessionError", () => undefined);
+  const probe = await probeOf(server, IDENTITY);
+  await assert.rejects(probe.check());
+  isBreaking = false;
+  assert.equal(await probe.check(), "healthy");
+  probe.close();
+  server.close();
+});
