@@ -56,6 +56,7 @@ export interface ConnectionView {
   readonly isTls: boolean;
   /** The verified peer's SPIFFE id (its URI SAN); undefined = not verified. */
   readonly peerIdentity: string | undefined;
+  /** The verified peer's certificate, whether it has a SPIFFE id or not. */
   readonly peerCertificatePem: string | undefined;
   /** The id of our own certificate on this connection. */
   readonly localIdentity: string | undefined;

@@ -1,9 +1,14 @@
 // What a hop does to heads as they pass: request id, x-forwarded-*, client certificate, via, and the removal of fields that
 // only a mesh peer may send. Envoy: the HTTP connection manager's header handling.
+import { isIP } from "node:net";
+
 import type { HttpConnectionManager } from "#config/model/listener.ts";
 import type { ConnectionView } from "#filters/filter.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
+
+import { settleClientCertificate } from "./client-certificate.ts";
+import { normalizeRequest } from "./normalize.ts";
 
 /** Changes a request's head as it enters; gives its request id. */
 export function enterRequest(
@@ -13,6 +18,7 @@ export function enterRequest(
   random: Random,
 ): string {
   if (connection.peerIdentity === undefined) removeMeshFields(head);
+  normalizeRequest(head, connection, config);
   const requestId = settleRequestId(head, config, random);
   if (config.useRemoteAddress) {
     const forwarded = head.getJoined("x-forwarded-for");
@@ -21,11 +27,22 @@ export function enterRequest(
       forwarded === undefined ? connection.remoteAddress : `${forwarded}, ${connection.remoteAddress}`,
     );
   }
-  if (config.useRemoteAddress || !head.has("x-forwarded-proto"))
+  if ((config.useRemoteAddress && config.xffTrustedHops === 0) || !head.has("x-forwarded-proto"))
     head.set("x-forwarded-proto", connection.isTls ? "https" : (head.get(":scheme") ?? "http"));
   settleClientCertificate(head, connection, config);
-  if (config.via !== "") head.add("via", `${connection.protocol === "http1" ? "1.1" : "2"} ${config.via}`);
+  if (config.via !== "") head.add("via", config.via);
   return requestId;
+}
+
+/**
+ * The address of the client that is believed (Envoy: trusted client address): `x-forwarded-for` as it stands after `enterRequest`,
+ * from the right, beyond the proxies before us that are trusted. The connection's own where that names none.
+ */
+export function clientAddressOf(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): string {
+  if (config.useRemoteAddress && config.xffTrustedHops === 0) return connection.remoteAddress;
+  const addresses = head.getJoined("x-forwarded-for")?.split(",") ?? [];
+  const found = addresses.at(-1 - config.xffTrustedHops)?.trim() ?? "";
+  return isIP(found) === 0 ? connection.remoteAddress : found;
 }
 
 /** Changes a response's head as it leaves. */
@@ -33,7 +50,7 @@ export function leaveResponse(head: HeaderBlock, connection: ConnectionView, con
   if (connection.peerIdentity === undefined) removeMeshFields(head);
   if (config.serverHeader === "overwrite") head.set("server", config.serverName);
   else if (config.serverHeader === "append_if_absent" && !head.has("server")) head.add("server", config.serverName);
-  if (config.via !== "") head.add("via", `2 ${config.via}`);
+  if (config.via !== "") head.add("via", config.via);
 }
 
 /** `heddle-*` fields are accepted only from a verified mesh peer and removed at every other edge (contracts.md: the mesh hop). */
@@ -85,23 +102,4 @@ export function makeUuid(random: Random): string {
     high(c, 8), low(c, 8), high(c, 0), low(c, 0),
     high(d, 24), low(d, 24), high(d, 16), low(d, 16), high(d, 8), low(d, 8), high(d, 0), low(d, 0),
   );
-}
-
-/** `x-forwarded-client-cert`: never from anybody but a mesh peer (Envoy `forward_client_cert_details`). */
-function settleClientCertificate(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): void {
-  const mode = config.forwardClientCert;
-  if (mode === "always_forward_only") return;
-  const isVerified = connection.peerIdentity !== undefined;
-  if (mode === "forward_only" && isVerified) return;
-  const given = mode === "append_forward" && isVerified ? head.getJoined("x-forwarded-client-cert") : undefined;
-  if (mode === "sanitize" || !isVerified) {
-    head.delete("x-forwarded-client-cert");
-    return;
-  }
-  const own: string[] = [];
-  if (connection.localIdentity !== undefined) own.push(`By=${connection.localIdentity}`);
-  if (config.clientCertDetails.uri && connection.peerIdentity !== undefined) own.push(`URI=${connection.peerIdentity}`);
-  const element = own.join(";");
-  if (element === "") head.delete("x-forwarded-client-cert");
-  else head.set("x-forwarded-client-cert", given === undefined ? element : `${given},${element}`);
 }

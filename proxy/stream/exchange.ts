@@ -39,6 +39,7 @@ import { answerWithoutUpstream } from "./direct-answer.ts";
 import { enterRequest } from "./edge.ts";
 import { ExchangeTimers, type TimerOwner } from "./exchange-timers.ts";
 import { callDone } from "./hooks.ts";
+import { waitsForHost } from "./host-lookup.ts";
 import type { HttpService } from "./http-service.ts";
 import {
   replyClusterFull,
@@ -101,6 +102,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   isTunnel = false;
   /** A peer's CONNECT for opaque bytes: it ends here, and the bytes go to the application. */
   isTerminated = false;
+  /** The host was asked for on demand. */
+  hasLookedUp = false;
   /** A filter runs: what it answers is sent when it has returned. */
   isInHook = false;
   /** Undefined until a filter pauses. */
@@ -223,6 +226,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     const table: CompiledRouteTable | undefined = this.service.routes();
     const compiled = table?.match(this.request, this.service.random);
     if (compiled === undefined) {
+      if (table !== undefined && waitsForHost(this, table, () => this.#chooseRoute())) return;
       this.answer(replyNoRoute(table?.config.name, this.request));
       return;
     }

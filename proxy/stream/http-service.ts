@@ -12,6 +12,8 @@ import type { ClusterSet } from "#proxy/upstream/contract.ts";
 import type { ExchangeObserver } from "./observer.ts";
 import type { ReplayBudget } from "./request-body.ts";
 
+export type LookUpHost = (table: string, authority: string, onAnswer: (failure: string | undefined) => void) => void;
+
 export interface HttpService {
   readonly listener: Listener;
   readonly config: HttpConnectionManager;
@@ -20,6 +22,11 @@ export interface HttpService {
   readonly failureModes: ReadonlyMap<string, "closed" | "open">;
   /** The table in force; undefined while RDS has not given it. */
   readonly routes: () => CompiledRouteTable | undefined;
+  /**
+   * Asks for a host of a table whose hosts come on demand, and calls back later: with nothing when the table in force has the
+   * answer (the host, or that there is none), or with the reason why it is not known.
+   */
+  readonly lookUpHost?: LookUpHost | undefined;
   readonly clusters: ClusterSet;
   readonly clock: Clock;
   readonly timers: TimerWheel;

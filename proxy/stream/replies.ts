@@ -13,6 +13,12 @@ export function replyNoRoute(table: string | undefined, request: HeaderBlock): L
   return { status: 404, flag: "NR", code: "route_not_found", proxyStatus: "destination_not_found", detail };
 }
 
+/** Not the same as "there is none": another request may find it. */
+export function replyLookupFailed(host: string, reason: string): LocalReply {
+  const detail = `the host ${host} could not be looked up: ${reason}`;
+  return { status: 503, flag: "NR", code: "route_lookup_failed", proxyStatus: "destination_unavailable", detail };
+}
+
 export function replyNoCluster(route: string | undefined, cluster: string, status: number): LocalReply {
   const detail = `the route "${route}" names the cluster "${cluster}", which does not exist`;
   return { status, flag: "NC", code: "cluster_not_found", proxyStatus: "destination_not_found", detail };
