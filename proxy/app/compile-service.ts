@@ -5,7 +5,7 @@ import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { TimerWheel } from "#lib/timer-wheel.ts";
 import { CompiledRouteTable } from "#proxy/route/route-table.ts";
-import type { HttpService } from "#proxy/stream/http-service.ts";
+import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import type { ExchangeObserver } from "#proxy/stream/observer.ts";
 import type { ReplayBudget } from "#proxy/stream/request-body.ts";
 import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
@@ -16,6 +16,7 @@ import type { FilterRuntime } from "./filter-runtime.ts";
 export interface ServiceParts {
   readonly filters: FilterRuntime;
   readonly clusters: ClusterSet;
+  readonly lookUpHost: LookUpHost | undefined;
   readonly routeTable: (name: string) => CompiledRouteTable | undefined;
   readonly clock: Clock;
   readonly timers: TimerWheel;
@@ -44,6 +45,7 @@ export function compileService(listener: Listener, http: HttpConnectionManager, 
     chain,
     failureModes,
     routes: source.kind === "inline" ? () => inline : () => parts.routeTable(source.name),
+    lookUpHost: parts.lookUpHost,
     clusters: parts.clusters,
     clock: parts.clock,
     timers: parts.timers,

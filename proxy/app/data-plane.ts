@@ -14,7 +14,7 @@ import { ListenerTls } from "#proxy/listener/server-tls.ts";
 import { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { CompiledRouteTable } from "#proxy/route/route-table.ts";
-import type { HttpService } from "#proxy/stream/http-service.ts";
+import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import { ReplayBudget } from "#proxy/stream/request-body.ts";
 import { LineFile } from "#proxy/telemetry/access-log.ts";
 import { ExchangeRecorder } from "#proxy/telemetry/exchange-recorder.ts";
@@ -49,8 +49,12 @@ export interface DataPlaneOptions {
   readonly reusePort: boolean;
   readonly originalDestination: OriginalDestination | undefined;
   readonly onSpan: (span: SpanRecord) => void;
+  /** For tables whose hosts come on demand. */
+  readonly lookUpHost?: LookUpHost | undefined;
   /** Opaque sessions of a listener that is gone have so long, ms. */
   readonly drainTimeMs: number;
+  /** Of session tickets; the same in all workers. */
+  readonly ticketSecret: Uint8Array;
 }
 
 /** A service that may be replaced while its connections live. */
@@ -81,6 +85,8 @@ export class DataPlane implements ConnectionHandler {
   readonly #files = new Map<string, LineFile>();
   /** By listener: what its connections were accepted under. */
   readonly #shapes = new Map<string, string>();
+  /** Hosts of on-demand tables that requests went to. */
+  readonly #usedHosts = new Set<string>();
   #version = "";
 
   constructor(options: DataPlaneOptions) {
@@ -125,6 +131,7 @@ export class DataPlane implements ConnectionHandler {
     this.#serviceParts = {
       filters: this.#filters,
       clusters: this.#clusters,
+      lookUpHost: options.lookUpHost,
       routeTable: (name) => this.#routes.get(name),
       clock,
       timers: new TimerWheel(clock),
@@ -153,7 +160,7 @@ export class DataPlane implements ConnectionHandler {
     });
     this.#listeners = new ListenerSet({
       loop,
-      tls: new ListenerTls(loop, this.#secrets),
+      tls: new ListenerTls(loop, this.#secrets, options.ticketSecret),
       handler: this,
       log,
       originalDestination: options.originalDestination,
@@ -211,6 +218,11 @@ export class DataPlane implements ConnectionHandler {
         );
       case "findings":
         return this.traceWatch.findings;
+      case "hosts": {
+        const used = [...this.#usedHosts];
+        this.#usedHosts.clear();
+        return used;
+      }
       default:
         return query satisfies never;
     }
@@ -302,7 +314,10 @@ export class DataPlane implements ConnectionHandler {
   #applyRoutes({ routes }: ConfigDelta, failures: ApplyFailure[]): void {
     for (const [name, table] of routes.changed) {
       try {
-        this.#routes.set(name, new CompiledRouteTable(table, (override) => this.#filters.parseOverride(override)));
+        this.#routes.set(
+          name,
+          new CompiledRouteTable(table, (override) => this.#filters.parseOverride(override), this.#usedHosts),
+        );
       } catch (error) {
         failures.push({ type: "route", name, message: describeError(error) });
       }

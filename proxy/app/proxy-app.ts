@@ -3,11 +3,14 @@
 //   bootstrap -> static configuration --+
 //   identity  -> certificate, bundle ---+--> one snapshot --diff--> workers -> receipt (ACK or NACK)
 //   discovery -> what the mesh says ----+
+import crypto from "node:crypto";
+
 import type { Bootstrap } from "#config/model/bootstrap.ts";
+import type { Listener } from "#config/model/listener.ts";
 import type { TracingConfig } from "#config/model/telemetry.ts";
 import type { Secret } from "#config/model/tls.ts";
 import { knownFilterTypes } from "#filters/standard.ts";
-import { systemClock, type Clock } from "#lib/clock.ts";
+import { systemClock, type Clock, type Timer } from "#lib/clock.ts";
 import type { Log, LogThreshold } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
@@ -30,6 +33,7 @@ import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import type { ApplyFailure } from "#proxy/worker/protocol.ts";
 import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
+import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
 import { validateResource } from "./validate.ts";
 
@@ -41,13 +45,20 @@ export interface ProxyOptions {
   /** The worker's entry. */
   readonly workerEntry: URL;
   readonly allowUnsupported: ReadonlySet<string>;
+  /** Where the locks on listener addresses lie; default: one folder of this user. */
+  readonly lockFolder?: string;
 }
+
+/** Workers are asked this often which hosts on demand they used. */
+const HOSTS_MS = 60_000;
 
 export class ProxyApp {
   readonly #options: ProxyOptions;
   readonly #clock: Clock = systemClock;
   readonly #metrics = new Metrics();
   readonly #workers: WorkerPool;
+  /** Only where several threads listen on one address. */
+  readonly #locks: ListenerLocks | undefined;
   readonly #identity: WorkloadIdentity | undefined;
   readonly #discovery: DiscoveryClient | undefined;
   readonly #secrets = new MemorySecretStore();
@@ -61,6 +72,7 @@ export class ProxyApp {
   #exporter: OtlpSpanExporter | undefined;
   #unready: string | undefined;
   #isDraining = false;
+  #hostsTimer: Timer | undefined;
 
   constructor(options: ProxyOptions) {
     const { bootstrap, log } = options;
@@ -76,9 +88,12 @@ export class ProxyApp {
       entry: options.workerEntry,
       cells: new SharedCells().buffer,
       onSpans: (spans) => this.#export(spans),
+      onLookup: (table, host) => this.#lookUpHost(table, host),
       fullConfig: () => diffSnapshots(EMPTY_SNAPSHOT, this.#current),
-      onUnready: (reason) => (this.#unready = reason),
+      clock: this.#clock,
+      ticketSecret: crypto.randomBytes(32),
     });
+    this.#locks = options.concurrency > 1 ? new ListenerLocks(options.lockFolder ?? defaultLockFolder()) : undefined;
     const settings = bootstrap.heddle.identity;
     this.#identity =
       settings === undefined
@@ -115,6 +130,7 @@ export class ProxyApp {
     if (listener !== undefined) throw new Error(listener.message);
     this.#identity?.start();
     this.#discovery?.start();
+    this.#askForHosts();
     if (bootstrap.ads !== undefined) this.#unready = "waiting for the first configuration from the control plane";
   }
 
@@ -145,12 +161,14 @@ export class ProxyApp {
   async drain(): Promise<void> {
     if (this.#isDraining) return;
     this.#isDraining = true;
+    this.#hostsTimer?.cancel();
     this.#discovery?.close();
     this.#identity?.close();
     this.#health.close();
     await this.#workers.drain(this.#options.bootstrap.heddle.drainTimeMs);
     await this.#exporter?.shutDown();
     for (const endpoint of this.#endpoints) endpoint.close();
+    this.#locks?.keep([]);
   }
 
   #makeDiscovery(): DiscoveryClient | undefined {
@@ -199,6 +217,22 @@ export class ProxyApp {
     return errors;
   }
 
+  async #lookUpHost(table: string, host: string): Promise<string | undefined> {
+    if (this.#discovery === undefined) return "there is no control plane to ask";
+    const answer = await this.#discovery.lookUpHost(table, host);
+    return answer.kind === "failed" ? answer.reason : undefined;
+  }
+
+  /** Tells discovery which hosts are in use, so that it keeps them. */
+  #askForHosts(): void {
+    const discovery = this.#discovery;
+    if (discovery === undefined) return;
+    this.#hostsTimer = this.#clock.setTimer(HOSTS_MS, () => {
+      void this.#workers.query({ kind: "hosts" }).then((lists) => discovery.useHosts(new Set(lists.flat())));
+      this.#askForHosts();
+    });
+  }
+
   #onIdentity(material: IdentityMaterial | undefined): void {
     const settings = this.#options.bootstrap.heddle.identity;
     if (settings === undefined) return;
@@ -222,12 +256,19 @@ export class ProxyApp {
   #apply(): Promise<readonly ApplyFailure[]> {
     const next = this.#applying.then(async () => {
       const merged = mergeSnapshots(this.#static, this.#discovered);
-      const wanted = { ...merged, secrets: new Map([...merged.secrets, ...this.#own]) };
+      const wanted = {
+        ...merged,
+        listeners: new Map(merged.listeners),
+        secrets: new Map([...merged.secrets, ...this.#own]),
+      };
+      const locked = this.#locks?.take(wanted.listeners.values()) ?? [];
+      for (const { name } of locked) keepListener(wanted.listeners, name, this.#current.listeners.get(name));
       const delta = diffSnapshots(this.#current, wanted);
       this.#current = wanted;
       for (const [, secret] of delta.secrets.changed) this.#secrets.set(secret);
       for (const name of delta.secrets.removed) this.#secrets.delete(name);
-      const failures = await this.#workers.apply(delta);
+      const failures = [...locked, ...(await this.#workers.apply(delta))];
+      this.#locks?.keep(wanted.listeners.values());
       this.#health.apply([...wanted.clusters.values()], wanted.assignments);
       for (const failure of failures) this.#options.log.error("a resource could not be applied", { ...failure });
       return failures;
@@ -244,7 +285,7 @@ export class ProxyApp {
       threshold,
       node: bootstrap.node.id,
       config: () => this.#current,
-      notReady: () => (this.#isDraining ? "draining" : this.#unready),
+      notReady: () => (this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady)),
       certificate: () => this.#identity?.status,
       discovery: () => this.#discovery?.status,
     };
@@ -299,6 +340,12 @@ export class ProxyApp {
       [{}, this.#workers.deaths],
     ]);
   }
+}
+
+/** A listener that cannot be had stays what it was. */
+function keepListener(listeners: Map<string, Listener>, name: string, before: Listener | undefined): void {
+  if (before === undefined) listeners.delete(name);
+  else listeners.set(name, before);
 }
 
 function exporterOf(tracing: TracingConfig | undefined): TracingConfig["exporter"] {

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DeltaDiscoveryResponse, Resource } from "#config/xds/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { NodeSchema } from "#config/xds/gen/envoy/config/core/v3/base_pb.ts";
+import type { RouteScope, RouteTable } from "#config/model/route.ts";
 import type { DecodeOptions } from "#config/xds/issues.ts";
 import { decodeResource, resourceName, type DecodedResource } from "#config/xds/resource.ts";
 import { TYPE_URLS, tryResourceKind, type ResourceKind } from "#config/xds/type-urls.ts";
@@ -9,6 +10,7 @@ import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
 import type { ApplyError, DiscoveredConfig, Validate } from "./config.ts";
 import { KindStore, type Held } from "./kind-store.ts";
+import { OnDemandTables, tableOf } from "./on-demand-tables.ts";
 import { collectReferences } from "./references.ts";
 
 type NodeInit = MessageInitShape<typeof NodeSchema>;
@@ -28,8 +30,14 @@ export interface DeltaRequest {
 /** Envoy's `initial_fetch_timeout`: after it a listener or cluster goes on without what it named. */
 const INITIAL_FETCH_TIMEOUT_MS = 15_000;
 
+/** What a configuration waits for: a virtual host asked for on demand is waited for by its requests alone. */
 const ORDER = ["cluster", "endpoints", "listener", "route", "secret"] as const satisfies readonly ResourceKind[];
-type HeldKind = (typeof ORDER)[number];
+/** On demand first: what the control plane gives of the other kinds depends on it, and must not be taken away in between. */
+const BEGIN_ORDER = ["virtualHost", ...ORDER] as const;
+type HeldKind = ResourceKind;
+
+const NO_HEADERS = { set: [], add: [], addIfAbsent: [], remove: [] };
+const NO_SCOPE: RouteScope = { requestHeaders: NO_HEADERS, responseHeaders: NO_HEADERS, filterOverrides: [] };
 
 export interface DialogueOptions {
   readonly node: NodeInit;
@@ -55,6 +63,7 @@ export interface Unanswered {
 export class DeltaDialogue {
   readonly #options: DialogueOptions;
   readonly #stores: Readonly<Record<HeldKind, KindStore>>;
+  readonly #tables = new OnDemandTables();
   #unanswered: Unanswered[] = [];
   #isOpen = false;
   #version = "";
@@ -66,6 +75,7 @@ export class DeltaDialogue {
       endpoints: new KindStore("endpoints", false),
       listener: new KindStore("listener", options.listeners),
       route: new KindStore("route", false),
+      virtualHost: new KindStore("virtualHost", false),
       secret: new KindStore("secret", false),
     };
   }
@@ -79,7 +89,7 @@ export class DeltaDialogue {
     this.#isOpen = true;
     this.#unanswered = [];
     const requests: DeltaRequest[] = [];
-    for (const kind of ORDER) {
+    for (const kind of BEGIN_ORDER) {
       const store = this.#stores[kind];
       store.begin(this.#options.clock.nowMs());
       if (!store.isWildcard && store.wanted.size === 0) continue;
@@ -102,24 +112,32 @@ export class DeltaDialogue {
   /** Takes a response in; answers the requests that follow from it at once. Its ACK or NACK comes from `answer`. */
   receive(response: DeltaDiscoveryResponse): DeltaRequest[] {
     const kind = tryResourceKind(response.typeUrl);
-    if (kind === undefined || kind === "virtualHost") return [];
+    if (kind === undefined) return [];
     const store = this.#stores[kind];
     store.onResponse();
     if (response.systemVersionInfo !== "") this.#version = response.systemVersionInfo;
     const errors: ApplyError[] = [];
     const previous = new Map<string, Held | undefined>();
-    for (const name of response.removedResources) {
+    const remove = (name: string): void => {
       const before = store.held.get(name);
       if (store.remove(name)) previous.set(name, before);
-    }
+    };
+    for (const name of response.removedResources) remove(name);
     for (const item of response.resources) {
-      try {
-        const held = this.#take(kind, item);
-        previous.set(item.name, store.held.get(item.name));
-        store.put(item.name, held);
-      } catch (error) {
-        store.refuse(item.name);
-        errors.push({ kind, name: item.name, reason: describeError(error) });
+      for (const name of this.#namesOf(kind, item)) {
+        // VHDS: a resource without content says that there is no such host.
+        if (kind === "virtualHost" && item.resource === undefined) {
+          remove(name);
+          continue;
+        }
+        try {
+          const held = this.#take(kind, item);
+          previous.set(name, store.held.get(name));
+          store.put(name, held);
+        } catch (error) {
+          store.refuse(name);
+          errors.push({ kind, name, reason: describeError(error) });
+        }
       }
     }
     this.#unanswered.push({ kind, nonce: response.nonce, errors, previous });
@@ -159,9 +177,21 @@ export class DeltaDialogue {
     return this.#isOpen ? [...requests, ...this.#want()] : [];
   }
 
+  /** Asks for a virtual host, `<table>/<host>`; the request may be empty without a stream, whose beginning then asks. */
+  ask(name: string): DeltaRequest[] {
+    return this.#wantHosts(new Set([...this.#stores.virtualHost.wanted, name]));
+  }
+
+  /** Lets virtual hosts go that were asked for. */
+  release(names: readonly string[]): DeltaRequest[] {
+    const gone = new Set(names);
+    return this.#wantHosts(this.#stores.virtualHost.wanted.difference(gone));
+  }
+
   /** Takes a resource that was stored. @throws when it cannot be used. */
   restore(kind: HeldKind, name: string, version: string, bytes: Uint8Array): void {
     this.#stores[kind].held.set(name, { version, bytes, resource: this.#decode(kind, name, bytes) });
+    if (kind === "virtualHost") this.#stores.virtualHost.wanted.add(name);
   }
 
   /** After `restore`: wants what the restored resources name. */
@@ -171,16 +201,22 @@ export class DeltaDialogue {
   }
 
   config(origin: DiscoveredConfig["origin"]): DiscoveredConfig {
-    const { listener, route, cluster, endpoints, secret } = this.#stores;
+    const { listener, route, virtualHost, cluster, endpoints, secret } = this.#stores;
     return {
       version: this.#version,
       origin,
       listeners: modelsOf(listener, "listener"),
-      routes: modelsOf(route, "route"),
+      routes: this.#tables.merge(modelsOf(route, "route"), modelsOf(virtualHost, "virtualHost")),
       clusters: modelsOf(cluster, "cluster"),
       assignments: modelsOf(endpoints, "endpoints"),
       secrets: modelsOf(secret, "secret"),
     };
+  }
+
+  /** A virtual host has the name that was asked for among its aliases, if it is not its own. */
+  #namesOf(kind: HeldKind, item: Resource): readonly string[] {
+    if (kind !== "virtualHost") return [item.name];
+    return [...new Set([item.name, ...item.aliases])].filter((name) => this.#stores.virtualHost.wanted.has(name));
   }
 
   #take(kind: HeldKind, item: Resource): Held {
@@ -192,6 +228,12 @@ export class DeltaDialogue {
 
   #decode(kind: HeldKind, name: string, bytes: Uint8Array): DecodedResource {
     const resource = decodeResource(TYPE_URLS[kind], bytes, this.#options.decode);
+    if (resource.kind === "virtualHost") {
+      const table: RouteTable = { ...NO_SCOPE, name: tableOf(name), virtualHosts: [resource.model], onDemand: true };
+      const reason = this.#options.validate({ kind: "route", model: table });
+      if (reason !== undefined) throw new Error(reason);
+      return resource;
+    }
     if (resourceName(resource) !== name) throw new Error(`it calls itself "${resourceName(resource)}"`);
     const reason = this.#options.validate(resource);
     if (reason !== undefined) throw new Error(reason);
@@ -199,10 +241,15 @@ export class DeltaDialogue {
   }
 
   #putBack(kind: ResourceKind, name: string, before: Held | undefined): void {
-    if (kind === "virtualHost") return;
     const store = this.#stores[kind];
     if (before === undefined) store.held.delete(name);
     else store.held.set(name, before);
+  }
+
+  #wantHosts(names: ReadonlySet<string>): DeltaRequest[] {
+    const store = this.#stores.virtualHost;
+    const request = toRequest(store, store.want(names, this.#options.clock.nowMs()));
+    return request === undefined || !this.#isOpen ? [] : [request];
   }
 
   /** Subscribes to what is named now and unsubscribes from what is not any more. */

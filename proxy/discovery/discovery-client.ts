@@ -11,7 +11,9 @@ import type { Random } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
 import type { AdsCall, AdsTransport } from "./ads-transport.ts";
 import type { Apply, ApplyError, DiscoveredConfig } from "./config.ts";
+import { tableOf } from "./on-demand-tables.ts";
 import { DeltaDialogue, type DeltaRequest, type DialogueOptions } from "./delta-dialogue.ts";
+import { OnDemandHosts, type HostAnswer, type HostState } from "./on-demand-hosts.ts";
 import { restoreConfiguration, storeConfiguration } from "./last-configuration.ts";
 
 const BACKOFF: ReconnectBackoff = { minMs: 500, maxMs: 30_000 };
@@ -56,6 +58,9 @@ export class DiscoveryClient {
   readonly #dialogue: DeltaDialogue;
   readonly #config = new WatchedValue<DiscoveredConfig | undefined>(undefined);
   readonly #refused = new Map<string, ApplyError>();
+  readonly #hosts: OnDemandHosts;
+  /** Virtual hosts on demand, by name, that are in the configuration that works. */
+  #appliedHosts: ReadonlySet<string> = new Set();
   #call: AdsCall | undefined;
   #isConnected = false;
   #attempt = 0;
@@ -73,7 +78,13 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.#options = options;
-    this.#dialogue = new DeltaDialogue(options);
+    this.#dialogue = new DeltaDialogue({ ...options, node: withCapabilities(options.node) });
+    this.#hosts = new OnDemandHosts(options.clock, {
+      stateOf: (name) => this.#stateOfHost(name),
+      subscribe: (name) => this.#send(this.#dialogue.ask(name)),
+      unsubscribe: (names) => this.#release(names),
+      troubleOf: () => (this.#isConnected ? undefined : (this.#lastError ?? "it is not connected")),
+    });
   }
 
   /** The configuration that works now, after `apply` said so. */
@@ -92,11 +103,27 @@ export class DiscoveryClient {
     };
   }
 
+  /** Asks for a virtual host of a table with `onDemand` by a request's authority; resolves when the workers have it, or why not. */
+  async lookUpHost(table: string, authority: string): Promise<HostAnswer> {
+    return this.#hosts.lookUp(`${table}/${authority.toLowerCase()}`);
+  }
+
+  /** Requests went to these hosts, as `<table>/<name of the virtual host>`; those that nobody uses for ten minutes are let go. */
+  useHosts(used: ReadonlySet<string>): void {
+    if (used.size === 0) return;
+    const names: string[] = [];
+    for (const [name, { resource }] of this.#dialogue.stores.virtualHost.held) {
+      if (resource.kind === "virtualHost" && used.has(`${tableOf(name)}/${resource.model.name}`)) names.push(name);
+    }
+    this.#hosts.use(names);
+  }
+
   /** Applies what was stored, if anything was, and connects. */
   start(): void {
     const { stateDir, log, transport } = this.#options;
     if (stateDir !== undefined && restoreConfiguration(stateDir, this.#dialogue, log)) {
       this.#isRestored = true;
+      for (const name of this.#dialogue.stores.virtualHost.held.keys()) this.#hosts.keep(name);
       this.#isDirty = true;
       this.#applyNow("stored");
     }
@@ -108,6 +135,7 @@ export class DiscoveryClient {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#hosts.close();
     this.#stopWatching?.();
     this.#applyTimer?.cancel();
     this.#connectTimer?.cancel();
@@ -128,6 +156,7 @@ export class DiscoveryClient {
           this.#lastError = undefined;
           this.#isDirty ||= response.resources.length > 0 || response.removedResources.length > 0;
           this.#send(this.#dialogue.receive(response));
+          this.#hosts.settle();
           this.#applySoon(COALESCE_MS);
         },
         onEnd: (reason) => {
@@ -202,14 +231,17 @@ export class DiscoveryClient {
     this.#isApplying = true;
     const call = this.#call;
     const config = this.#dialogue.config(origin);
+    const hosts = new Set(this.#dialogue.stores.virtualHost.held.keys());
     this.#options.apply(config).then(
       (errors) => {
         this.#isApplying = false;
         // A resource that failed is put back, and what then is held differs from what was applied.
         this.#isDirty ||= errors.length > 0 && origin === "ads";
         this.#config.set(config);
+        this.#appliedHosts = hosts;
         this.#storeSoon();
         if (call === this.#call) this.#finish(responses, errors);
+        else this.#hosts.settle();
         this.#applySoon(0);
       },
       (error: unknown) => {
@@ -234,6 +266,22 @@ export class DiscoveryClient {
     }
     for (const error of applyErrors) this.#refuse(error);
     this.#send(this.#dialogue.answer(responses, applyErrors));
+    this.#hosts.settle();
+  }
+
+  #stateOfHost(name: string): HostState {
+    const store = this.#dialogue.stores.virtualHost;
+    if (store.isAbsent(name)) return { kind: "unknown" };
+    if (store.held.has(name)) return this.#appliedHosts.has(name) ? { kind: "found" } : { kind: "waiting" };
+    const refused = this.#refused.get(`virtualHost ${name}`);
+    return refused === undefined ? { kind: "waiting" } : { kind: "failed", reason: refused.reason };
+  }
+
+  /** Their tables are applied anew without them. */
+  #release(names: readonly string[]): void {
+    this.#isDirty ||= names.some((name) => this.#dialogue.stores.virtualHost.held.has(name));
+    this.#send(this.#dialogue.release(names));
+    this.#applySoon(COALESCE_MS);
   }
 
   #refuse(error: ApplyError): void {
@@ -260,4 +308,9 @@ export class DiscoveryClient {
       log.error("configuration not stored", { stateDir, error });
     }
   }
+}
+
+/** Tells the control plane that virtual hosts may come when they are asked for. */
+function withCapabilities(node: DialogueOptions["node"]): DialogueOptions["node"] {
+  return { ...node, metadata: { ...node.metadata, onDemand: ["virtualHosts"] } };
 }

@@ -55,6 +55,10 @@ export class KindStore {
     return this.held.delete(name);
   }
 
+  isAbsent(name: string): boolean {
+    return this.#absent.has(name);
+  }
+
   /** A version that could not be used: the wait is over all the same. */
   refuse(name: string): void {
     this.#waiting.delete(name);

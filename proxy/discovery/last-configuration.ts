@@ -5,7 +5,7 @@ import type { Log } from "#lib/log.ts";
 import { readStateFile, writeStateFile } from "../identity/state-file.ts";
 import type { DeltaDialogue } from "./delta-dialogue.ts";
 
-const KINDS = ["cluster", "endpoints", "listener", "route", "secret"] as const;
+const KINDS = ["cluster", "endpoints", "listener", "route", "virtualHost", "secret"] as const;
 
 function fileOf(stateDir: string): string {
   return path.join(stateDir, "configuration.json");

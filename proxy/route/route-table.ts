@@ -5,6 +5,7 @@ import type {
   HeaderMutations,
   RetryPolicy,
   Route,
+  RouteAction,
   RouteMatch,
   RouteScope,
   RouteTable,
@@ -32,6 +33,8 @@ export interface CompiledTarget {
   /** Most specific first, as Envoy applies them. */
   readonly requestHeaders: readonly HeaderMutations[];
   readonly responseHeaders: readonly HeaderMutations[];
+  /** Path, host or fields of the request are changed on its way upstream. */
+  readonly changesRequest: boolean;
 }
 
 export interface CompiledRoute {
@@ -41,8 +44,15 @@ export interface CompiledRoute {
   readonly targets: readonly CompiledTarget[];
   /** Running sums of the weights; empty for a single target. */
   readonly weights: readonly number[];
+  readonly retriableHeaders: readonly HeaderTest[];
   readonly hash: RequestHasher;
   readonly regexRewrite: { readonly pattern: RE2JS; readonly substitution: string } | undefined;
+}
+
+interface CompiledHost {
+  readonly candidates: readonly Candidate[];
+  /** `<table>/<virtual host>`. */
+  readonly key: string;
 }
 
 interface Candidate {
@@ -52,23 +62,41 @@ interface Candidate {
 
 export class CompiledRouteTable {
   readonly config: RouteTable;
-  readonly #hosts: HostTable<readonly Candidate[]>;
+  readonly #hosts: HostTable<CompiledHost>;
+  readonly #used: Set<string> | undefined;
 
-  /** Throws with the route's name in the message when something does not compile. */
-  constructor(config: RouteTable, parseOverride: OverrideParser) {
+  /**
+   * Throws with the route's name in the message when something does not compile. `used` is told the hosts that requests go to,
+   * as `<table>/<virtual host>`, if the table's hosts come on demand.
+   */
+  constructor(config: RouteTable, parseOverride: OverrideParser, used?: Set<string>) {
     this.config = config;
+    this.#used = config.onDemand ? used : undefined;
     this.#hosts = new HostTable(
       config.virtualHosts.map(
         (host) =>
-          [host.domains, host.routes.map((route) => compileCandidate(config, host, route, parseOverride))] as const,
+          [
+            host.domains,
+            {
+              candidates: host.routes.map((route) => compileCandidate(config, host, route, parseOverride)),
+              key: `${config.name}/${host.name}`,
+            },
+          ] as const,
       ),
     );
   }
 
+  /** True when a virtual host is for this authority, whatever its routes match. */
+  hasHost(authority: string): boolean {
+    return this.#hosts.find(authority) !== undefined;
+  }
+
   /** Undefined: no virtual host or no route (404, flag NR). */
   match(head: HeaderBlock, random: Random): CompiledRoute | undefined {
-    const candidates = this.#hosts.find(head.get(":authority") ?? "");
-    if (candidates === undefined) return undefined;
+    const host = this.#hosts.find(head.get(":authority") ?? "");
+    if (host === undefined) return undefined;
+    this.#used?.add(host.key);
+    const { candidates } = host;
     const path = head.get(":path") ?? "";
     for (let i = 0; i < candidates.length; i++) {
       const candidate = candidates[i];
@@ -118,11 +146,13 @@ function compileRoute(
         if (!overrides.has(override.filter)) overrides.set(override.filter, parseOverride(override));
       }
     }
+    const requestHeaders = scopes.map((scope) => scope.requestHeaders).filter(isNotEmpty);
     return {
       cluster,
       weighted,
       overrides,
-      requestHeaders: scopes.map((scope) => scope.requestHeaders).filter(isNotEmpty),
+      requestHeaders,
+      changesRequest: requestHeaders.length > 0 || weighted?.hostRewrite !== undefined || rewritesRequest(action),
       responseHeaders: scopes.map((scope) => scope.responseHeaders).filter(isNotEmpty),
     };
   };
@@ -143,10 +173,12 @@ function compileRoute(
   }
   const forward = action.kind === "forward" ? action : undefined;
   const rewrite = forward?.regexRewrite;
+  const retry = forward === undefined ? undefined : (forward.retry ?? host.retry);
   return {
     config: route,
     virtualHost: host,
-    retry: forward === undefined ? undefined : (forward.retry ?? host.retry),
+    retry,
+    retriableHeaders: (retry?.retriableHeaders ?? []).map(compileHeader),
     targets,
     weights,
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
@@ -208,6 +240,17 @@ export function withoutQuery(path: string): string {
   const cut = mark < 0 ? path : path.slice(0, mark);
   const hash = cut.indexOf("#");
   return hash < 0 ? cut : cut.slice(0, hash);
+}
+
+function rewritesRequest(action: RouteAction): boolean {
+  return (
+    action.kind === "forward" &&
+    (action.autoHostRewrite ||
+      action.hostRewrite !== undefined ||
+      action.pathRewrite !== undefined ||
+      action.prefixRewrite !== undefined ||
+      action.regexRewrite !== undefined)
+  );
 }
 
 function isNotEmpty(mutations: HeaderMutations): boolean {

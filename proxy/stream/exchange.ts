@@ -36,7 +36,7 @@ import { TUNNEL_PROTOCOL } from "#proxy/upstream/tunnel.ts";
 import { AttemptLoop } from "./attempt-loop.ts";
 import type { UpstreamAttempt } from "./attempt.ts";
 import { answerWithoutUpstream } from "./direct-answer.ts";
-import { enterRequest } from "./edge.ts";
+import { clientAddressOf, enterRequest } from "./edge.ts";
 import { ExchangeTimers, type TimerOwner } from "./exchange-timers.ts";
 import { callDone } from "./hooks.ts";
 import { waitsForHost } from "./host-lookup.ts";
@@ -48,7 +48,6 @@ import {
   replyNoCluster,
   replyNoRoute,
   replyRequestTimeout,
-  replyTimeout,
   replyUpgradeRefused,
 } from "./replies.ts";
 import { unpackOrigProto } from "./orig-proto.ts";
@@ -106,6 +105,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   hasLookedUp = false;
   /** A filter runs: what it answers is sent when it has returned. */
   isInHook = false;
+  /** `set-cookie` values of our own, for the answer. */
+  cookies: string[] | undefined = undefined;
   /** Undefined until a filter pauses. */
   pausing: Pausing | undefined = undefined;
   #refusal: LocalReply | undefined = undefined;
@@ -133,14 +134,24 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     return this.upstream?.config;
   }
 
+  /** The client that is believed, behind trusted proxies (Envoy: downstream remote address). */
+  get clientAddress(): string {
+    return clientAddressOf(this.request, this.connection, this.service.config);
+  }
+
   get requestBytes(): number {
     return this.body.bytes;
   }
 
-  /** A retry policy may ask for the request again. */
-  get mayRepeat(): boolean {
-    const retry = this.compiled?.retry;
-    return retry !== undefined && retry.numRetries > 0;
+  /** For the condition `retriable-headers`. */
+  hasRetriableHeaders(head: HeaderBlock): boolean {
+    return this.compiled?.retriableHeaders.some((test) => test.matches(head)) === true;
+  }
+
+  /** Sends a cookie to the client with the answer. */
+  setCookie(cookie: string): void {
+    this.cookies ??= [];
+    if (!this.cookies.includes(cookie)) this.cookies.push(cookie);
   }
 
   override(filter: string): RouteOverride | undefined {
@@ -269,8 +280,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.answer(replyClusterFull(this.upstream.config));
       return;
     }
-    if (!this.isUpgradeRequest && !this.body.isComplete && this.mayRepeat) this.body.allowReplay();
-    this.timers.prepareRoute(action, this.request);
+    if (!this.isUpgradeRequest && !this.body.isComplete && this.loop.mayRepeat) this.body.allowReplay();
+    this.timers.prepareRoute(action, this.isGrpc, this.request);
     if (this.body.isComplete) this.timers.onRequestComplete();
     this.loop.start();
   }
@@ -294,7 +305,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     if (reply === undefined || this.isOver) return;
     if (this.pausing !== undefined) this.pausing.isPaused = false;
     this.flag(reply.flag);
-    this.timers.stopTry();
+    this.timers.endTry();
     this.loop.finish(true);
     this.answering.sendLocalReply();
   }
@@ -309,10 +320,6 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   // ---- timers, called by ExchangeTimers
 
-  startAttempt(): void {
-    this.loop.start();
-  }
-
   onIdleTimeout(): void {
     this.flag("SI");
     if (this.response !== undefined) {
@@ -323,16 +330,6 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   onRequestTimeout(): void {
     this.answer(replyRequestTimeout(this.service.config.requestTimeoutMs));
-  }
-
-  onRouteTimeout(timeoutMs: number): void {
-    this.flag("UT");
-    this.loop.onRouteTimeout();
-    this.answer(replyTimeout(timeoutMs, this.attempts.length));
-  }
-
-  onTryTimeout(timeoutMs: number): void {
-    this.loop.onTryTimeout(timeoutMs);
   }
 
   // ---- pausing

@@ -11,6 +11,7 @@ import { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import { chooseAcceptMode } from "#proxy/wire/accept.ts";
 
+import { HostLookups } from "./host-lookups.ts";
 import type { FromWorker, ToWorker, WorkerData } from "./protocol.ts";
 
 /** Spans leave together, at the latest after this, ms. */
@@ -23,17 +24,20 @@ const threshold: LogThreshold = { level: data.logLevel };
 const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { thread: data.index });
 
 const say = (message: FromWorker): void => port.postMessage(message);
+const lookups = new HostLookups(systemClock, say);
 let spans: SpanRecord[] = [];
 const plane = new DataPlane({
   clock: systemClock,
   random: systemRandom,
   log,
-  cells: new SharedCells(data.cells),
+  cells: new SharedCells(data.cells, data.index),
   acceptMode: await chooseAcceptMode(),
   proxyName: data.proxyName,
   reusePort: data.reusePort,
   originalDestination: data.needsOriginalDestination ? await loadOriginalDestination() : undefined,
   drainTimeMs: data.drainTimeMs,
+  ticketSecret: data.ticketSecret,
+  lookUpHost: lookups.lookUp,
   onSpan(span) {
     spans.push(span);
     if (spans.length === 1) systemClock.setTimer(SPAN_DELAY_MS, sendSpans);
@@ -61,6 +65,9 @@ port.on("message", (message: ToWorker) => {
       break;
     case "query":
       say({ kind: "answer", id: message.id, value: plane.answer(message.query) });
+      break;
+    case "looked-up":
+      lookups.answer(message.table, message.host, message.failure);
       break;
     case "log":
       threshold.level = message.level;

@@ -33,12 +33,14 @@ export interface WorkerData {
   readonly reusePort: boolean;
   readonly needsOriginalDestination: boolean;
   readonly drainTimeMs: number;
+  readonly ticketSecret: Uint8Array;
 }
 
 export type ToWorker =
   | { readonly kind: "apply"; readonly id: number; readonly delta: ConfigDelta }
   | { readonly kind: "health"; readonly cluster: string; readonly endpoint: string; readonly health: EndpointHealth }
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
+  | { readonly kind: "looked-up"; readonly table: string; readonly host: string; readonly failure: string | undefined }
   | { readonly kind: "log"; readonly level: LogLevel }
   | { readonly kind: "overload"; readonly level: OverloadLevel }
   | { readonly kind: "drain"; readonly timeoutMs: number };
@@ -48,7 +50,8 @@ export type Query =
   | { readonly kind: "explain"; readonly requestId: string }
   | { readonly kind: "latest"; readonly count: number }
   | { readonly kind: "clusters" }
-  | { readonly kind: "findings" };
+  | { readonly kind: "findings" }
+  | { readonly kind: "hosts" };
 
 /** What each query is answered with. */
 export interface Answers {
@@ -57,6 +60,8 @@ export interface Answers {
   readonly latest: readonly ExplainRecord[];
   readonly clusters: readonly ClusterStatus[];
   readonly findings: TraceFindings;
+  /** Virtual hosts of on-demand tables, `<table>/<virtual host>`, that requests went to since the last query. */
+  readonly hosts: readonly string[];
 }
 
 export interface ClusterStatus {
@@ -88,6 +93,8 @@ export type FromWorker =
     }
   | { readonly kind: "answer"; readonly id: number; readonly value: unknown }
   | { readonly kind: "spans"; readonly spans: readonly SpanRecord[] }
+  /** A request asks for a host of a table whose hosts come on demand. */
+  | { readonly kind: "lookup"; readonly table: string; readonly host: string }
   | { readonly kind: "drained" };
 
 /** A resource that did not compile or could not be opened; the old one stays. */

@@ -2,10 +2,13 @@
 import { Worker } from "node:worker_threads";
 
 import type { EndpointHealth } from "#config/model/endpoint.ts";
+import type { Clock } from "#lib/clock.ts";
+import { describeError } from "#lib/errors.ts";
 import type { Log, LogLevel } from "#lib/log.ts";
 import type { OverloadLevel } from "#proxy/app/overload.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 
+import { Deaths } from "./deaths.ts";
 import type { Answers, ApplyFailure, ConfigDelta, FromWorker, Query, ToWorker, WorkerData } from "./protocol.ts";
 
 export interface WorkerPoolOptions {
@@ -19,10 +22,13 @@ export interface WorkerPoolOptions {
   readonly entry: URL;
   readonly cells: SharedArrayBuffer;
   readonly onSpans: (spans: readonly SpanRecord[]) => void;
+  /** Resolves with the reason why it is not known whether a host exists; with nothing when the workers' table tells. */
+  readonly onLookup: (table: string, host: string) => Promise<string | undefined>;
   /** Gives a new worker everything that is in force. */
   readonly fullConfig: () => ConfigDelta;
-  /** A second death within 60 s: the process is not ready any more. */
-  readonly onUnready: (reason: string) => void;
+  readonly clock: Clock;
+  /** The secret of all workers' session tickets; a ticket of one is good at the others. */
+  readonly ticketSecret: Uint8Array;
 }
 
 interface Slot {
@@ -31,22 +37,43 @@ interface Slot {
   isDrained: boolean;
 }
 
-const DEATH_WINDOW_MS = 60_000;
+/** Somebody waits for a worker's word. */
+interface Asked {
+  readonly worker: Worker;
+  /** Undefined: the worker died. */
+  settle(value: unknown): void;
+}
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #slots: Slot[] = [];
-  readonly #answers = new Map<number, (value: unknown) => void>();
+  readonly #asked = new Map<number, Asked>();
+  readonly #deaths: Deaths;
+  /** What a replacement must be told too. */
+  readonly #health = new Map<string, ToWorker>();
+  #logLevel: LogLevel;
+  #overload: OverloadLevel = "normal";
+  #cannotStart: string | undefined;
   #nextId = 1;
-  #lastDeathMs = -Infinity;
   #isStopping = false;
   #onDrained: (() => void) | undefined;
-  deaths = 0;
   /** Name and open port of every listener. */
   ports: ReadonlyMap<string, number> = new Map();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
+    this.#logLevel = options.logLevel;
+    this.#deaths = new Deaths(() => options.clock.nowMs());
+  }
+
+  /** Threads that died and were replaced. */
+  get deaths(): number {
+    return this.#deaths.count;
+  }
+
+  /** Undefined when the threads are as they should be. */
+  get notReady(): string | undefined {
+    return this.#cannotStart ?? this.#deaths.reason;
   }
 
   /** Starts the threads; resolves when all of them are ready. */
@@ -66,29 +93,27 @@ export class WorkerPool {
     return results[0] ?? [];
   }
 
-  /** Asks every worker. */
+  /** Asks every worker; one that dies meanwhile is missing among the answers. */
   async query<K extends Query["kind"]>(query: Query & { readonly kind: K }): Promise<readonly Answers[K][]> {
-    return Promise.all(
-      this.#slots.map(
-        (slot) =>
-          new Promise<Answers[K]>((resolve) => {
-            const id = this.#nextId++;
-            this.#answers.set(id, (value) => resolve(value as Answers[K])); // as: the worker answers by the query's kind
-            send(slot.worker, { kind: "query", id, query });
-          }),
-      ),
+    const answers = await Promise.all(
+      this.#slots.map(({ worker }) => this.#ask(worker, (id) => ({ kind: "query", id, query }))),
     );
+    return answers.filter((answer) => answer !== undefined) as Answers[K][]; // as: the worker answers by the query's kind
   }
 
   setHealth(cluster: string, endpoint: string, health: EndpointHealth): void {
-    for (const slot of this.#slots) send(slot.worker, { kind: "health", cluster, endpoint, health });
+    const message: ToWorker = { kind: "health", cluster, endpoint, health };
+    this.#health.set(`${cluster}|${endpoint}`, message);
+    for (const slot of this.#slots) send(slot.worker, message);
   }
 
   setOverload(level: OverloadLevel): void {
+    this.#overload = level;
     for (const slot of this.#slots) send(slot.worker, { kind: "overload", level });
   }
 
   setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
     for (const slot of this.#slots) send(slot.worker, { kind: "log", level });
   }
 
@@ -102,36 +127,48 @@ export class WorkerPool {
     await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
   }
 
-  #applyOn(worker: Worker, delta: ConfigDelta): Promise<readonly ApplyFailure[]> {
-    return new Promise((resolve) => {
+  /** Ends one thread at once, as a crash would; it is replaced. */
+  async kill(index: number): Promise<void> {
+    await this.#slots[index]?.worker.terminate();
+  }
+
+  async #applyOn(worker: Worker, delta: ConfigDelta): Promise<readonly ApplyFailure[]> {
+    const failures = await this.#ask(worker, (id) => ({ kind: "apply", id, delta }));
+    return (failures ?? []) as readonly ApplyFailure[]; // as: what "applied" carries; the dead one's successor gets everything
+  }
+
+  #ask(worker: Worker, makeMessage: (id: number) => ToWorker): Promise<unknown> {
+    return new Promise((settle) => {
       const id = this.#nextId++;
-      this.#answers.set(id, (value) => resolve(value as readonly ApplyFailure[])); // as: what "applied" carries
-      send(worker, { kind: "apply", id, delta });
+      this.#asked.set(id, { worker, settle });
+      send(worker, makeMessage(id));
     });
   }
 
   #spawn(index: number): { readonly worker: Worker; readonly isReady: Promise<void> } {
-    const { entry, cells, logLevel, proxyName, concurrency, needsOriginalDestination, drainTimeMs } = this.#options;
+    const { entry, cells, proxyName, concurrency, needsOriginalDestination, drainTimeMs, ticketSecret } = this.#options;
     const data: WorkerData = {
       index,
       cells,
-      logLevel,
+      logLevel: this.#logLevel,
       proxyName,
       reusePort: concurrency > 1,
       needsOriginalDestination,
       drainTimeMs,
+      ticketSecret,
     };
     const worker = new Worker(entry, { workerData: data, name: `heddle-data-${index}` });
     const isReady = new Promise<void>((resolve, reject) => {
       worker.once("error", reject);
-      worker.on("message", (message: FromWorker) => this.#onMessage(index, message, resolve));
+      worker.once("exit", () => reject(new Error("the thread ended before it was ready")));
+      worker.on("message", (message: FromWorker) => this.#onMessage(index, worker, message, resolve));
     });
     worker.on("error", (error) => this.#options.log.error("a data thread failed", { index, error }));
-    worker.on("exit", (code) => this.#onExit(index, code));
+    worker.on("exit", (code) => this.#onExit(index, worker, code));
     return { worker, isReady };
   }
 
-  #onMessage(index: number, message: FromWorker, onReady: () => void): void {
+  #onMessage(index: number, worker: Worker, message: FromWorker, onReady: () => void): void {
     switch (message.kind) {
       case "ready":
         onReady();
@@ -146,6 +183,9 @@ export class WorkerPool {
       case "spans":
         this.#options.onSpans(message.spans);
         break;
+      case "lookup":
+        void this.#lookUp(worker, message.table, message.host);
+        break;
       case "drained": {
         const slot = this.#slots[index];
         if (slot !== undefined) slot.isDrained = true;
@@ -157,29 +197,45 @@ export class WorkerPool {
     }
   }
 
-  #settle(id: number, value: unknown): void {
-    this.#answers.get(id)?.(value);
-    this.#answers.delete(id);
+  async #lookUp(worker: Worker, table: string, host: string): Promise<void> {
+    const failure = await this.#options.onLookup(table, host);
+    send(worker, { kind: "looked-up", table, host, failure });
   }
 
-  #onExit(index: number, code: number): void {
+  #settle(id: number, value: unknown): void {
+    this.#asked.get(id)?.settle(value);
+    this.#asked.delete(id);
+  }
+
+  #onExit(index: number, worker: Worker, code: number): void {
+    for (const [id, asked] of this.#asked) if (asked.worker === worker) this.#settle(id, undefined);
+    const slot = this.#slots[index];
     if (this.#isStopping) {
-      const slot = this.#slots[index];
       if (slot !== undefined) slot.isDrained = true;
       if (this.#slots.every((other) => other.isDrained)) this.#onDrained?.();
       return;
     }
-    this.deaths++;
-    const now = performance.now();
-    this.#options.log.error("a data thread died and is replaced", { index, code });
-    if (now - this.#lastDeathMs < DEATH_WINDOW_MS) this.#options.onUnready("data threads died twice within a minute");
-    this.#lastDeathMs = now;
-    const { worker, isReady } = this.#spawn(index);
-    const slot = this.#slots[index];
-    if (slot !== undefined) slot.worker = worker;
+    const delayMs = this.#deaths.add();
+    this.#options.log.error("a data thread died and is replaced", { index, code, delayMs });
+    // At start the pool has not got it yet, and `start` tells of the failure.
+    if (slot === undefined) return;
+    if (delayMs === 0) this.#replace(slot);
+    else this.#options.clock.setTimer(delayMs, () => this.#replace(slot));
+  }
+
+  #replace(slot: Slot): void {
+    if (this.#isStopping) return;
+    const { worker, isReady } = this.#spawn(slot.index);
+    slot.worker = worker;
     void isReady.then(
-      () => this.#applyOn(worker, this.#options.fullConfig()),
-      (error: unknown) => this.#options.onUnready(`a data thread cannot be started: ${String(error)}`),
+      async () => {
+        this.#cannotStart = undefined;
+        for (const failure of await this.#applyOn(worker, this.#options.fullConfig()))
+          this.#options.log.error("a resource could not be applied in a new data thread", { ...failure });
+        for (const message of this.#health.values()) send(worker, message);
+        send(worker, { kind: "overload", level: this.#overload });
+      },
+      (error: unknown) => (this.#cannotStart = `a data thread cannot be started: ${describeError(error)}`),
     );
   }
 }
