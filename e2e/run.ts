@@ -1,0 +1,43 @@
+// `npm run e2e -- NAME`: the tests of one subject that need more than npm. Each folder here is one; its files end in `.e2e.ts`.
+import fs from "node:fs";
+import path from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+const names = fs
+  .readdirSync(import.meta.dirname, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => entry.name);
+const [name, ...only] = process.argv.slice(2);
+if (name === undefined || !names.includes(name)) {
+  console.error(`Usage: npm run e2e -- NAME [FILE...], where NAME is one of: ${names.join(", ")}`);
+  process.exit(2);
+}
+const folder = path.join(import.meta.dirname, name);
+const files = fs
+  .readdirSync(folder)
+  .filter((file) => file.endsWith(".e2e.ts") && (only.length === 0 || only.some((part) => file.startsWith(part))))
+  .sort()
+  .map((file) => path.join(folder, file));
+if (files.length === 0) {
+  console.error(`Cannot run ${only.join(", ")}: ${folder} has no such .e2e.ts file`);
+  process.exit(2);
+}
+
+let passed = 0;
+let failed = 0;
+// A process for each file, one after the other: what one leaves behind must not slow or feed the next.
+const events = run({ files, concurrency: 1, isolation: "process", timeout: 240_000, forceExit: true });
+events.on("test:pass", ({ details }) => {
+  if (details.type !== "suite") passed++;
+});
+events.on("test:fail", ({ details }) => {
+  if (details.type !== "suite") failed++;
+});
+events.on("end", () => {
+  setImmediate(() => {
+    console.log(`${passed} passed, ${failed} failed`);
+    process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+  });
+});
+events.compose(spec).pipe(process.stdout);
