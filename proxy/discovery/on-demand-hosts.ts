@@ -100,8 +100,7 @@ export class OnDemandHosts {
 
   close(): void {
     this.#sweepTimer?.cancel();
-    for (const name of this.#waiting.keys())
-      this.#answer(name, { kind: "failed", reason: "the proxy is stopping" });
+    for (const name of this.#waiting.keys()) this.#answer(name, { kind: "failed", reason: "the proxy is stopping" });
   }
 
   #answer(name: string, answer: HostAnswer): void {
