@@ -5,6 +5,7 @@ import { it } from "node:test";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
 
 import { startHttpApp } from "./apps.ts";
+import { atEnd } from "./cleanup.ts";
 import { runH2spec, type SpecCase, type SpecTarget } from "./h2spec.ts";
 import { cluster, httpListener, Proxy } from "./proxy.ts";
 
@@ -27,11 +28,11 @@ async function runAll(target: SpecTarget, say: (message: string) => void): Promi
 for (const isTls of [false, true]) {
   it(`an HTTP/2 listener ${isTls ? "with TLS" : "without TLS"} passes h2spec`, async (t) => {
     const app = await startHttpApp();
-    t.after(() => app.stop());
+    atEnd(t, () => app.stop());
     const { chainPem, keyPem } = await (await makeAuthority()).issue({ dns: ["localhost"] });
     const listener = httpListener("in", "app", "HTTP2", isTls ? { certificatePem: chainPem, keyPem } : undefined);
     const proxy = await Proxy.start({ listeners: [listener], clusters: [cluster("app", app.port)] });
-    t.after(() => proxy.stop());
+    atEnd(t, () => proxy.stop());
     const cases = await runAll({ port: proxy.port("in"), isTls }, (message) => t.diagnostic(message));
     assert.equal(cases.length, CASES);
     for (const { id, title, failure } of cases) await t.test(`${id} ${title}`, () => assert.equal(failure, undefined));
