@@ -3,6 +3,7 @@ import { durationMs } from "#config/schema/duration.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import { WatchedValue } from "#lib/watched.ts";
 import { startAdminServer, type AdminServer } from "./admin/server.ts";
 import { makeMeshAdmit } from "./discovery/admit-mesh-peer.ts";
 import { admitAnybody, DiscoveryServer } from "./discovery/discovery-server.ts";
@@ -43,7 +44,8 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
     resources: () => files.report.resources,
     isComplete: () => files.isLoaded && catalog.isComplete,
   });
-  const source = new ProxySource(store);
+  const roots = new WatchedValue<string | undefined>(undefined);
+  const source = new ProxySource(store, roots);
   const opened: { close(): unknown }[] = [];
   try {
     // Endpoints go out at once; the folder has coalesced its own events, so what it tells is not kept waiting either.
@@ -60,6 +62,9 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
       clock,
       leafLifeMs: durationMs(mesh.certificates.lifetime),
     });
+    authority.bundle.subscribe((bundlePem) => roots.set(bundlePem));
+    authority.watchRotation(log);
+    opened.push(authority);
     const discovery = new DiscoveryServer({ source, clock, log });
     opened.push(discovery);
     const secure = await startSecureServer({
@@ -82,7 +87,7 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
       securePort: secure.port,
       metricsPort: admin.port,
       version: store.current?.version ?? "",
-      stop: async () => stop(settings, discovery, [secure, plain], admin, [catalog, store]),
+      stop: async () => stop(settings, discovery, [secure, plain], admin, [authority, catalog, store]),
     };
   } catch (error) {
     await Promise.all(opened.toReversed().map(async (one) => one.close()));

@@ -103,7 +103,9 @@ interface Proxy {
   readonly applied: DiscoveredConfig[];
 }
 
-interface ProxyOptions extends Partial<Pick<DiscoveryClientOptions, "validate" | "apply" | "stateDir" | "node">> {
+interface ProxyOptions extends Partial<
+  Pick<DiscoveryClientOptions, "watchedSecrets" | "validate" | "apply" | "stateDir" | "node">
+> {
   readonly identity?: WatchedValue<ChannelIdentity | undefined>;
   readonly tls?: Cluster["tls"];
 }
@@ -121,6 +123,7 @@ function startProxy(context: TestContext, toPort: number, options: ProxyOptions 
     decode: { knownFilters: new Set() },
     validate: options.validate ?? (() => undefined),
     ownSecrets: new Set(["default", "ROOTCA"]),
+    watchedSecrets: options.watchedSecrets ?? new Set(),
     transport: makeGrpcAdsTransport({
       cluster: makeAdsCluster(toPort, options.tls),
       identity: options.identity ?? new WatchedValue<ChannelIdentity | undefined>(undefined),
@@ -310,6 +313,17 @@ test("a node that is in no configuration is told so, and let in when it is", asy
   assert.match(client.status.lastError ?? "", /not in the mesh's configuration/);
   source.set(makeService("m1", 8080));
   await until(() => server.receipt("m1").applied === 1);
+});
+
+test("the mesh's roots come to a proxy that watches them when they change, and nobody waits where there are none", async (context) => {
+  const { source, server, running } = await startPlane(context, new TestSource(makeService("m1", 8080)));
+  const { client } = startProxy(context, running.port, { watchedSecrets: new Set(["ROOTCA"]) });
+  await until(() => server.receipt("m1").applied === 1);
+  for (const bundlePem of ["one", "one and two"]) {
+    const roots = { kind: "validation", name: "ROOTCA", bundlePem } as const;
+    source.set({ ...makeService("m1", 8080), secrets: new Map([["ROOTCA", roots]]) });
+    await until(() => JSON.stringify(client.config.current?.secrets.get("ROOTCA")) === JSON.stringify(roots));
+  }
 });
 
 test("a slow proxy gets the newest in the end and holds nobody up", async (context) => {

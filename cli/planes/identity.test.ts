@@ -11,7 +11,7 @@ import { JoinTokenStore } from "#control-plane/identity/join-tokens.ts";
 import { makeJoinTokenVerifier } from "#control-plane/identity/proof.ts";
 import { startSecureServer } from "#control-plane/identity/secure-server.ts";
 import { systemClock, type Clock } from "#lib/clock.ts";
-import { silentLog } from "#lib/log.ts";
+import { silentLog, type Log, type LogFields } from "#lib/log.ts";
 import { makeSeededRandom } from "#lib/random.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { makeKeyAndRequest } from "#proxy/identity/certificate-request.ts";
@@ -78,6 +78,17 @@ test("a join token gets one certificate; again, forged, for another or without, 
   await assert.rejects(askFor(plane, { kind: "token", token: "a.b.c" }), /no kind/);
 });
 
+test("an answer that got lost is asked for again with the same key and token; with another key there is none", async (context) => {
+  const plane = await startControlPlane(context);
+  const token = plane.tokens.issueToken(ID);
+  const { csrPem } = await makeKeyAndRequest(ID);
+  const request = { csrPem, proof: { kind: "token", token }, rootsPem: plane.authority.bundlePem } as const;
+  const first = new X509Certificate((await plane.sign(request)).chainPem);
+  const second = new X509Certificate((await plane.sign(request)).chainPem);
+  assert.deepEqual(second.publicKey.export({ format: "jwk" }), first.publicKey.export({ format: "jwk" }));
+  await assert.rejects(askFor(plane, { kind: "token", token }), /used before/);
+});
+
 test("of many that use one join token at once, one succeeds", async (context) => {
   const plane = await startControlPlane(context);
   const token = plane.tokens.issueToken(ID);
@@ -116,7 +127,7 @@ test("a control plane under another root than the pinned one gets no token", asy
   const { csrPem } = await makeKeyAndRequest(ID);
   const rootsPem = other.authority.bundlePem;
   await assert.rejects(plane.sign({ csrPem, proof: { kind: "token", token }, rootsPem }), /Cannot get a certificate/);
-  assert.equal(plane.tokens.claim(token).use(), true);
+  assert.equal(plane.tokens.claim(token).use(new ArrayBuffer(1)), true);
 });
 
 interface Workload {
@@ -133,6 +144,7 @@ async function makeWorkload(
   sign?: Sign,
   stateDir = makeFolder(),
   authorityDir = makeFolder(),
+  log: Log = silentLog,
 ): Promise<Workload & { readonly restart: () => Promise<Workload> }> {
   const authority = await CertificateAuthority.open({ stateDir: authorityDir, trustDomain: "mesh.local", clock });
   const proofs: string[] = [];
@@ -154,7 +166,7 @@ async function makeWorkload(
     },
     clock,
     random: makeSeededRandom(1),
-    log: silentLog,
+    log,
   });
   const restart = async (): Promise<Workload> => makeWorkload(clock, sign, stateDir, authorityDir);
   return { identity, stateDir, tokenFile, proofs, restart };
@@ -236,6 +248,83 @@ test("an identity that cannot be renewed tries on, and fails closed when its cer
   assert.equal(await ended, undefined);
   assert.equal(identity.status.secondsToExpiry, undefined);
   identity.close();
+});
+
+test("a proxy whose answer got lost joins at its next try, with the same key", async () => {
+  const clock = new FakeClock(Date.now());
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const requests: string[] = [];
+  const { identity } = await makeWorkload(clock, async ({ csrPem }) => {
+    requests.push(csrPem);
+    if (requests.length === 1) throw new Error("the connection broke");
+    return authority.signWorkloadPem(csrPem, ID);
+  });
+  const joined = nextMaterial(identity);
+  identity.start();
+  while (identity.status.failures === 0) await new Promise(setImmediate);
+  clock.advance(2000);
+  assert.equal((await joined)?.generation, 1);
+  assert.equal(requests[0], requests[1]);
+  identity.close();
+});
+
+test("a certificate that is not renewed is called out at half, a quarter and a tenth of its life", async () => {
+  const clock = new FakeClock(Date.now());
+  const alarms: string[] = [];
+  const note = (level: string) => (message: string, fields?: LogFields) => {
+    if (message === "certificate not renewed in time") alarms.push(`${level} ${String(fields?.["percentLeft"])}`);
+  };
+  const log: Log = {
+    debug: note("debug"),
+    info: note("info"),
+    warn: note("warn"),
+    error: note("error"),
+    with: () => log,
+  };
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  let signed = 0;
+  const sign: Sign = async ({ csrPem }) => {
+    if (signed++ > 0) throw new Error("down");
+    return authority.signWorkloadPem(csrPem, ID);
+  };
+  const { identity } = await makeWorkload(clock, sign, undefined, undefined, log);
+  const joined = nextMaterial(identity);
+  identity.start();
+  await joined;
+  await new Promise(setImmediate);
+  const seen: string[][] = [];
+  for (const hours of [11, 2, 6, 3]) {
+    clock.advance(hours * HOUR_MS);
+    seen.push([...alarms]);
+    // The failure of the try that the time brought.
+    const failures = identity.status.failures;
+    for (let turn = 0; turn < 1000 && identity.status.failures === failures; turn++) await new Promise(setImmediate);
+  }
+  assert.deepEqual(seen.at(0), []);
+  assert.deepEqual(seen.at(1), ["warn 50"]);
+  assert.deepEqual(seen.at(2), ["warn 50", "error 25"]);
+  assert.deepEqual(seen.at(3), ["warn 50", "error 25", "error 10"]);
+  identity.close();
+});
+
+test("roots that change between two signings are taken and kept; those that our certificate is not under are not", async () => {
+  const clock = new FakeClock(Date.now());
+  const workload = await makeWorkload(clock);
+  const { identity } = workload;
+  const joined = nextMaterial(identity);
+  identity.start();
+  const before = await joined;
+  assert.ok(before);
+  const stranger = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  identity.takeBundle(stranger.bundlePem);
+  assert.equal(identity.material.current, before);
+  const both = before.bundlePem + stranger.bundlePem;
+  identity.takeBundle(both);
+  assert.equal(identity.material.current?.bundlePem, both);
+  assert.equal(identity.material.current.certificate, before.certificate);
+  assert.ok(identity.material.current.generation > before.generation);
+  identity.close();
+  assert.equal((await workload.restart()).identity.material.current?.bundlePem, both);
 });
 
 test("an answer for another key or under no root is not taken", async () => {

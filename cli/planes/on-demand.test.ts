@@ -46,7 +46,12 @@ spec:
 async function startPlane(xdsPort: number): Promise<ControlPlane> {
   const ports = ["--secure-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
   const settings = parseSettings([
-    ...["--config", folder, "--state", path.join(root, "state"), "--xds-address", `127.0.0.1:${xdsPort}`],
+    "--config",
+    folder,
+    "--state",
+    path.join(root, "state"),
+    "--xds-address",
+    `127.0.0.1:${xdsPort}`,
     ...ports,
   ]);
   return startControlPlane({

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import { silentLog } from "#lib/log.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { CertificateAuthority } from "./authority.ts";
 import { makeRoot } from "./certificates.ts";
@@ -90,4 +91,66 @@ test("a root whose key does not fit stops the start and is not replaced", async 
   const other = await makeRoot("other", { notBeforeMs: Date.now(), notAfterMs: Date.now() + HOUR_MS });
   writeFileSync(path.join(options.stateDir, "ca", "root-key.pem"), other.keyPem);
   await assert.rejects(CertificateAuthority.open(options), /not the one of its certificate/);
+});
+
+test("a root takes over in steps: known to all before it signs, and the old one is dropped when what it signed has ended", async () => {
+  const clock = new FakeClock(Date.now());
+  const options = { stateDir: makeFolder(), trustDomain: "mesh.local", clock, leafLifeMs: HOUR_MS };
+  const authority = await CertificateAuthority.open(options);
+  const oldBundle = authority.bundlePem;
+  const bundles: string[] = [];
+  authority.bundle.subscribe((bundle) => bundles.push(bundle));
+  await authority.advance(silentLog);
+  assert.equal(authority.bundlePem, oldBundle);
+
+  writeFileSync(path.join(options.stateDir, "ca", "rotate"), "");
+  await authority.advance(silentLog);
+  const both = authority.bundlePem;
+  const newRoot = new X509Certificate(both.slice(oldBundle.length));
+  assert.ok(both.startsWith(oldBundle) && newRoot.ca);
+  assert.equal(readFileSync(path.join(options.stateDir, "roots.pem"), "utf8"), both);
+  const issuedBy = async (): Promise<"old" | "new"> => {
+    const { chainPem } = await authority.signWorkloadPem(await makeCsr(ID), ID);
+    return new X509Certificate(chainPem).verify(newRoot.publicKey) ? "new" : "old";
+  };
+  clock.advance(HOUR_MS);
+  await authority.advance(silentLog);
+  assert.equal(await issuedBy(), "old");
+
+  clock.advance(HOUR_MS);
+  await authority.advance(silentLog);
+  assert.equal(await issuedBy(), "new");
+  assert.equal(authority.bundlePem, both);
+  const restarted = await CertificateAuthority.open(options);
+  assert.equal(restarted.bundlePem, both);
+
+  clock.advance(2 * HOUR_MS);
+  await authority.advance(silentLog);
+  assert.equal(authority.bundlePem, newRoot.toString());
+  assert.deepEqual(bundles, [oldBundle, both, newRoot.toString()]);
+  assert.throws(() => statSync(path.join(options.stateDir, "ca", "root-key.pem")), /ENOENT/);
+  assert.equal((await CertificateAuthority.open(options)).bundlePem, newRoot.toString());
+  await authority.advance(silentLog);
+  assert.equal(authority.bundlePem, newRoot.toString());
+});
+
+test("a root in its last year is followed by another without being asked", async () => {
+  const clock = new FakeClock(Date.now());
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  clock.advance(3280 * 24 * HOUR_MS);
+  await authority.advance(silentLog);
+  assert.equal(authority.bundlePem.match(/BEGIN CERTIFICATE/g)?.length, 1);
+  clock.advance(10 * 24 * HOUR_MS);
+  await authority.advance(silentLog);
+  assert.equal(authority.bundlePem.match(/BEGIN CERTIFICATE/g)?.length, 2);
+});
+
+test("what tells of a rotation and cannot be understood stops the control plane", async () => {
+  const options = { stateDir: makeFolder(), trustDomain: "mesh.local", clock: new FakeClock(Date.now()) };
+  await CertificateAuthority.open(options);
+  writeFileSync(
+    path.join(options.stateDir, "ca", "rotation.json"),
+    '{"signer":"../root","trusted":["root"],"sinceMs":0}',
+  );
+  await assert.rejects(CertificateAuthority.open(options), /Cannot understand .*rotation\.json/);
 });

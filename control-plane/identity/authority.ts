@@ -1,11 +1,11 @@
 // The mesh's certificate authority: its root in the state folder, or an intermediate that was given; signs leaves.
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import type { Clock } from "#lib/clock.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
+import type { Log } from "#lib/log.ts";
+import { WatchedValue, type Watched } from "#lib/watched.ts";
 import {
-  makeRoot,
   makeServerLeaf,
   parseSigningRequest,
   signWorkloadLeaf,
@@ -14,16 +14,18 @@ import {
   type Validity,
 } from "./certificates.ts";
 import { writePrivateFile } from "./private-file.ts";
+import { Roots } from "./roots.ts";
 import { IdentityError, parseSpiffeId } from "./spiffe-id.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
-const ROOT_LIFE_MS = 3652 * DAY_MS;
 /** Clocks of proxies may be behind ours (contracts.md). */
 const BACKDATE_MS = 5 * MINUTE_MS;
+/** How often it is looked whether the next step of a rotation is due. */
+const LOOK_MS = MINUTE_MS;
 
 export interface AuthorityOptions {
-  /** Holds `ca/root.pem`, `ca/root-key.pem` (0600) and `roots.pem` (to be pinned by proxies). */
+  /** Holds `ca/root.pem`, `ca/root-key.pem` (0600; roots.ts tells of the others) and `roots.pem` (to be pinned by proxies). */
   readonly stateDir: string;
   readonly trustDomain: string;
   readonly clock: Clock;
@@ -45,17 +47,22 @@ export interface SignedCertificate {
 
 export class CertificateAuthority {
   readonly trustDomain: string;
-  /** All roots that proxies trust, PEM. */
-  readonly bundlePem: string;
-  readonly #issuer: Issuer;
+  readonly #stateDir: string;
+  readonly #bundle: WatchedValue<string>;
+  /** undefined: under an issuer of the user's own, who replaces it. */
+  readonly #roots: Roots | undefined;
+  #issuer: Issuer;
+  #timer: Timer | undefined;
   /** What follows a leaf in its chain: nothing under our own root. */
   readonly #intermediatesPem: string;
   readonly #clock: Clock;
   readonly #leafLifeMs: number;
 
-  private constructor(options: AuthorityOptions, issuer: Issuer, rootsPem: string) {
+  private constructor(options: AuthorityOptions, issuer: Issuer, rootsPem: string, roots: Roots | undefined) {
     this.trustDomain = options.trustDomain;
-    this.bundlePem = rootsPem;
+    this.#stateDir = options.stateDir;
+    this.#bundle = new WatchedValue(rootsPem);
+    this.#roots = roots;
     this.#issuer = issuer;
     this.#intermediatesPem = options.issuer === undefined ? "" : endWithNewline(issuer.certificatePem);
     this.#clock = options.clock;
@@ -67,11 +74,50 @@ export class CertificateAuthority {
    * @throws {IdentityError} when what is there cannot be used: a root is never replaced silently.
    */
   static async open(options: AuthorityOptions): Promise<CertificateAuthority> {
-    const issuer = options.issuer ?? (await openRoot(options));
-    checkIssuer(issuer, options.clock.wallMs());
-    const rootsPem = endWithNewline(options.issuer?.rootsPem ?? issuer.certificatePem);
+    const nowMs = options.clock.wallMs();
+    const given = options.issuer;
+    const roots = given === undefined ? await Roots.open(options.stateDir, options.trustDomain, nowMs) : undefined;
+    const issuer = given ?? roots?.signer;
+    if (issuer === undefined) throw new IdentityError("There is no root to sign with");
+    checkIssuer(issuer, nowMs);
+    const rootsPem = endWithNewline(given?.rootsPem ?? roots?.bundlePem ?? "");
     writePrivateFile(path.join(options.stateDir, "roots.pem"), rootsPem, 0o644);
-    return new CertificateAuthority(options, issuer, rootsPem);
+    return new CertificateAuthority(options, issuer, rootsPem, roots);
+  }
+
+  /** All roots that proxies trust, PEM. It changes when a root is announced, and when an old one is dropped. */
+  get bundle(): Watched<string> {
+    return this.#bundle;
+  }
+
+  get bundlePem(): string {
+    return this.#bundle.current;
+  }
+
+  /** Takes the steps of root rotations when they are due, until `close`. */
+  watchRotation(log: Log): void {
+    if (this.#roots === undefined) return;
+    this.#timer?.cancel();
+    this.#timer = this.#clock.setTimer(LOOK_MS, () => {
+      this.advance(log).catch((error: unknown) => log.error("root not rotated", { error }));
+      this.watchRotation(log);
+    });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  /** Takes the next step of a rotation if it is due. The new root is in every bundle long before it signs. */
+  async advance(log: Log): Promise<void> {
+    const roots = this.#roots;
+    if (roots === undefined || !(await roots.advance(this.#clock.wallMs(), this.#leafLifeMs))) return;
+    const issuer = roots.signer;
+    checkIssuer(issuer, this.#clock.wallMs());
+    writePrivateFile(path.join(this.#stateDir, "roots.pem"), roots.bundlePem, 0o644);
+    log.info("root rotation", { phase: roots.phase, signer: new X509Certificate(issuer.certificatePem).subject });
+    this.#issuer = issuer;
+    this.#bundle.set(roots.bundlePem);
   }
 
   /**
@@ -117,21 +163,6 @@ export class CertificateAuthority {
     const endMs = Math.min(nowMs + this.#leafLifeMs, issuerEndMs);
     return { notBeforeMs: nowMs - BACKDATE_MS, notAfterMs: Math.floor(endMs / 1000) * 1000 };
   }
-}
-
-async function openRoot(options: AuthorityOptions): Promise<Issuer> {
-  const certificateFile = path.join(options.stateDir, "ca", "root.pem");
-  const keyFile = path.join(options.stateDir, "ca", "root-key.pem");
-  if (existsSync(certificateFile)) {
-    return { certificatePem: readFileSync(certificateFile, "utf8"), keyPem: readFileSync(keyFile, "utf8") };
-  }
-  const nowMs = options.clock.wallMs();
-  const validity = { notBeforeMs: nowMs - BACKDATE_MS, notAfterMs: nowMs + ROOT_LIFE_MS };
-  const root = await makeRoot(`Heddle root of ${options.trustDomain}`, validity);
-  // The key first: a certificate without its key would be a root that nobody can use.
-  writePrivateFile(keyFile, root.keyPem);
-  writePrivateFile(certificateFile, endWithNewline(root.certificatePem));
-  return root;
 }
 
 function checkIssuer(issuer: Issuer, nowMs: number): void {

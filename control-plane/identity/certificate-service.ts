@@ -51,7 +51,7 @@ async function sign(call: Call, options: CertificateServiceOptions): Promise<Sig
   const request = await parseSigningRequest(call.request.csrPem);
   const other = request.uris.find((uri) => uri !== proof.spiffeId);
   if (other !== undefined) throw new IdentityError(`The signing request asks for ${other}, not for ${proof.spiffeId}`);
-  if (!proof.use()) throw new IdentityError("The join token was used before");
+  if (!proof.use(request.publicKey)) throw new IdentityError("The join token was used before");
   const signed = await options.authority.signWorkload(request, proof.spiffeId);
   options.log.info("certificate signed", { spiffeId: proof.spiffeId, notAfter: new Date(signed.notAfterMs) });
   return signed;

@@ -15,6 +15,11 @@ function makeStore(clock = new FakeClock()): { store: JoinTokenStore; other: Joi
   return { store: new JoinTokenStore(folder, clock), other: new JoinTokenStore(folder, clock), folder };
 }
 
+/** As good as a public key: some bytes. */
+function keyOf(number: number): ArrayBuffer {
+  return new Uint8Array([number]).buffer;
+}
+
 after(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
@@ -28,10 +33,22 @@ test("a join token is good once, even for two control planes at once", () => {
     [ID, ID],
   );
   assert.deepEqual(
-    claims.map((claim) => claim.use()),
+    claims.map((claim, at) => claim.use(keyOf(at))),
     [true, false],
   );
-  assert.throws(() => other.claim(token), /was used before/);
+  assert.equal(other.claim(token).use(keyOf(2)), false);
+});
+
+test("the key that used a join token may use it again within a minute, for an answer that got lost; no other key may", () => {
+  const clock = new FakeClock();
+  const { store, other } = makeStore(clock);
+  const token = store.issueToken(ID);
+  assert.equal(store.claim(token).use(keyOf(1)), true);
+  clock.advance(59_999);
+  assert.equal(other.claim(token).use(keyOf(2)), false);
+  assert.equal(other.claim(token).use(keyOf(1)), true);
+  clock.advance(1);
+  assert.throws(() => store.claim(token), /was used before/);
 });
 
 test("a join token ends when its life does", () => {

@@ -11,6 +11,8 @@ import { IdentityError, parseSpiffeId } from "./spiffe-id.ts";
 
 const DEFAULT_LIFE_MS = 3_600_000;
 const MAX_LIFE_MS = 30 * 24 * 3_600_000;
+/** Within this time the key that used a token may use it again. */
+const REPEAT_MS = 60_000;
 /** How long a used or expired token's file stays, to say what became of it. */
 const KEEP_MS = 24 * 3_600_000;
 const FORM = /^hdl_[A-Za-z0-9_-]{43}$/;
@@ -20,10 +22,19 @@ interface TokenRecord {
   readonly expiresAtMs: number;
 }
 
-/** A token that was found good; `use` takes it, and answers false to all but the first. */
+/**
+ * A token that was found good; `use` takes it for one public key (DER), and answers false for any other key. The same key may
+ * use it again within a minute: its answer may have been lost, and what it gets is of no use to anybody else.
+ */
 export interface JoinTokenClaim {
   readonly spiffeId: string;
-  use(): boolean;
+  use(publicKey: ArrayBuffer): boolean;
+}
+
+/** Beside the record of a used token: by which key, and when. */
+interface Use extends TokenRecord {
+  readonly keyHash: string;
+  readonly usedAtMs: number;
 }
 
 export class JoinTokenStore {
@@ -58,7 +69,7 @@ export class JoinTokenStore {
   claim(token: string): JoinTokenClaim {
     if (!this.isToken(token)) throw new IdentityError("The join token is not one: it must be hdl_ and 43 characters");
     const file = this.#file(token);
-    const record = tryReadRecord(file);
+    const record = tryReadRecord(file) ?? this.#tryReadUse(file);
     if (record === undefined) {
       throw new IdentityError(
         existsSync(`${file}.used`) ? "The join token was used before" : "The join token is unknown",
@@ -67,7 +78,26 @@ export class JoinTokenStore {
     if (this.#clock.wallMs() >= record.expiresAtMs) {
       throw new IdentityError(`The join token expired at ${new Date(record.expiresAtMs).toISOString()}`);
     }
-    return { spiffeId: record.spiffeId, use: () => tryRename(file, `${file}.used`) };
+    return { spiffeId: record.spiffeId, use: (publicKey) => this.#use(file, record, hashOf(publicKey)) };
+  }
+
+  #use(file: string, record: TokenRecord, keyHash: string): boolean {
+    // Who renames the file has used the token; the others see by whose key.
+    if (!tryRename(file, `${file}.used`)) return this.#tryReadUse(file)?.keyHash === keyHash;
+    const { spiffeId, expiresAtMs } = record;
+    const use: Use = { spiffeId, expiresAtMs, keyHash, usedAtMs: this.#clock.wallMs() };
+    writePrivateFile(`${file}.used`, JSON.stringify(use));
+    return true;
+  }
+
+  /** The use of a token that may still be repeated. */
+  #tryReadUse(file: string): Use | undefined {
+    const record = tryReadRecord(`${file}.used`);
+    if (record === undefined || !("keyHash" in record) || !("usedAtMs" in record)) return undefined;
+    const { keyHash, usedAtMs } = record;
+    if (typeof keyHash !== "string" || typeof usedAtMs !== "number") return undefined;
+    const ageMs = this.#clock.wallMs() - usedAtMs;
+    return ageMs >= 0 && ageMs < REPEAT_MS ? { ...record, keyHash, usedAtMs } : undefined;
   }
 
   #file(token: string): string {
@@ -102,7 +132,13 @@ function tryReadRecord(file: string): TokenRecord | undefined {
     return undefined;
   }
   const { spiffeId, expiresAtMs } = value;
-  return typeof spiffeId === "string" && typeof expiresAtMs === "number" ? { spiffeId, expiresAtMs } : undefined;
+  return typeof spiffeId === "string" && typeof expiresAtMs === "number"
+    ? { ...value, spiffeId, expiresAtMs }
+    : undefined;
+}
+
+function hashOf(publicKey: ArrayBuffer): string {
+  return createHash("sha256").update(new Uint8Array(publicKey)).digest("hex");
 }
 
 function tryRename(from: string, to: string): boolean {

@@ -4,8 +4,8 @@ import type { JoinTokenStore } from "./join-tokens.ts";
 /** A proof that was found good. */
 export interface Proof {
   readonly spiffeId: string;
-  /** Takes the proof if it may be taken once only: false to all but the first. Called right before signing. */
-  use(): boolean;
+  /** Takes the proof for a public key (DER), if it may be taken once only: false for all other keys. Called right before signing. */
+  use(publicKey: ArrayBuffer): boolean;
 }
 
 /** Reads one kind of bearer token: join tokens, service-account tokens of Kubernetes. */

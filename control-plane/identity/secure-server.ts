@@ -36,6 +36,7 @@ export async function startSecureServer(options: SecureServerOptions): Promise<R
   const first = await authority.makeServerCertificate([CONTROL_PLANE_NAME], names);
   const credentials = new MeshServerCredentials(authority.bundlePem, first);
   let timer: Timer | undefined;
+  let bundleInUse = authority.bundlePem;
   const renewAfter = (delayMs: number): void => {
     timer = clock.setTimer(delayMs, () => {
       authority.makeServerCertificate([CONTROL_PLANE_NAME], names).then(
@@ -51,12 +52,20 @@ export async function startSecureServer(options: SecureServerOptions): Promise<R
     });
   };
   renewAfter((first.notAfterMs - clock.wallMs()) / 2);
+  // Proxies with a certificate under a root that was added are let in at once.
+  const unsubscribe = authority.bundle.subscribe((bundlePem) => {
+    if (bundlePem === bundleInUse) return;
+    bundleInUse = bundlePem;
+    timer?.cancel();
+    renewAfter(0);
+  });
   const server = new Server(SERVER_OPTIONS);
   options.register(server);
   const port = await bind(server, address, credentials);
   return {
     port,
     async close(graceMs) {
+      unsubscribe();
       timer?.cancel();
       await closeServer(server, graceMs);
     },

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
+import { WatchedValue } from "#lib/watched.ts";
 import { MeshStore } from "../mesh/store.ts";
 import { serviceKey, type RegistryEndpoint, type RegistryService, type Sidecar } from "../registry/registry.ts";
 import { ProxySource } from "./proxy-source.ts";
@@ -168,4 +169,21 @@ test("a proxy that asks for hosts on demand gets an empty table, then those that
   const envoy = mesh.source.resourcesFor(node, "envoy", asked);
   assert.equal(envoy?.routes.get(table)?.onDemand, false);
   assert.deepEqual(mesh.source.resourcesFor(node, "heddle", new Set())?.clusters, before?.clusters);
+});
+
+test("proxies are told of changed roots at once, at the same version of the mesh", () => {
+  const { store } = makeMesh(golden);
+  const roots = new WatchedValue<string | undefined>("old");
+  const source = new ProxySource(store, roots);
+  let told = 0;
+  source.subscribe(() => told++);
+  const before = source.resourcesFor(nodeOf("shop/storefront-1"), "heddle");
+  assert.deepEqual(before?.secrets.get("ROOTCA"), { kind: "validation", name: "ROOTCA", bundlePem: "old" });
+  const toldBefore = told;
+  roots.set("old and new");
+  assert.equal(told, toldBefore + 1);
+  const after = source.resourcesFor(nodeOf("shop/storefront-1"), "heddle");
+  assert.deepEqual(after?.secrets.get("ROOTCA"), { kind: "validation", name: "ROOTCA", bundlePem: "old and new" });
+  assert.equal(after.version, before?.version);
+  assert.equal(after.clusters, before?.clusters);
 });

@@ -4,12 +4,13 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable, VirtualHost } from "#config/model/route.ts";
+import type { Watched } from "#lib/watched.ts";
 import { Derivation, type MeshReader } from "../mesh/derivation.ts";
 import type { Dialect, ProxyResources, ResourceSource } from "../mesh/resources.ts";
 import type { MeshSnapshot } from "../mesh/snapshot.ts";
 import type { MeshStore } from "../mesh/store.ts";
 import type { Workload } from "../mesh/workload.ts";
-import { clusterOf } from "./cluster.ts";
+import { clusterOf, meshRoots } from "./cluster.ts";
 import { assignmentOf } from "./endpoints.ts";
 import { grpcListeners } from "./grpc-client.ts";
 import {
@@ -62,12 +63,24 @@ export class ProxySource implements ResourceSource {
   readonly #proxies = new Map<string, Known>();
   #prunedAt = 0;
 
-  constructor(store: MeshStore) {
+  readonly #roots: Watched<string | undefined> | undefined;
+  #secrets: ProxyResources["secrets"] = new Map();
+
+  /** `roots`: the bundle of the mesh's authority, which proxies follow by SDS; undefined: there is none. */
+  constructor(store: MeshStore, roots?: Watched<string | undefined>) {
     this.#store = store;
+    this.#roots = roots;
+    roots?.subscribe((bundlePem) => {
+      if (bundlePem === undefined) return;
+      this.#secrets = new Map([[meshRoots, { kind: "validation", name: meshRoots, bundlePem }]]);
+    });
   }
 
   subscribe(listener: () => void): () => void {
-    return this.#store.subscribe(listener);
+    const stops = [this.#store.subscribe(listener), this.#roots?.subscribe(listener)];
+    return () => {
+      for (const stop of stops) stop?.();
+    };
   }
 
   /** How many parts have been translated so far; for metrics, and for tests of what is not translated again. */
@@ -82,7 +95,12 @@ export class ProxySource implements ResourceSource {
     const canAsk = dialect === "heddle" && asksForHosts(node);
     const key = `${dialect} ${canAsk ? "on-demand " : ""}${node.id}`;
     const known = this.#proxies.get(key);
-    if (known?.resources.version === snapshot.version && isSame(known.asked, asked)) return known.resources;
+    if (
+      known?.resources.version === snapshot.version &&
+      known.resources.secrets === this.#secrets &&
+      isSame(known.asked, asked)
+    )
+      return known.resources;
     const workload = snapshot.tables.workloads.get(node.id);
     const target: Target = {
       snapshot,
@@ -94,7 +112,7 @@ export class ProxySource implements ResourceSource {
     if (dialect === "grpc") this.#collectGrpc(target, collector);
     else if (workload === undefined || !isAccountOf(node, workload)) return undefined;
     else this.#collectSidecar(target, workload, collector);
-    const resources = shareMaps(known?.resources, collector, snapshot.version);
+    const resources = shareMaps(known?.resources, collector, this.#secrets, snapshot.version);
     this.#proxies.set(key, { resources, asked: [...asked] });
     return resources;
   }
@@ -225,10 +243,13 @@ function withReads(reader: MeshReader, workload: Workload): Workload {
   return reader.get("workloads", workload.id) ?? workload;
 }
 
-const noSecrets: ProxyResources["secrets"] = new Map();
-
 /** Maps whose entries are all the same stay the same, so that they need not be looked at again. */
-function shareMaps(previous: ProxyResources | undefined, next: Collector, version: string): ProxyResources {
+function shareMaps(
+  previous: ProxyResources | undefined,
+  next: Collector,
+  secrets: ProxyResources["secrets"],
+  version: string,
+): ProxyResources {
   return {
     version,
     listeners: shareMap(previous?.listeners, next.listeners),
@@ -236,7 +257,7 @@ function shareMaps(previous: ProxyResources | undefined, next: Collector, versio
     virtualHosts: shareMap(previous?.virtualHosts, next.virtualHosts),
     clusters: shareMap(previous?.clusters, next.clusters),
     endpoints: shareMap(previous?.endpoints, next.endpoints),
-    secrets: noSecrets,
+    secrets,
   };
 }
 

@@ -199,6 +199,7 @@ export class ProxyApp {
       decode: { knownFilters: knownFilterTypes, allowUnsupported },
       validate: validateResource,
       ownSecrets: new Set([certificateName, bundleName]),
+      watchedSecrets: new Set(heddle.identity === undefined ? [] : [bundleName]),
       apply: (config) => this.#onDiscovered(config),
       stateDir: heddle.stateDir,
       clock: this.#clock,
@@ -208,6 +209,7 @@ export class ProxyApp {
   }
 
   async #onDiscovered(config: DiscoveredConfig): Promise<readonly ApplyError[]> {
+    if (config.origin === "ads") this.#takeRoots(config);
     this.#discovered = config;
     const failures = await this.#apply();
     if (this.#unready?.startsWith("waiting") === true) this.#unready = undefined;
@@ -215,6 +217,14 @@ export class ProxyApp {
     for (const { type, name, message } of failures)
       if (type !== "secret") errors.push({ kind: type, name, reason: message });
     return errors;
+  }
+
+  /** The mesh's roots may change between two signings of our certificate. */
+  #takeRoots({ secrets }: DiscoveredConfig): void {
+    const name = this.#options.bootstrap.heddle.identity?.bundleName ?? "";
+    const secret = secrets.get(name);
+    if (secret?.kind === "validation" && secret !== this.#discovered.secrets.get(name))
+      this.#identity?.takeBundle(secret.bundlePem);
   }
 
   async #lookUpHost(table: string, host: string): Promise<string | undefined> {

@@ -47,6 +47,8 @@ export interface DialogueOptions {
   readonly validate: Validate;
   /** Secrets that the proxy serves to itself. */
   readonly ownSecrets: ReadonlySet<string>;
+  /** Secrets that are asked for all the same, and waited for by nobody: the mesh's roots, which may change. */
+  readonly watchedSecrets?: ReadonlySet<string>;
   readonly clock: Clock;
 }
 
@@ -76,7 +78,7 @@ export class DeltaDialogue {
       listener: new KindStore("listener", options.listeners),
       route: new KindStore("route", false),
       virtualHost: new KindStore("virtualHost", false),
-      secret: new KindStore("secret", false),
+      secret: new KindStore("secret", false, options.watchedSecrets),
     };
   }
 
@@ -256,7 +258,8 @@ export class DeltaDialogue {
   #want(): DeltaRequest[] {
     const { listener, cluster, endpoints, route, secret } = this.#stores;
     const names = collectReferences(modelsOf(listener, "listener").values(), modelsOf(cluster, "cluster").values());
-    const secrets = new Set([...names.secrets].filter((name) => !this.#options.ownSecrets.has(name)));
+    const { ownSecrets, watchedSecrets = new Set<string>() } = this.#options;
+    const secrets = names.secrets.difference(ownSecrets).union(watchedSecrets);
     const nowMs = this.#options.clock.nowMs();
     return [
       toRequest(endpoints, endpoints.want(names.assignments, nowMs)),

@@ -24,10 +24,13 @@ export class KindStore {
   readonly #absent = new Set<string>();
   /** Wanted names without an answer, and since when (monotonic ms). */
   readonly #waiting = new Map<string, number>();
+  readonly #unawaited: ReadonlySet<string>;
   #wildcardSinceMs: number | undefined;
 
-  constructor(kind: ResourceKind, isWildcard: boolean) {
+  /** `unawaited`: names without which a configuration is complete. */
+  constructor(kind: ResourceKind, isWildcard: boolean, unawaited: ReadonlySet<string> = new Set()) {
     this.kind = kind;
+    this.#unawaited = unawaited;
     this.isWildcard = isWildcard;
   }
 
@@ -35,7 +38,7 @@ export class KindStore {
   begin(nowMs: number): void {
     this.#absent.clear();
     if (this.isWildcard && this.held.size === 0) this.#wildcardSinceMs = nowMs;
-    for (const name of this.wanted) if (!this.held.has(name)) this.#waiting.set(name, nowMs);
+    for (const name of this.wanted) this.#await(name, nowMs);
   }
 
   /** The first response of a wildcard came, whatever was in it. */
@@ -69,7 +72,7 @@ export class KindStore {
     const unsubscribe = [...this.wanted].filter((name) => !names.has(name));
     for (const name of subscribe) {
       this.wanted.add(name);
-      if (!this.held.has(name)) this.#waiting.set(name, nowMs);
+      this.#await(name, nowMs);
     }
     for (const name of unsubscribe) {
       this.wanted.delete(name);
@@ -85,6 +88,10 @@ export class KindStore {
     const starts = [...this.#waiting.values()];
     if (this.#wildcardSinceMs !== undefined) starts.push(this.#wildcardSinceMs);
     return starts.length === 0 ? undefined : Math.max(...starts) + limitMs;
+  }
+
+  #await(name: string, nowMs: number): void {
+    if (!this.held.has(name) && !this.#unawaited.has(name)) this.#waiting.set(name, nowMs);
   }
 
   get versions(): Record<string, string> {

@@ -61,6 +61,8 @@ export class WorkloadIdentity {
   #isCertificateRefused = false;
   #alarmsRaised = 0;
   #isSigning = false;
+  /** Sent, and not yet answered. */
+  #request: Awaited<ReturnType<typeof makeKeyAndRequest>> | undefined;
   #isClosed = false;
   #timer: Timer | undefined;
 
@@ -95,6 +97,24 @@ export class WorkloadIdentity {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  /** Takes roots that changed between two signings; those that our own certificate is not under are refused. */
+  takeBundle(bundlePem: string): void {
+    const current = this.#material.current;
+    if (current === undefined || current.bundlePem === bundlePem || this.#isClosed) return;
+    const { settings, clock, log } = this.#options;
+    const generation = this.#generation + 1;
+    try {
+      const { certificate } = current;
+      const material = makeMaterial(certificate, bundlePem, settings.spiffeId, clock.wallMs(), generation);
+      this.#generation = generation;
+      this.#material.set(material);
+      this.#store();
+      log.info("roots of the mesh changed", { ...this.status });
+    } catch (error) {
+      log.error("changed roots of the mesh refused", { reason: describeError(error), ...this.status });
+    }
   }
 
   /** Does what is due now and sets the timer for what is due next. */
@@ -153,6 +173,7 @@ export class WorkloadIdentity {
     this.#attempt++;
     this.#isCertificateRefused = this.#lastProof === "certificate" && error instanceof SigningError && error.isRefused;
     this.#lastError = describeError(error);
+    if (error instanceof SigningError && error.isRefused) this.#request = undefined;
     const delayMs = BACKOFF_BASE_MS + fullJitterMs(this.#attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, random);
     this.#renewAtMs = clock.wallMs() + delayMs;
     log.warn("certificate not signed", { ...this.status, retryInMs: Math.round(delayMs) });
@@ -161,12 +182,15 @@ export class WorkloadIdentity {
 
   async #signOnce(): Promise<void> {
     const { settings, sign, log } = this.#options;
-    const { keyPem, csrPem } = await makeKeyAndRequest(settings.spiffeId);
     const proof = this.#chooseProof();
     this.#lastProof = proof.kind;
+    // A token is good for one key: the answer to it may get lost, and is asked for again with the same.
+    this.#request ??= await makeKeyAndRequest(settings.spiffeId);
+    const { keyPem, csrPem } = this.#request;
     const rootsPem = this.#material.current?.bundlePem ?? readFileSync(settings.rootsFile, "utf8");
     const answer = await sign({ csrPem, proof, rootsPem });
     if (this.#isClosed) return;
+    this.#request = undefined;
     this.#take({ keyPem, chainPem: answer.chainPem }, answer.bundlePem);
     this.#store();
     log.info("identity", { ...this.status, proof: proof.kind });

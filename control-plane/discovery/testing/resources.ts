@@ -6,6 +6,7 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable, VirtualHost } from "#config/model/route.ts";
+import type { Secret } from "#config/model/tls.ts";
 import { Cluster_DiscoveryType, ClusterSchema } from "#config/xds/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ApiVersion } from "#config/xds/gen/envoy/config/core/v3/config_source_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#config/xds/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
@@ -126,6 +127,7 @@ export interface ResourceLists {
   readonly virtualHosts?: Readonly<Record<string, VirtualHost>>;
   readonly clusters?: readonly Cluster[];
   readonly endpoints?: readonly ClusterLoadAssignment[];
+  readonly secrets?: readonly Secret[];
 }
 
 export function makeResources(version: string, lists: ResourceLists): ProxyResources {
@@ -136,7 +138,7 @@ export function makeResources(version: string, lists: ResourceLists): ProxyResou
     virtualHosts: new Map(Object.entries(lists.virtualHosts ?? {})),
     clusters: byName(lists.clusters ?? [], ({ name }) => name),
     endpoints: byName(lists.endpoints ?? [], ({ cluster }) => cluster),
-    secrets: new Map(),
+    secrets: byName(lists.secrets ?? [], ({ name }) => name),
   };
 }
 
