@@ -101,8 +101,8 @@ function address(port: number): unknown {
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 
 /** A listener that sends every request to one cluster; with AUTO its first bytes say which HTTP it is. */
-export function httpListener(name: string, cluster: string, codec: CodecType = "AUTO", tls?: TlsFiles): unknown {
-  const chain = { filters: [httpFilter(name, cluster, codec)], ...(tls === undefined ? {} : tlsSocket(tls)) };
+export function httpListener(name: string, target: string, codec: CodecType = "AUTO", tls?: TlsFiles): unknown {
+  const chain = { filters: [httpFilter(name, target, codec)], ...(tls === undefined ? {} : tlsSocket(tls)) };
   return { name, address: address(0), filter_chains: [chain] };
 }
 
@@ -128,7 +128,7 @@ function tlsSocket({ certificatePem, keyPem }: TlsFiles): object {
   };
 }
 
-export function httpFilter(name: string, cluster: string, codec: CodecType = "AUTO"): unknown {
+export function httpFilter(name: string, target: string, codec: CodecType = "AUTO"): unknown {
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
@@ -140,7 +140,7 @@ export function httpFilter(name: string, cluster: string, codec: CodecType = "AU
       route_config: {
         name,
         virtual_hosts: [
-          { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster, timeout: "0s" } }] },
+          { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: target, timeout: "0s" } }] },
         ],
       },
       http_filters: [
@@ -154,17 +154,17 @@ export function httpFilter(name: string, cluster: string, codec: CodecType = "AU
 }
 
 /** A listener of opaque bytes. */
-export function tcpListener(name: string, cluster: string): unknown {
-  return { name, address: address(0), filter_chains: [{ filters: [tcpFilter(name, cluster)] }] };
+export function tcpListener(name: string, target: string): unknown {
+  return { name, address: address(0), filter_chains: [{ filters: [tcpFilter(name, target)] }] };
 }
 
-export function tcpFilter(name: string, cluster: string): unknown {
+export function tcpFilter(name: string, target: string): unknown {
   return {
     name: "envoy.filters.network.tcp_proxy",
     typed_config: {
       "@type": `${EXTENSIONS}filters.network.tcp_proxy.v3.TcpProxy`,
       stat_prefix: name,
-      cluster,
+      cluster: target,
     },
   };
 }
