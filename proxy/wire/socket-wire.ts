@@ -6,7 +6,7 @@ import { SocketOutbox } from "./socket-outbox.ts";
 import type { Wire, WireError, WireHandler, WireTls } from "./wire.ts";
 import { toWireError } from "./wire-error.ts";
 import { SocketInfo } from "./wire-info.ts";
-import type { WireLoop } from "./wire-loop.ts";
+import { TURN_BYTES, type Resumable, type WireLoop } from "./wire-loop.ts";
 
 export interface SocketWireOptions {
   readonly originalDestination?: SocketAddress | undefined;
@@ -15,7 +15,7 @@ export interface SocketWireOptions {
   readonly usesOnread: boolean;
 }
 
-export class SocketWire implements Wire {
+export class SocketWire implements Wire, Resumable {
   readonly out: SocketOutbox;
   readonly info: SocketInfo;
   readonly socket: Socket;
@@ -28,6 +28,10 @@ export class SocketWire implements Wire {
   readonly #loop: WireLoop;
   readonly #usesOnread: boolean;
   #isReading = false;
+  /** It has read its share of this turn. */
+  #isResting = false;
+  #turn = -1;
+  #turnBytes = 0;
   #isAttached = false;
   #early: Buffer[] | undefined = undefined;
   #isClosing = false;
@@ -65,6 +69,7 @@ export class SocketWire implements Wire {
   /** From `onread` or 'data'. */
   receive(bytes: Buffer, length: number): void {
     this.bytesRead += length;
+    this.#countTurn(length);
     if (this.#isClosing || this.isClosed) return;
     if (this.#handler === undefined || this.#early !== undefined) {
       // TLS may have decrypted a record together with the last one of the handshake.
@@ -78,8 +83,14 @@ export class SocketWire implements Wire {
   setReading(isReading: boolean): void {
     if (this.#isReading === isReading || this.isClosed || this.#isClosing) return;
     this.#isReading = isReading;
+    if (this.#isResting) return;
     if (isReading) this.socket.resume();
     else this.socket.pause();
+  }
+
+  resumeTurn(): void {
+    this.#isResting = false;
+    if (this.#isReading && !this.isClosed) this.socket.resume();
   }
 
   end(): void {
@@ -119,6 +130,20 @@ export class SocketWire implements Wire {
     this.socket.off("end", this.#endListener);
     this.socket.off("close", this.#closeListener);
     return this.socket;
+  }
+
+  /** One connection must not hold up all others: beyond its share of a turn it waits for the next. */
+  #countTurn(length: number): void {
+    const { turn } = this.#loop;
+    if (turn !== this.#turn) {
+      this.#turn = turn;
+      this.#turnBytes = 0;
+    }
+    this.#turnBytes += length;
+    if (this.#turnBytes < TURN_BYTES || this.#isResting) return;
+    this.#isResting = true;
+    this.socket.pause();
+    this.#loop.scheduleResume(this);
   }
 
   #deliverEarly(): void {

@@ -10,6 +10,14 @@ const READ_BUFFER = 64 * 1024;
 const MAX_SMALL_KEPT = 128;
 const MAX_LARGE_KEPT = 32;
 
+/** What one connection may have read in one turn; libuv alone would read up to 32 buffers, 2 MiB, before anybody else has a go. */
+export const TURN_BYTES = 256 * 1024;
+
+/** Something that has had its share of a turn and goes on in the next. */
+export interface Resumable {
+  resumeTurn(): void;
+}
+
 /** Something with bytes to be written at the end of the turn. */
 export interface Flushable {
   flushTurn(): void;
@@ -35,14 +43,40 @@ export class WireLoop {
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #isScheduled = false;
+  /** Changes with each turn in which somebody asked. */
+  #turn = 0;
+  #isTurnKnown = false;
+  #paused: Resumable[] = [];
   readonly #small: Buffer[] = [];
   readonly #large: Buffer[] = [];
   readonly #flushAll = (): void => this.flushAll();
+  readonly #endTurn = (): void => {
+    this.#isTurnKnown = false;
+    this.#turn = (this.#turn + 1) | 0;
+    const paused = this.#paused;
+    if (paused.length === 0) return;
+    this.#paused = [];
+    for (const target of paused) target.resumeTurn();
+  };
 
   constructor(options: WireLoopOptions) {
     this.clock = options.clock;
     this.acceptMode = options.acceptMode;
     this.lingerMs = options.lingerMs ?? 1000;
+  }
+
+  /** A number that is the same throughout one turn of the event loop, and then another. */
+  get turn(): number {
+    if (!this.#isTurnKnown) {
+      this.#isTurnKnown = true;
+      setImmediate(this.#endTurn);
+    }
+    return this.#turn;
+  }
+
+  /** Has `resumeTurn` called in the next turn. */
+  scheduleResume(target: Resumable): void {
+    this.#paused.push(target);
   }
 
   /** Has `flushTurn` called once when this turn's reads are done (`setImmediate` gathers writes across sockets). */

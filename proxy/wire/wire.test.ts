@@ -8,7 +8,7 @@ import { acceptWire, chooseAcceptMode } from "./accept.ts";
 import { connectWire } from "./connect.ts";
 import { RecordingHandler } from "./testing/recording-handler.ts";
 import type { Wire, WireError } from "./wire.ts";
-import { WireLoop, type AcceptMode } from "./wire-loop.ts";
+import { TURN_BYTES, WireLoop, type AcceptMode } from "./wire-loop.ts";
 
 it("the self-test finds that accepted handles can be wrapped on the pinned Node", async () => {
   assert.equal(await chooseAcceptMode(), "handle");
@@ -42,6 +42,61 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       assert.equal(wire.info.remotePort, client.localPort);
       assert.equal(wire.info.localPort, client.remotePort);
       wire.attach(new RecordingHandler());
+      wire.destroy();
+    });
+
+    it("reads at most its share in one turn, and the rest in the next ones", async () => {
+      const { wire, client } = await accept(makeLoop());
+      const total = 4 * 1024 * 1024;
+      client.write(Buffer.alloc(total));
+      // So that the kernel holds more than one share before the first read.
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+      const turns: number[] = [];
+      let isOther = true;
+      let length = 0;
+      await new Promise<void>((resolve) => {
+        wire.attach({
+          onBytes: (_bytes, start, end) => {
+            if (isOther) {
+              turns.push(0);
+              isOther = false;
+              setImmediate(() => (isOther = true));
+            }
+            turns[turns.length - 1] = (turns.at(-1) ?? 0) + end - start;
+            length += end - start;
+            if (length === total) resolve();
+          },
+          onEnd: () => undefined,
+          onDrain: () => undefined,
+          onClose: () => undefined,
+        });
+      });
+      // The reads that cross the line may be whole buffers.
+      assert.ok(Math.max(...turns) <= TURN_BYTES + 2 * 65_536, `${Math.max(...turns)} bytes in one turn`);
+      wire.destroy();
+    });
+
+    it("does not read on in the next turn where its reader said stop meanwhile", async () => {
+      const { wire, client } = await accept(makeLoop());
+      client.write(Buffer.alloc(4 * 1024 * 1024));
+      let length = 0;
+      await new Promise<void>((resolve) => {
+        wire.attach({
+          onBytes: (_bytes, start, end) => {
+            length += end - start;
+            if (length < TURN_BYTES) return;
+            wire.setReading(false);
+            resolve();
+          },
+          onEnd: () => undefined,
+          onDrain: () => undefined,
+          onClose: () => undefined,
+        });
+      });
+      const before = length;
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(length, before);
+      client.on("error", () => undefined);
       wire.destroy();
     });
 
