@@ -78,6 +78,8 @@ export interface Exchange {
   readonly isGrpc: boolean;
   /** Per-request state of filters, by the index from `FilterContext.slot`. */
   readonly slots: unknown[];
+  /** The answer has one of the headers that the retry policy names (`retriable_headers`). */
+  hasRetriableHeaders(head: HeaderBlock): boolean;
   /** This filter's settings on the chosen route, when it overrides them: what the factory's `parse` made. */
   override(filter: string): RouteOverride | undefined;
   /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */

@@ -1,7 +1,7 @@
 // The conditions of a retry policy by Envoy's names (docs: x-envoy-retry-on, x-envoy-retry-grpc-on).
 import type { RetryPolicy } from "#config/model/route.ts";
 
-import type { AttemptOutcome } from "../filter.ts";
+import type { AttemptOutcome, Exchange } from "../filter.ts";
 
 /** gRPC's numbers for Envoy's names. */
 const GRPC_CODES: Readonly<Record<string, number>> = {
@@ -12,24 +12,15 @@ const GRPC_CODES: Readonly<Record<string, number>> = {
   unavailable: 14,
 };
 
-export const RETRY_CONDITIONS: readonly string[] = [
-  "5xx",
-  "gateway-error",
-  "reset",
-  "reset-before-request",
-  "connect-failure",
-  "refused-stream",
-  "retriable-4xx",
-  "retriable-status-codes",
-  "retriable-headers",
-  "envoy-ratelimited",
-  ...Object.keys(GRPC_CODES),
-];
-
 /** Whether one condition holds for how an attempt ended. gRPC codes are seen only in response headers, as in Envoy. */
-export function isConditionMet(condition: string, outcome: AttemptOutcome, policy: RetryPolicy): boolean {
+export function isConditionMet(
+  condition: string,
+  outcome: AttemptOutcome,
+  policy: RetryPolicy,
+  exchange: Pick<Exchange, "hasRetriableHeaders">,
+): boolean {
   return outcome.kind === "response"
-    ? isMetByResponse(condition, outcome, policy)
+    ? isMetByResponse(condition, outcome, policy, exchange)
     : isMetByFailure(condition, outcome.reason);
 }
 
@@ -37,6 +28,7 @@ function isMetByResponse(
   condition: string,
   outcome: Extract<AttemptOutcome, { kind: "response" }>,
   policy: RetryPolicy,
+  exchange: Pick<Exchange, "hasRetriableHeaders">,
 ): boolean {
   const { status, grpcStatus, head } = outcome;
   const isRateLimited = head.has("x-envoy-ratelimited");
@@ -49,6 +41,8 @@ function isMetByResponse(
       return status === 409;
     case "retriable-status-codes":
       return policy.retriableStatusCodes.includes(status);
+    case "retriable-headers":
+      return exchange.hasRetriableHeaders(head);
     case "envoy-ratelimited":
       return isRateLimited;
     default: {

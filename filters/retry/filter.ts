@@ -118,8 +118,10 @@ function wantsRetry(exchange: Exchange, attempt: Attempt, policy: RetryPolicy, c
     IDEMPOTENT.has(exchange.request.get(":method") ?? "") ||
     exchange.request.has("idempotency-key");
   for (const condition of policy.retryOn) {
-    if (!isConditionMet(condition, outcome, policy)) continue;
+    if (!isConditionMet(condition, outcome, policy, exchange)) continue;
     if (mayRepeat || GRPC_CONDITIONS.has(condition)) return true;
   }
-  return !mayRepeat && config.retryOnNonIdempotent.some((condition) => isConditionMet(condition, outcome, policy));
+  return (
+    !mayRepeat && config.retryOnNonIdempotent.some((condition) => isConditionMet(condition, outcome, policy, exchange))
+  );
 }

@@ -30,6 +30,7 @@ export interface HarnessOptions {
   readonly override?: RouteOverride;
   readonly breaker?: BreakerState;
   readonly mayRetry?: () => boolean;
+  readonly isRetriable?: (head: HeaderBlock) => boolean;
   readonly random?: Random;
   readonly headers?: readonly (readonly [name: string, value: string])[];
 }
@@ -102,10 +103,12 @@ export class TestExchange implements Exchange {
   readonly notes = new Map<string, string | number | boolean>();
   reply: LocalReply | undefined;
   readonly #override: RouteOverride | undefined;
+  readonly #isRetriable: ((head: HeaderBlock) => boolean) | undefined;
 
   constructor(options: HarnessOptions, startMs: number) {
     this.startMs = startMs;
     this.#override = options.override;
+    this.#isRetriable = options.isRetriable;
     this.retry = options.retry;
     this.cluster =
       options.cluster === undefined ? undefined : ({ name: "backend", metadata: {}, ...options.cluster } as Cluster); // as: tests give what the filter reads
@@ -124,6 +127,10 @@ export class TestExchange implements Exchange {
       peerCertificatePem: undefined,
       localIdentity: undefined,
     };
+  }
+
+  hasRetriableHeaders(head: HeaderBlock): boolean {
+    return this.#isRetriable?.(head) === true;
   }
 
   override(): RouteOverride | undefined {

@@ -4,8 +4,17 @@ import type { ConnectionView } from "#filters/filter.ts";
 import { hashString } from "#lib/hash.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 
+/** Whose request it is. */
+export interface HashedRequest {
+  readonly connection: ConnectionView;
+  /** The client that is believed, behind trusted proxies. */
+  readonly clientAddress: string;
+  /** Sends a cookie to the client with the answer; the same one twice is sent once. */
+  setCookie(cookie: string): void;
+}
+
 /** Undefined when no policy gave a value: the balancer chooses by chance. */
-export type RequestHasher = (head: HeaderBlock, connection: ConnectionView) => number | undefined;
+export type RequestHasher = (head: HeaderBlock, request: HashedRequest) => number | undefined;
 
 const NO_HASH: RequestHasher = () => undefined;
 
@@ -13,10 +22,10 @@ const NO_HASH: RequestHasher = () => undefined;
 export function compileHashPolicy(policies: readonly HashPolicy[]): RequestHasher {
   if (policies.length === 0) return NO_HASH;
   const sources = policies.map((policy) => ({ read: compileSource(policy), isTerminal: policy.terminal }));
-  return (head, connection) => {
+  return (head, request) => {
     let hash: number | undefined;
     for (const source of sources) {
-      const value = source.read(head, connection);
+      const value = source.read(head, request);
       if (value === undefined) continue;
       const own = hashString(value);
       hash = hash === undefined ? own : (((hash << 1) | (hash >>> 31)) ^ own) >>> 0;
@@ -26,12 +35,12 @@ export function compileHashPolicy(policies: readonly HashPolicy[]): RequestHashe
   };
 }
 
-function compileSource(policy: HashPolicy): (head: HeaderBlock, connection: ConnectionView) => string | undefined {
+function compileSource(policy: HashPolicy): (head: HeaderBlock, request: HashedRequest) => string | undefined {
   switch (policy.kind) {
     case "header":
       return (head) => head.getJoined(policy.name);
     case "cookie":
-      return (head) => readCookie(head.getJoined("cookie"), policy.name);
+      return compileCookie(policy);
     case "query":
       return (head) => {
         const path = head.get(":path") ?? "";
@@ -39,16 +48,41 @@ function compileSource(policy: HashPolicy): (head: HeaderBlock, connection: Conn
         return mark < 0 ? undefined : (new URLSearchParams(path.slice(mark + 1)).get(policy.name) ?? undefined);
       };
     case "sourceIp":
-      return (_head, connection) => connection.remoteAddress;
+      return (_head, request) => request.clientAddress;
     default:
       return policy satisfies never;
   }
 }
 
+/** With a time to live a client that has no such cookie is given one; 0 = for the browser's session. */
+function compileCookie(
+  policy: Extract<HashPolicy, { kind: "cookie" }>,
+): (head: HeaderBlock, request: HashedRequest) => string | undefined {
+  const { name, path, ttlMs } = policy;
+  const age = ttlMs === undefined || ttlMs === 0 ? "" : `; Max-Age=${Math.ceil(ttlMs / 1000)}`;
+  const attributes = `${age}${path === "" ? "" : `; Path=${path}`}; HttpOnly`;
+  return (head, request) => {
+    const given = readCookie(head.getJoined("cookie"), name);
+    if (given !== undefined || ttlMs === undefined) return given;
+    const made = makeCookieValue(request.connection);
+    request.setCookie(`${name}="${made}"${attributes}`);
+    return made;
+  };
+}
+
+/** The same for all requests of a connection that come before the first answer, as Envoy's. */
+function makeCookieValue({ remoteAddress, remotePort, localAddress, localPort }: ConnectionView): string {
+  const ends = `${remoteAddress}:${remotePort}|${localAddress}:${localPort}`;
+  return [hashString(ends), hashString(ends, 1)].map((part) => part.toString(16).padStart(8, "0")).join("");
+}
+
+/** Quotes belong to the value's spelling, not to the value: ours comes back with or without them (RFC 6265 §4.1.1). */
 function readCookie(cookies: string | undefined, name: string): string | undefined {
   for (const part of cookies?.split(";") ?? []) {
     const equals = part.indexOf("=");
-    if (equals > 0 && part.slice(0, equals).trim() === name) return part.slice(equals + 1).trim();
+    if (equals <= 0 || part.slice(0, equals).trim() !== name) continue;
+    const value = part.slice(equals + 1).trim();
+    return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
   }
   return undefined;
 }

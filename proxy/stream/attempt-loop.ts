@@ -2,16 +2,28 @@
 // the filters whether there is another.
 import type { Labels } from "#config/model/route.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
-import { CONTINUE, PAUSE, REROUTE, type AttemptFailure, type Pick, type RetryVerdict } from "#filters/filter.ts";
+import {
+  ANSWERED,
+  CONTINUE,
+  PAUSE,
+  REROUTE,
+  type AttemptFailure,
+  type Pick,
+  type ResponseFlag,
+  type RetryVerdict,
+} from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream } from "#lib/http/stream.ts";
+import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
+import type { RequestPriority } from "#proxy/upstream/contract.ts";
 
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callAttemptEnd, callAttemptStart, callPick } from "./hooks.ts";
 import { replyForFailure } from "./local-reply.ts";
 import { packOrigProto, unpackOrigProto } from "./orig-proto.ts";
+import { replyTimeout } from "./replies.ts";
 import { mutateResponse, rewriteRequest } from "./rewrite.ts";
 
 const NO_LABELS: Labels = {};
@@ -20,6 +32,7 @@ export class AttemptLoop implements AttemptOwner {
   current: UpstreamAttempt | undefined = undefined;
   readonly #exchange: HttpExchange;
   #pick: Pick | undefined = undefined;
+  #priority: RequestPriority = "default";
   #isAdmitted = false;
   #holdsRetry = false;
 
@@ -27,15 +40,23 @@ export class AttemptLoop implements AttemptOwner {
     this.#exchange = exchange;
   }
 
+  /** A retry policy may ask for the request again. */
+  get mayRepeat(): boolean {
+    const retry = this.#exchange.compiled?.retry;
+    return retry !== undefined && retry.numRetries > 0;
+  }
+
   /** Takes the request's place among the cluster's; false = the cluster has too many already. */
   admit(): boolean {
-    this.#isAdmitted = this.#exchange.upstream?.admit(false) === true;
+    const action = this.#exchange.compiled?.config.action;
+    if (action?.kind === "forward") this.#priority = action.priority;
+    this.#isAdmitted = this.#exchange.upstream?.admit(false, this.#priority) === true;
     return this.#isAdmitted;
   }
 
   /** Takes one place among the cluster's retries, however many follow, until the exchange ends. */
   tryHoldRetry(): boolean {
-    this.#holdsRetry ||= this.#exchange.upstream?.admit(true) === true;
+    this.#holdsRetry ||= this.#exchange.upstream?.admit(true, this.#priority) === true;
     return this.#holdsRetry;
   }
 
@@ -50,7 +71,7 @@ export class AttemptLoop implements AttemptOwner {
     this.#pick = {
       cluster: upstream.config,
       labels: this.#subset(),
-      hash: compiled?.hash(exchange.request, exchange.connection),
+      hash: compiled?.hash(exchange.request, exchange),
       avoid,
     };
     this.runPick(0);
@@ -104,12 +125,15 @@ export class AttemptLoop implements AttemptOwner {
     }
     const head = exchange.request;
     // What goes upstream is changed for this attempt alone; the next one begins with the copy, which has left the receive buffer.
-    if (exchange.mayRepeat || attempt.number > 1) exchange.request = head.clone();
+    if (this.#keepsOriginal()) exchange.request = head.clone();
     rewriteRequest(exchange, head, attempt);
+    if (exchange.isGrpc) this.#tellDeadline(head, attempt);
     const hooks = exchange.service.chain.onAttemptStart;
     for (let i = 0; i < hooks.length; i++) {
       const filter = hooks[i];
-      if (filter !== undefined) callAttemptStart(exchange, filter, attempt, head);
+      if (filter === undefined || callAttemptStart(exchange, filter, attempt, head) !== ANSWERED) continue;
+      exchange.sendLocalReply();
+      return;
     }
     if (attempt.endpoint?.mesh.kind === "peer" && exchange.connection.protocol === "http1") packOrigProto(head);
     exchange.timers.startTry();
@@ -121,7 +145,7 @@ export class AttemptLoop implements AttemptOwner {
 
   onAttemptHead(attempt: UpstreamAttempt, head: HeaderBlock, end: boolean): void {
     const exchange = this.#exchange;
-    exchange.timers.touch();
+    exchange.timers.touchTry();
     const status = Number(head.get(":status") ?? "0");
     const grpcText = exchange.isGrpc ? head.get("grpc-status") : undefined;
     const grpcStatus = grpcText === undefined ? undefined : Number(grpcText);
@@ -137,6 +161,7 @@ export class AttemptLoop implements AttemptOwner {
       exchange.isTunnel = true;
       exchange.timers.stopRoute();
     }
+    if (exchange.cookies !== undefined) for (const cookie of exchange.cookies) head.add("set-cookie", cookie);
     mutateResponse(exchange, head);
     exchange.answering.runHead(0, head, end);
   }
@@ -147,7 +172,7 @@ export class AttemptLoop implements AttemptOwner {
   }
 
   onAttemptData(attempt: UpstreamAttempt, bytes: Buffer, start: number, end: number, last: boolean): void {
-    this.#exchange.timers.touch();
+    this.#exchange.timers.touchTry();
     this.#exchange.answering.onData(attempt, bytes, start, end, last);
   }
 
@@ -172,13 +197,15 @@ export class AttemptLoop implements AttemptOwner {
   }
 
   onAttemptBroken(_attempt: UpstreamAttempt, error: StreamError): void {
+    this.#breakOff(error.origin === "us" ? "UPE" : "UC", error, `the upstream broke off: ${error.message}`);
+  }
+
+  #breakOff(flag: ResponseFlag, error: StreamError, message: string): void {
     const exchange = this.#exchange;
-    exchange.flag(error.origin === "us" ? "UPE" : "UC");
+    exchange.flag(flag);
     exchange.note("upstream_reset", error.message);
     if (!exchange.answering.isSent)
-      exchange.downstream.reset(
-        makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, `the upstream broke off: ${error.message}`),
-      );
+      exchange.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, message));
     exchange.finish(error);
   }
 
@@ -190,16 +217,27 @@ export class AttemptLoop implements AttemptOwner {
     this.onAttemptFailed(attempt, "per-try-timeout", detail, false);
   }
 
+  /** The upstream was silent for too long. */
+  onTryIdleTimeout(timeoutMs: number): void {
+    const attempt = this.current;
+    if (attempt === undefined) return;
+    const detail = `attempt ${attempt.number} was silent for ${timeoutMs} ms`;
+    if (attempt.hasHead) this.#breakOff("UT", makeStreamError("us", "stream", H2_ERROR.CANCEL, detail), detail);
+    else this.onAttemptFailed(attempt, "per-try-timeout", detail, false);
+  }
+
   /** The route's timeout ends the attempt that runs: the filters hear of it, and nothing is repeated. */
-  onRouteTimeout(): void {
+  onRouteTimeout(timeoutMs: number): void {
     const exchange = this.#exchange;
     const attempt = this.current;
+    exchange.flag("UT");
     attempt?.report(
       { kind: "failure", reason: "per-try-timeout", isUnprocessed: false, detail: "the request's timeout" },
       exchange.service.clock.nowMs(),
     );
-    if (attempt === undefined || attempt.hasHead) return;
-    for (const filter of exchange.service.chain.onAttemptEnd) callAttemptEnd(exchange, filter, attempt);
+    if (attempt?.hasHead === false)
+      for (const filter of exchange.service.chain.onAttemptEnd) callAttemptEnd(exchange, filter, attempt);
+    exchange.answer(replyTimeout(timeoutMs, exchange.attempts.length));
   }
 
   /** The exchange is over, or answers by itself. */
@@ -209,8 +247,8 @@ export class AttemptLoop implements AttemptOwner {
 
   /** Gives the places among the cluster's requests and retries back; once, when the exchange is over. */
   release(): void {
-    if (this.#isAdmitted) this.#exchange.upstream?.release(false);
-    if (this.#holdsRetry) this.#exchange.upstream?.release(true);
+    if (this.#isAdmitted) this.#exchange.upstream?.release(false, this.#priority);
+    if (this.#holdsRetry) this.#exchange.upstream?.release(true, this.#priority);
   }
 
   /** Asks the filters; true when another attempt was arranged. */
@@ -245,6 +283,27 @@ export class AttemptLoop implements AttemptOwner {
     body.detachUpstream();
     exchange.timers.startRetry(decided.delayMs);
     return true;
+  }
+
+  /** The upstream must not work longer than somebody waits: what is left of the caller's deadline goes on with the attempt. */
+  #tellDeadline(head: HeaderBlock, attempt: UpstreamAttempt): void {
+    const exchange = this.#exchange;
+    const action = exchange.compiled?.config.action;
+    if (action?.kind !== "forward") return;
+    if (action.maxGrpcTimeoutMs !== undefined) {
+      const left = exchange.timers.attemptLeftMs();
+      if (left > 0) head.set("grpc-timeout", formatGrpcTimeout(left));
+    } else if (attempt.number > 1) {
+      const asked = tryParseGrpcTimeoutMs(head.get("grpc-timeout"));
+      const left = (asked ?? 0) - (attempt.startMs - exchange.startMs);
+      if (asked !== undefined) head.set("grpc-timeout", formatGrpcTimeout(Math.max(1, left)));
+    }
+  }
+
+  /** What goes upstream must not change what a next attempt begins with. */
+  #keepsOriginal(): boolean {
+    const { target, service } = this.#exchange;
+    return this.mayRepeat || (target?.changesRequest === true && service.chain.onAttemptEnd.length > 0);
   }
 
   #subset(): Record<string, string> {

@@ -4,16 +4,22 @@ import type { ForwardAction } from "#config/model/route.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { WheelTimer, type TimerWheel } from "#lib/timer-wheel.ts";
-import { tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
+import { attemptTimeoutMs, exchangeTimeoutMs } from "#proxy/resilience/deadline.ts";
 
 /** What the exchange does when one of them fires. */
 export interface TimerOwner {
-  readonly compiled: { readonly retry: { readonly perTryTimeoutMs: number } | undefined } | undefined;
+  readonly compiled:
+    | { readonly retry: { readonly perTryTimeoutMs: number; readonly perTryIdleTimeoutMs: number } | undefined }
+    | undefined;
   onIdleTimeout(): void;
   onRequestTimeout(): void;
-  onRouteTimeout(timeoutMs: number): void;
-  onTryTimeout(timeoutMs: number): void;
-  startAttempt(): void;
+  readonly loop: {
+    start(): void;
+    onRouteTimeout(timeoutMs: number): void;
+    onTryTimeout(timeoutMs: number): void;
+    /** The upstream was silent for so long, before or after its head. */
+    onTryIdleTimeout(timeoutMs: number): void;
+  };
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -33,6 +39,8 @@ export class ExchangeTimers extends WheelTimer {
   #isRequestComplete = false;
   #tryAt = NEVER;
   #isTryRunning = false;
+  #tryIdleMs = 0;
+  #lastAnswerMs = 0;
 
   constructor(clock: Clock, wheel: TimerWheel, owner: TimerOwner) {
     super();
@@ -59,6 +67,12 @@ export class ExchangeTimers extends WheelTimer {
     if (this.#idleMs > 0) this.#lastActivityMs = this.#clock.nowMs();
   }
 
+  /** The upstream sent something. */
+  touchTry(): void {
+    if (this.#tryIdleMs > 0) this.#lastAnswerMs = this.#clock.nowMs();
+    this.touch();
+  }
+
   startRequest(timeoutMs: number): void {
     if (timeoutMs <= 0) return;
     this.#requestAt = this.#clock.nowMs() + timeoutMs;
@@ -66,11 +80,15 @@ export class ExchangeTimers extends WheelTimer {
   }
 
   /** The route's timeout, or the caller's `grpc-timeout` where the route honours it. */
-  prepareRoute(action: ForwardAction, head: HeaderBlock): void {
-    this.#routeMs = action.timeoutMs;
-    const most = action.maxGrpcTimeoutMs;
-    const grpc = most === undefined ? undefined : tryParseGrpcTimeoutMs(head.get("grpc-timeout"));
-    if (most !== undefined && grpc !== undefined) this.#routeMs = most > 0 ? Math.min(most, grpc) : grpc;
+  prepareRoute(action: ForwardAction, isGrpc: boolean, head: HeaderBlock): void {
+    const asked = isGrpc && action.maxGrpcTimeoutMs !== undefined ? head.get("grpc-timeout") : undefined;
+    this.#routeMs = exchangeTimeoutMs(action.timeoutMs, action.maxGrpcTimeoutMs, isGrpc, asked);
+  }
+
+  /** The time that an attempt which begins now has, in ms; 0 = no limit. */
+  attemptLeftMs(): number {
+    const elapsed = this.#routeAt === NEVER ? 0 : this.#routeMs - (this.#routeAt - this.#clock.nowMs());
+    return attemptTimeoutMs(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0, this.#routeMs, elapsed);
   }
 
   onRequestComplete(): void {
@@ -83,22 +101,33 @@ export class ExchangeTimers extends WheelTimer {
 
   startTry(): void {
     this.#isTryRunning = true;
-    const limit = this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0;
-    if (limit <= 0 || !this.#isRequestComplete) return;
-    this.#tryAt = this.#clock.nowMs() + limit;
+    const retry = this.#owner.compiled?.retry;
+    if (retry === undefined || !this.#isRequestComplete) return;
+    if (retry.perTryTimeoutMs > 0) this.#tryAt = this.#clock.nowMs() + retry.perTryTimeoutMs;
+    if (retry.perTryIdleTimeoutMs > 0) {
+      this.#tryIdleMs = retry.perTryIdleTimeoutMs;
+      this.#lastAnswerMs = this.#clock.nowMs();
+    }
     this.#arm();
   }
 
+  /** The attempt has its head: only its silence is timed from now on. */
   stopTry(): void {
     this.#isTryRunning = false;
     this.#tryAt = NEVER;
   }
 
-  startRetry(delayMs: number): void {
+  /** The attempt is over. */
+  endTry(): void {
     this.stopTry();
+    this.#tryIdleMs = 0;
+  }
+
+  startRetry(delayMs: number): void {
+    this.endTry();
     this.#retryTimer = this.#clock.setTimer(delayMs, () => {
       this.#retryTimer = undefined;
-      this.#owner.startAttempt();
+      this.#owner.loop.start();
     });
   }
 
@@ -116,12 +145,13 @@ export class ExchangeTimers extends WheelTimer {
     this.#firesAt = NEVER;
     this.#idleMs = 0;
     this.stopRoute();
-    this.stopTry();
+    this.endTry();
   }
 
   #arm(): void {
     const idleAt = this.#idleMs > 0 ? this.#lastActivityMs + this.#idleMs : NEVER;
-    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt);
+    const tryIdleAt = this.#tryIdleMs > 0 ? this.#lastAnswerMs + this.#tryIdleMs : NEVER;
+    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, tryIdleAt);
     if (next >= this.#firesAt) return;
     const now = this.#clock.nowMs();
     this.#firesAt = next;
@@ -133,11 +163,15 @@ export class ExchangeTimers extends WheelTimer {
     const now = this.#clock.nowMs();
     if (this.#tryAt <= now) {
       this.stopTry();
-      this.#owner.onTryTimeout(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0);
+      this.#owner.loop.onTryTimeout(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0);
+    } else if (this.#tryIdleMs > 0 && this.#lastAnswerMs + this.#tryIdleMs <= now) {
+      const idleMs = this.#tryIdleMs;
+      this.endTry();
+      this.#owner.loop.onTryIdleTimeout(idleMs);
     }
     if (this.#routeAt <= now) {
       this.#routeAt = NEVER;
-      this.#owner.onRouteTimeout(this.#routeMs);
+      this.#owner.loop.onRouteTimeout(this.#routeMs);
     } else if (this.#requestAt <= now) {
       this.#requestAt = NEVER;
       this.#owner.onRequestTimeout();

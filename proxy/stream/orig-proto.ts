@@ -34,7 +34,7 @@ export function packOrigProto(head: HeaderBlock): void {
     const name = head.nameAt(i);
     if (raw !== undefined && raw !== (isTitled ? titleCase(name) : name)) text += `;${raw}`;
   }
-  head.add(ORIG_PROTO, text);
+  head.set(ORIG_PROTO, text);
 }
 
 /** Takes the field out of a head that came from a mesh peer and gives the names their letters back; says whether it was there. */
