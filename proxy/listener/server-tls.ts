@@ -1,4 +1,6 @@
 // Joins listeners to TLS: one context per TLS configuration, given accepted wires with the bytes that were looked at.
+import { createHmac } from "node:crypto";
+
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { DownstreamTlsContext } from "#proxy/tls/downstream-context.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
@@ -15,11 +17,14 @@ const MAX_CONTEXTS = 256;
 export class ListenerTls implements ServerTls {
   readonly #loop: WireLoop;
   readonly #secrets: SecretStore;
+  readonly #ticketSecret: Uint8Array | undefined;
   /** By the configuration's text: equal ones come again as other objects. */
   readonly #contexts = new Map<string, DownstreamTlsContext>();
   readonly #byObject = new WeakMap<DownstreamTls, DownstreamTlsContext>();
 
-  constructor(loop: WireLoop, secrets: SecretStore) {
+  /** `ticketSecret`: what all workers make the keys of session tickets from; without it each has its own. */
+  constructor(loop: WireLoop, secrets: SecretStore, ticketSecret?: Uint8Array) {
+    this.#ticketSecret = ticketSecret;
     this.#loop = loop;
     this.#secrets = secrets;
   }
@@ -50,7 +55,9 @@ export class ListenerTls implements ServerTls {
     const key = JSON.stringify(tls);
     let context = this.#contexts.get(key);
     if (context === undefined) {
-      context = new DownstreamTlsContext(tls, this.#secrets, this.#loop.clock);
+      context = new DownstreamTlsContext(tls, this.#secrets, this.#loop.clock, () =>
+        this.#ticketSecret === undefined ? undefined : makeTicketKeys(this.#ticketSecret, tls, this.#secrets),
+      );
       this.#contexts.set(key, context);
       if (this.#contexts.size > MAX_CONTEXTS) this.#dropOldest();
     }
@@ -65,4 +72,15 @@ export class ListenerTls implements ServerTls {
       return;
     }
   }
+}
+
+/**
+ * 48 bytes (Node: a name, an HMAC and an AES key) that are the same in all workers for the same TLS configuration and the same
+ * bundle: a session from before a bundle changed is not resumed after it.
+ */
+export function makeTicketKeys(secret: Uint8Array, tls: DownstreamTls, secrets: SecretStore): Buffer {
+  const roots = tls.validation?.roots;
+  const bundle = roots?.kind === "sds" ? secrets.get(roots.name) : roots?.secret;
+  const text = JSON.stringify([tls, bundle]);
+  return createHmac("sha512", secret).update(text).digest().subarray(0, 48);
 }

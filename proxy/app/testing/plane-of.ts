@@ -40,6 +40,7 @@ export class TestPlane {
       originalDestination: undefined,
       onSpan: () => undefined,
       drainTimeMs,
+      ticketSecret: Buffer.alloc(32, 1),
     });
   }
 
