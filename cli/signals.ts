@@ -14,8 +14,17 @@ export interface Termination {
   dispose(): void;
 }
 
+/** Who tells of signals: the process, or a test's own emitter (the test runner listens to the process's too). */
+export interface SignalSource {
+  on(name: string, listener: () => void): unknown;
+  off(name: string, listener: () => void): unknown;
+}
+
 /** `nowMs` is monotonic. */
-export function untilTerminated(nowMs: () => number = () => performance.now()): Termination {
+export function untilTerminated(
+  nowMs: () => number = () => performance.now(),
+  source: SignalSource = process,
+): Termination {
   const first = new AbortController();
   const second = new AbortController();
   let firstMs: number | undefined;
@@ -27,12 +36,12 @@ export function untilTerminated(nowMs: () => number = () => performance.now()): 
       second.abort();
     }
   };
-  for (const name of SIGNALS) process.on(name, onSignal);
+  for (const name of SIGNALS) source.on(name, onSignal);
   return {
     signal: first.signal,
     hurry: second.signal,
     dispose: () => {
-      for (const name of SIGNALS) process.off(name, onSignal);
+      for (const name of SIGNALS) source.off(name, onSignal);
     },
   };
 }
