@@ -157,6 +157,11 @@ export class ProxyApp {
     return this.#workers.ports;
   }
 
+  /** Ends one data thread as a crash would, to see what the others and its replacement do. */
+  killWorker(index: number): Promise<void> {
+    return this.#workers.kill(index);
+  }
+
   /** Finishes what runs within the drain time, then ends everything. */
   async drain(): Promise<void> {
     if (this.#isDraining) return;

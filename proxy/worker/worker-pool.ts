@@ -49,6 +49,7 @@ export class WorkerPool {
   readonly #slots: Slot[] = [];
   readonly #asked = new Map<number, Asked>();
   readonly #deaths: Deaths;
+  readonly #dead = new WeakSet<Worker>();
   /** What a replacement must be told too. */
   readonly #health = new Map<string, ToWorker>();
   #logLevel: LogLevel;
@@ -122,7 +123,12 @@ export class WorkerPool {
     this.#isStopping = true;
     await new Promise<void>((resolve) => {
       this.#onDrained = resolve;
-      for (const slot of this.#slots) send(slot.worker, { kind: "drain", timeoutMs });
+      for (const slot of this.#slots) {
+        // One that is dead and waits for its replacement has nothing to drain.
+        if (this.#dead.has(slot.worker)) slot.isDrained = true;
+        else send(slot.worker, { kind: "drain", timeoutMs });
+      }
+      if (this.#slots.every(({ isDrained }) => isDrained)) resolve();
     });
     await Promise.all(this.#slots.map((slot) => slot.worker.terminate()));
   }
@@ -138,6 +144,8 @@ export class WorkerPool {
   }
 
   #ask(worker: Worker, makeMessage: (id: number) => ToWorker): Promise<unknown> {
+    // Nobody would answer; its replacement gets everything that is in force.
+    if (this.#dead.has(worker)) return Promise.resolve(undefined);
     return new Promise((settle) => {
       const id = this.#nextId++;
       this.#asked.set(id, { worker, settle });
@@ -208,6 +216,7 @@ export class WorkerPool {
   }
 
   #onExit(index: number, worker: Worker, code: number): void {
+    this.#dead.add(worker);
     for (const [id, asked] of this.#asked) if (asked.worker === worker) this.#settle(id, undefined);
     const slot = this.#slots[index];
     if (this.#isStopping) {
