@@ -73,6 +73,7 @@ export class AttemptLoop implements AttemptOwner {
       labels: this.#subset(),
       hash: compiled?.hash(exchange.request, exchange),
       avoid,
+      isMirror: false,
     };
     this.runPick(0);
   }
@@ -145,11 +146,12 @@ export class AttemptLoop implements AttemptOwner {
 
   onAttemptHead(attempt: UpstreamAttempt, head: HeaderBlock, end: boolean): void {
     const exchange = this.#exchange;
-    exchange.timers.touchTry();
+    const nowMs = exchange.service.clock.nowMs();
+    exchange.timers.touchTry(nowMs);
     const status = Number(head.get(":status") ?? "0");
     const grpcText = exchange.isGrpc ? head.get("grpc-status") : undefined;
     const grpcStatus = grpcText === undefined ? undefined : Number(grpcText);
-    attempt.report({ kind: "response", status, grpcStatus, head }, exchange.service.clock.nowMs());
+    attempt.report({ kind: "response", status, grpcStatus, head }, nowMs);
     if (this.#wantsRetry(attempt)) {
       attempt.finish(!end);
       return;

@@ -51,11 +51,14 @@ import {
   replyUpgradeRefused,
 } from "./replies.ts";
 import { unpackOrigProto } from "./orig-proto.ts";
+import { startMirrors } from "./mirror.ts";
 import { Pausing, type Phase } from "./pausing.ts";
 import { RequestBody } from "./request-body.ts";
 import { runRequestData, runRequestHead, runRequestTrailers, runRouted } from "./request-filters.ts";
 import { ResponseSide } from "./response-side.ts";
 import { allowsUpgrade } from "./upgrades.ts";
+
+const NO_NOTES: ReadonlyMap<string, string | number | boolean> = new Map();
 
 /**
  * The spine and the request's side; the attempts are `AttemptLoop`'s, the way back is `ResponseSide`'s. Fields that no filter, log
@@ -81,7 +84,6 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   readonly loop: AttemptLoop;
   readonly answering: ResponseSide;
   readonly flags: ResponseFlag[] = [];
-  readonly notes = new Map<string, string | number | boolean>();
   requestId = "";
   request: HeaderBlock = NO_HEAD;
   response: HeaderBlock | undefined = undefined;
@@ -105,11 +107,15 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   hasLookedUp = false;
   /** A filter runs: what it answers is sent when it has returned. */
   isInHook = false;
+  /** Filters are asked about a copy: their answers are not for the client. */
+  isMirroring = false;
   /** `set-cookie` values of our own, for the answer. */
   cookies: string[] | undefined = undefined;
   /** Undefined until a filter pauses. */
   pausing: Pausing | undefined = undefined;
   #refusal: LocalReply | undefined = undefined;
+  /** Most requests have none. */
+  #notes: Map<string, string | number | boolean> | undefined = undefined;
 
   constructor(service: HttpService, connection: ConnectionView, downstream: HttpStream) {
     this.service = service;
@@ -139,6 +145,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     return clientAddressOf(this.request, this.connection, this.service.config);
   }
 
+  get notes(): ReadonlyMap<string, string | number | boolean> {
+    return this.#notes ?? NO_NOTES;
+  }
+
   get requestBytes(): number {
     return this.body.bytes;
   }
@@ -159,7 +169,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   note(key: string, value: string | number | boolean): void {
-    this.notes.set(key, value);
+    this.#notes ??= new Map();
+    this.#notes.set(key, value);
   }
 
   flag(flag: ResponseFlag): void {
@@ -188,8 +199,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.isTerminated = this.isUpgradeRequest && head.get(":protocol") === TUNNEL_PROTOCOL;
     }
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
-    this.timers.startIdle(this.service.config.streamIdleTimeoutMs);
-    this.timers.startRequest(this.service.config.requestTimeoutMs);
+    const { streamIdleTimeoutMs, requestTimeoutMs } = this.service.config;
+    this.timers.start(this.startMs, streamIdleTimeoutMs, requestTimeoutMs);
     if (this.#refusal === undefined) this.#runRequestHead(0);
     else this.answer(this.#refusal);
   }
@@ -283,6 +294,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     if (!this.isUpgradeRequest && !this.body.isComplete && this.loop.mayRepeat) this.body.allowReplay();
     this.timers.prepareRoute(action, this.isGrpc, this.request);
     if (this.body.isComplete) this.timers.onRequestComplete();
+    if (action.mirrors.length > 0) startMirrors(this);
     this.loop.start();
   }
 
@@ -294,7 +306,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   // ---- answers of our own
 
   answer(reply: LocalReply): void {
-    if (this.isOver || this.localReply !== undefined) return;
+    if (this.isOver || this.localReply !== undefined || this.isMirroring) return;
     this.localReply = reply;
     if (!this.isInHook) this.sendLocalReply();
   }
