@@ -13,6 +13,11 @@ export interface Listener {
   readonly name: string;
   readonly address: SocketAddress;
   readonly direction: Direction;
+  /**
+   * For a gRPC client that speaks xDS itself: no socket at all, the only chain's HTTP is written as Envoy's `api_listener`, and
+   * the name is the client's target. Only ever written, never read.
+   */
+  readonly isApi?: boolean;
   /** False: no socket of its own, it serves connections handed over by original destination. */
   readonly bindToPort: boolean;
   /** The original destination (SO_ORIGINAL_DST) chooses the listener or cluster. */

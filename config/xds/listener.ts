@@ -24,7 +24,7 @@ import { OriginalDstSchema } from "./gen/envoy/extensions/filters/listener/origi
 import { TlsInspectorSchema } from "./gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
 import { HttpConnectionManagerSchema } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { TcpProxySchema } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
-import type { Scope } from "./issues.ts";
+import { EncodeError, type Scope } from "./issues.ts";
 import { tcpProxyFromWire, tcpProxyToWire } from "./tcp-proxy.ts";
 import { downstreamTlsFromWire, downstreamTlsToWire } from "./tls.ts";
 
@@ -187,6 +187,7 @@ function networkFromWire(filters: readonly Filter[], scope: Scope): NetworkFilte
 }
 
 export function listenerToWire(model: Listener): WireListener {
+  if (model.isApi === true) return apiListenerToWire(model);
   return create(ListenerSchema, {
     name: model.name,
     address: addressToWire(model.address),
@@ -201,6 +202,15 @@ export function listenerToWire(model: Listener): WireListener {
     ...unless("perConnectionBufferLimitBytes", model.perConnectionBufferLimitBytes, BUFFER_LIMIT_BYTES),
     accessLog: model.accessLogs.map(accessLogToWire),
   });
+}
+
+/** All that gRPC reads of a listener; it takes one without `api_listener` too, and then never answers (xDS in practice, 2). */
+function apiListenerToWire(model: Listener): WireListener {
+  const network = model.filterChains[0]?.network;
+  if (network?.kind !== "http")
+    throw new EncodeError(`listener "${model.name}"`, "an API listener must have one chain with HTTP");
+  const manager = pack(HttpConnectionManagerSchema, managerToWire(network.http));
+  return create(ListenerSchema, { name: model.name, apiListener: { apiListener: manager } });
 }
 
 function inspectorsToWire(model: Listener): ListenerFilter[] {

@@ -19,6 +19,7 @@ export function grpcListeners(
       name,
       address: { address: "127.0.0.1", port: 0 },
       direction: "outbound",
+      isApi: true,
       bindToPort: false,
       useOriginalDst: false,
       inspectTls: false,

@@ -48,7 +48,7 @@ export function clusterPolicy(
   return {
     connectTimeoutMs: durationMs(blocks.timeouts?.connect ?? timeoutDefaults.connect),
     lb: balancer(blocks.loadBalancing, dialect),
-    slowStart: slowStart(blocks.loadBalancing),
+    slowStart: dialect === "grpc" ? undefined : slowStart(blocks.loadBalancing),
     panicThresholdPercent: blocks.loadBalancing?.panicThresholdPercent ?? 50,
     limits,
     highPriorityLimits: limits,
@@ -93,6 +93,8 @@ function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
 }
 
 function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy {
+  // grpc-js-xds 1.14.1 refuses clusters with any other policy than these two.
+  if (dialect === "grpc" && block?.policy !== "ringHash") return { kind: "roundRobin" };
   const leastRequest: LbPolicy = { kind: "leastRequest", choiceCount: block?.choiceCount ?? 2, activeRequestBias: 1 };
   if (block === undefined) return leastRequest;
   switch (block.policy) {

@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import type { ExtensionConfigSource } from "../../core/v3/config_source_pb.ts";
 import { file_envoy_config_core_v3_config_source } from "../../core/v3/config_source_pb.ts";
 import type { Any } from "@bufbuild/protobuf/wkt";

@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import type { DataSource, HeaderValue, RetryPolicy } from "./base_pb.ts";
 import { file_envoy_config_core_v3_base } from "./base_pb.ts";
 import type { Any, Duration, Empty } from "@bufbuild/protobuf/wkt";

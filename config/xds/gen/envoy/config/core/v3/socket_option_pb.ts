@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import { file_udpa_annotations_status } from "../../../../udpa/annotations/status_pb.ts";
 import { file_udpa_annotations_versioning } from "../../../../udpa/annotations/versioning_pb.ts";
 import { file_validate_validate } from "../../../../validate/validate_pb.ts";

@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import type { TypedExtensionConfig } from "../../core/v3/extension_pb.ts";
 import { file_envoy_config_core_v3_extension } from "../../core/v3/extension_pb.ts";
 import type { UdpSocketConfig } from "../../core/v3/udp_socket_config_pb.ts";

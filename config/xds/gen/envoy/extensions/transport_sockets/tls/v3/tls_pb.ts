@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import type { CidrRange } from "../../../../config/core/v3/address_pb.ts";
 import { file_envoy_config_core_v3_address } from "../../../../config/core/v3/address_pb.ts";
 import type { TypedExtensionConfig } from "../../../../config/core/v3/extension_pb.ts";

@@ -3,7 +3,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc } from "#config/protobuf/file-desc.ts";
 import type { MatchPredicate } from "../../../../config/common/matcher/v3/matcher_pb.ts";
 import { file_envoy_config_common_matcher_v3_matcher } from "../../../../config/common/matcher/v3/matcher_pb.ts";
 import type { TypedExtensionConfig } from "../../../../config/core/v3/extension_pb.ts";
