@@ -27,6 +27,8 @@ interface Compiled {
 }
 
 const CRITERIA = 7;
+/** What the http_inspector calls that which it finds. */
+const PLAIN_HTTP = new Set(["http/1.0", "http/1.1", "h2c"]);
 
 /** Compiled once per chain object: a listener's chains are immutable, and a change brings new ones. */
 const compiledChains = new WeakMap<FilterChain, Compiled>();
@@ -63,6 +65,12 @@ export function needsInspection(listener: Listener): boolean {
   if (asks) return true;
   const chains = [...listener.filterChains, listener.defaultFilterChain].filter((chain) => chain !== undefined);
   return chains.some(({ tls }) => tls !== undefined) && chains.some(({ tls }) => tls === undefined);
+}
+
+/** Does a chain ask which HTTP comes without TLS? Then the listener's http_inspector looks (Envoy: `application_protocols`). */
+export function needsHttpInspection(listener: Listener): boolean {
+  if (!listener.inspectHttp) return false;
+  return listener.filterChains.some(({ match }) => match.applicationProtocols.some((name) => PLAIN_HTTP.has(name)));
 }
 
 function compiledOf(chain: FilterChain): Compiled {

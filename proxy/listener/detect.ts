@@ -1,23 +1,71 @@
 // Tells HTTP/2, HTTP/1 and everything else apart by the first bytes of a plain connection.
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const CONNECT = Buffer.from("CONNECT");
+/** What a target begins with: a path, the asterisk, or a URL with one of these (RFC 9112 §3.2). */
+const SCHEMES: readonly string[] = ["http://", "https://"];
 
 export type Detected = "http2" | "http1" | "other" | "more";
 
 /** The longest method token that is waited for. */
 const MAX_METHOD = 24;
+/** The longest request line that is waited for where something else than HTTP is possible. */
+const MAX_LINE = 16 * 1024;
+const SPACE = 0x20;
+const LINE_FEED = 0x0a;
 
-/** `more`: these bytes can still become either. An HTTP/1 request begins with a token and a space (RFC 9112 §3). */
+/**
+ * By the shortest beginning that tells; `more`: these bytes can still become either. An HTTP/1 request begins with a token, a
+ * space and a target (RFC 9112 §3), which `EHLO there` and `SET key value` do not.
+ */
 export function detectProtocol(bytes: Buffer): Detected {
   if (bytes.length === 0) return "more";
   const length = Math.min(bytes.length, PREFACE.length);
   if (bytes.compare(PREFACE, 0, length, 0, length) === 0) return bytes.length >= PREFACE.length ? "http2" : "more";
+  const space = findMethodEnd(bytes);
+  if (typeof space === "string") return space;
+  return detectTarget(bytes, space);
+}
+
+/**
+ * By the whole request line, which must end with an HTTP version: where a protocol of another kind may come on the same port,
+ * as `SET /a b` of Redis. Gives Envoy's names of the http_inspector.
+ */
+export function inspectHttp(bytes: Buffer): "http/1.0" | "http/1.1" | "h2c" | "other" | "more" {
+  const detected = detectProtocol(bytes);
+  if (detected === "http2") return "h2c";
+  if (detected !== "http1") return detected;
+  const end = bytes.indexOf(LINE_FEED);
+  if (end < 0) return bytes.length < MAX_LINE ? "more" : "other";
+  const version = /^HTTP\/1\.([01])\r?$/.exec(bytes.toString("latin1", bytes.lastIndexOf(SPACE, end) + 1, end));
+  if (version === null) return "other";
+  return version[1] === "0" ? "http/1.0" : "http/1.1";
+}
+
+/** Where the space behind the method is. */
+function findMethodEnd(bytes: Buffer): number | "other" | "more" {
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] ?? 0;
-    if (byte === 0x20) return i > 0 ? "http1" : "other";
+    if (byte === SPACE) return i > 0 ? i : "other";
     const isUpper = byte >= 0x41 && byte <= 0x5a;
     const isOtherToken = byte === 0x2d || byte === 0x5f || (byte >= 0x61 && byte <= 0x7a);
     if ((!isUpper && !isOtherToken) || i >= MAX_METHOD) return "other";
   }
   return "more";
+}
+
+function detectTarget(bytes: Buffer, space: number): Detected {
+  if (space === CONNECT.length && bytes.compare(CONNECT, 0, space, 0, space) === 0) return "http1";
+  const first = bytes[space + 1];
+  if (first === undefined) return "more";
+  if (first === 0x2f || first === 0x2a) return "http1";
+  const start = bytes
+    .subarray(space + 1, space + 9)
+    .toString("latin1")
+    .toLowerCase();
+  for (const wanted of SCHEMES) {
+    if (start.startsWith(wanted)) return "http1";
+    if (wanted.startsWith(start)) return "more";
+  }
+  return "other";
 }

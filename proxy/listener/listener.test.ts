@@ -5,7 +5,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
-import type { FilterChain, Listener } from "#config/model/listener.ts";
+import type { FilterChain, FilterChainMatch, Listener } from "#config/model/listener.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
@@ -35,18 +35,20 @@ const TLS: DownstreamTls = {
   sessionTickets: true,
 };
 
+const ANY_MATCH: FilterChainMatch = {
+  destinationPort: undefined,
+  prefixRanges: [],
+  serverNames: [],
+  transportProtocol: undefined,
+  applicationProtocols: [],
+  sourcePrefixRanges: [],
+  sourcePorts: [],
+};
+
 function chain(name: string, transportProtocol: "tls" | "raw_buffer" | undefined, tls?: DownstreamTls): FilterChain {
   return {
     name,
-    match: {
-      destinationPort: undefined,
-      prefixRanges: [],
-      serverNames: [],
-      transportProtocol,
-      applicationProtocols: [],
-      sourcePrefixRanges: [],
-      sourcePorts: [],
-    },
+    match: { ...ANY_MATCH, transportProtocol },
     tls,
     handshakeTimeoutMs: 2000,
     network: {
@@ -164,6 +166,41 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       assert.equal(await readAll(secure), "tls shop hello");
       assert.ok(pieces > 1);
       outer.destroy();
+    });
+
+    it("tells HTTP from other protocols in words, where chains ask for it", async () => {
+      const chains = [
+        { ...chain("http", undefined), match: { ...ANY_MATCH, applicationProtocols: ["http/1.1", "h2c"] } },
+        chain("tcp", undefined),
+      ];
+      const set = makeSet();
+      assert.deepEqual(await set.apply([{ ...listener(0, chains), inspectHttp: true, inspectTimeoutMs: 60 }], []), []);
+      const port = set.ports().get("test") ?? 0;
+      const say = async (text: string): Promise<string> => {
+        const client = connectTcp({ port, host: "127.0.0.1" });
+        if (text !== "") client.write(text);
+        return readAll(client);
+      };
+      assert.equal(await say("GET / HTTP/1.1\r\n\r\n"), "http - GET / HTTP/1.1\r\n\r\n");
+      const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+      assert.equal(await say(preface), `http - ${preface}`);
+      assert.equal(await say("EHLO x\r\n"), "tcp - EHLO x\r\n");
+      assert.equal(await say("SET /a b\r\n"), "tcp - SET /a b\r\n");
+      // Not enough to tell, and then nothing: the time for looking ends.
+      assert.equal(await say("GET"), "tcp - GET");
+    });
+
+    it("after the time for looking goes on with what is known, or closes, as the listener says", async () => {
+      const set = makeSet();
+      const open = { ...listener(0, permissive), inspectTimeoutMs: 20 };
+      const strict = { ...open, name: "strict", continueOnInspectTimeout: false };
+      assert.deepEqual(await set.apply([open, strict], []), []);
+      const plain = connectTcp({ port: set.ports().get("test") ?? 0, host: "127.0.0.1" });
+      // The plain chain hears of the connection at once after the time; its first bytes come later.
+      setTimeout(() => plain.write("late"), 60);
+      assert.equal(await readAll(plain), "plain - late");
+      const closed = connectTcp({ port: set.ports().get("strict") ?? 0, host: "127.0.0.1" });
+      assert.equal(await readAll(closed), "");
     });
 
     it("changes the chains of new connections without closing the port", async () => {

@@ -12,9 +12,9 @@ import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
-import { chooseChain, needsInspection } from "./chain-match.ts";
+import { chooseChain, needsHttpInspection, needsInspection } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
-import { detectProtocol } from "./detect.ts";
+import { detectProtocol, inspectHttp } from "./detect.ts";
 import type { OriginalDestination } from "./original-destination.ts";
 import { Peek } from "./peek.ts";
 
@@ -58,6 +58,7 @@ const PLAIN_PEEK_BYTES = 24;
 export class RunningListener {
   #config: Listener;
   #inspects: boolean;
+  #inspectsHttp: boolean;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
   #accepted = 0;
@@ -65,6 +66,7 @@ export class RunningListener {
   constructor(config: Listener, parts: ListenerParts) {
     this.#config = config;
     this.#inspects = needsInspection(config);
+    this.#inspectsHttp = needsHttpInspection(config);
     this.#parts = parts;
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#onAccepted(socket),
@@ -108,6 +110,7 @@ export class RunningListener {
   update(config: Listener): void {
     this.#config = config;
     this.#inspects = needsInspection(config);
+    this.#inspectsHttp = needsHttpInspection(config);
   }
 
   /** Closes when nobody has come for some turns: what waits in the kernel's queue would be reset with it. */
@@ -147,7 +150,7 @@ export class RunningListener {
       clock: this.#parts.loop.clock,
       timeoutMs: inspectTimeoutMs,
       maxBytes: MAX_HELLO_BYTES,
-      isEnough: (bytes) => readClientHello(bytes) !== "more",
+      isEnough: (bytes) => this.#isEnough(bytes),
       onDone: (bytes, reason) => {
         if (reason === "timeout" && !continueOnInspectTimeout) {
           this.#refuse(wire, "detection_timeout");
@@ -158,6 +161,12 @@ export class RunningListener {
       },
       onGone: () => this.#parts.handler.onRefused(this.#config, "gone"),
     }).start();
+  }
+
+  #isEnough(bytes: Buffer): boolean {
+    const hello = readClientHello(bytes);
+    if (hello === "more") return false;
+    return hello !== "other" || !this.#inspectsHttp || inspectHttp(bytes) !== "more";
   }
 
   #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined): void {
@@ -174,7 +183,7 @@ export class RunningListener {
       sourcePort: info.remotePort,
       serverName: hello?.serverName ?? "",
       transportProtocol: hello !== undefined || onlyTls ? "tls" : "raw_buffer",
-      applicationProtocols: hello?.alpn ?? [],
+      applicationProtocols: hello?.alpn ?? (this.#inspectsHttp ? [inspectHttp(firstBytes)] : []),
     });
     if (chain === undefined) {
       this.#refuse(wire, "no_filter_chain");
@@ -221,6 +230,7 @@ export class RunningListener {
     new Peek(wire, {
       clock: loop.clock,
       timeoutMs: http.idleTimeoutMs,
+      moreTimeoutMs: http.requestHeadersTimeoutMs,
       maxBytes: PLAIN_PEEK_BYTES,
       isEnough: (bytes) => detectProtocol(Buffer.concat([firstBytes, bytes])) !== "more",
       onDone: (bytes, reason) => {

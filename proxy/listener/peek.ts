@@ -6,6 +6,8 @@ export interface PeekOptions {
   readonly clock: Clock;
   /** 0 = no limit. */
   readonly timeoutMs: number;
+  /** From the first byte on; 0 = as before it. */
+  readonly moreTimeoutMs?: number;
   readonly maxBytes: number;
   /** True: these bytes are enough. */
   readonly isEnough: (bytes: Buffer) => boolean;
@@ -36,6 +38,11 @@ export class Peek implements WireHandler {
   onBytes(bytes: Buffer, start: number, end: number): void {
     if (this.#isDone) return;
     const seen = bytes.subarray(start, end);
+    const { clock, moreTimeoutMs = 0 } = this.#options;
+    if (this.#bytes.length === 0 && moreTimeoutMs > 0) {
+      this.#timer?.cancel();
+      this.#timer = clock.setTimer(moreTimeoutMs, () => this.#finish("timeout"));
+    }
     this.#bytes = this.#bytes.length === 0 ? Buffer.from(seen) : Buffer.concat([this.#bytes, seen]);
     if (this.#bytes.length >= this.#options.maxBytes || this.#options.isEnough(this.#bytes)) this.#finish("enough");
   }
