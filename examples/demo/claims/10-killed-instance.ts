@@ -28,6 +28,7 @@ export const killedInstance = {
     const charges = shop.load.keepCalling(4, () => charge(shop));
     try {
       await more(charges, SOME);
+      await until("the instance to be in traffic", async () => (await isInTraffic(shop)) || undefined);
       const stalls = new StallClock();
       const begin = performance.now();
       await shop.killInstance(VICTIM);
@@ -63,17 +64,18 @@ async function more(traffic: Background, count: number): Promise<void> {
   await until(`${count} more requests`, () => (traffic.outcomes.length >= goal ? true : undefined));
 }
 
-async function leavesTraffic(shop: Shop, begin: number, stalls: StallClock): Promise<number> {
-  // An endpoint is listed by the port of its application, or by that of its sidecar.
+/** Whether the shopper's sidecar may choose the victim. An endpoint is listed by the port of its application, or by that of its sidecar. */
+async function isInTraffic(shop: Shop): Promise<boolean> {
   const ports = [shop.sidecarOf(VICTIM).inboundPort, shop.workload(VICTIM).appPort];
-  await until("the killed instance to leave traffic", async () => {
-    const { body } = await shop.admin("shopper-1", "/clusters");
-    const clusters = readClusters(body).filter(({ name }) => name.includes("payments"));
-    const endpoints = clusters
-      .flatMap((cluster) => cluster.endpoints)
-      .filter(({ address }) => ports.some((port) => address.endsWith(`:${port}`)));
-    return (clusters.length > 0 && endpoints.every(({ isInTraffic }) => !isInTraffic)) || undefined;
-  });
+  const { body } = await shop.admin("shopper-1", "/clusters");
+  return readClusters(body)
+    .filter(({ name }) => name.includes("payments"))
+    .flatMap((cluster) => cluster.endpoints)
+    .some((endpoint) => endpoint.isInTraffic && ports.some((port) => endpoint.address.endsWith(`:${port}`)));
+}
+
+async function leavesTraffic(shop: Shop, begin: number, stalls: StallClock): Promise<number> {
+  await until("the killed instance to leave traffic", async () => !(await isInTraffic(shop)) || undefined);
   const took = performance.now() - begin;
   stalls.stop();
   claim(
