@@ -187,8 +187,22 @@ function generate(work: string): string {
     ["generate", input, "--template", JSON.stringify(template), "--exclude-path", BUILT_IN.slice(0, -1)],
     { stdio: "inherit" },
   );
+  for (const file of listFiles(out)) hydrateInLinearTime(path.join(out, file));
   writeFileSync(path.join(out, "README.md"), NOTE);
   return out;
+}
+
+/** Has a generated file call our `fileDesc`, see config/protobuf/file-desc.ts. */
+function hydrateInLinearTime(file: string): void {
+  const source = readFileSync(file, "utf8");
+  const imports = /^import \{([^}]*)\} from "@bufbuild\/protobuf\/codegenv2";$/m;
+  const changed = source.replace(imports, (_, names: string) => {
+    const others = names.split(",").filter((name) => name.trim() !== "fileDesc");
+    const theirs = `import {${others.join(",").trimEnd()} } from "@bufbuild/protobuf/codegenv2";`;
+    return `${theirs}\nimport { fileDesc } from "#config/protobuf/file-desc.ts";`;
+  });
+  if (changed === source) throw new Error(`Cannot find where ${file} imports fileDesc`);
+  writeFileSync(file, changed);
 }
 
 /** Google's well-known types, which xds-protos leaves to the Python runtime; protobuf-es brings their descriptors. */
