@@ -113,6 +113,8 @@ export interface Pick {
   hash: number | undefined;
   /** Endpoints not to take again if there is another. */
   readonly avoid: readonly Endpoint[];
+  /** For a mirrored copy of the request: ANSWERED drops the copy, and state of the exchange must not change. */
+  readonly isMirror?: boolean;
 }
 
 export interface Attempt {

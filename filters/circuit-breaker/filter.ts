@@ -60,6 +60,7 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
       const policy = pick.cluster.breaker;
       if (policy === undefined || exchange.override("heddle.circuit_breaker")?.isDisabled === true) return CONTINUE;
       const breaker = breakerOf(pick.cluster, policy);
+      if (pick.isMirror === true) return breaker.state === "closed" ? CONTINUE : ANSWERED;
       const permit = breaker.tryPass();
       if (permit !== "refused") {
         exchange.slots[slot] = { breaker, permit, policy, isReported: false } satisfies Slot;

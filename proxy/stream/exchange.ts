@@ -9,17 +9,13 @@
 //                             body, trailers -> downstream -> [onDone]
 import type { Cluster } from "#config/model/cluster.ts";
 import type { RetryPolicy } from "#config/model/route.ts";
-import {
-  ANSWERED,
-  CONTINUE,
-  type ConnectionView,
-  type Exchange,
-  type Filter,
-  type LocalReply,
-  type ResponseFlag,
-  type RouteOverride,
-  type TraceContext,
-  type Verdict,
+import type {
+  ConnectionView,
+  Exchange,
+  LocalReply,
+  ResponseFlag,
+  RouteOverride,
+  TraceContext,
 } from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
@@ -43,7 +39,6 @@ import { waitsForHost } from "./host-lookup.ts";
 import type { HttpService } from "./http-service.ts";
 import {
   replyClusterFull,
-  replyFilterError,
   replyIdle,
   replyNoCluster,
   replyNoRoute,
@@ -320,14 +315,6 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.timers.endTry();
     this.loop.finish(true);
     this.answering.sendLocalReply();
-  }
-
-  /** A hook threw: what the filter's failure mode says. */
-  onFilterError(filter: Filter, error: unknown): Verdict {
-    this.service.log.error("a filter threw", { filter: filter.name, requestId: this.requestId, error });
-    if (this.service.failureModes.get(filter.name) === "open") return CONTINUE;
-    this.localReply ??= replyFilterError(filter.name, error);
-    return ANSWERED;
   }
 
   // ---- timers, called by ExchangeTimers

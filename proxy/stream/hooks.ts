@@ -1,10 +1,11 @@
 // One small function per hook: calls it for one filter, and turns a throw into what the filter's failure mode says. No closures
 // here: this is run for every filter of every request.
-import { CONTINUE, type Filter, type Pick, type RetryVerdict, type Verdict } from "#filters/filter.ts";
+import { ANSWERED, CONTINUE, type Filter, type Pick, type RetryVerdict, type Verdict } from "#filters/filter.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 
 import type { UpstreamAttempt } from "./attempt.ts";
 import type { HttpExchange } from "./exchange.ts";
+import { replyFilterError } from "./replies.ts";
 
 /** A filter that has the hook. */
 export type Having<K extends keyof Filter> = Filter & { readonly [P in K]-?: NonNullable<Filter[P]> };
@@ -14,7 +15,7 @@ export function callRequestHead(exchange: HttpExchange, filter: Having<"onReques
   try {
     return filter.onRequestHead(exchange, exchange.request, exchange.body.isComplete);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -25,7 +26,7 @@ export function callRouted(exchange: HttpExchange, filter: Having<"onRouted">): 
   try {
     return filter.onRouted(exchange, exchange.request);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -36,7 +37,7 @@ export function callPick(exchange: HttpExchange, filter: Having<"onPick">, pick:
   try {
     return filter.onPick(exchange, pick);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -53,7 +54,7 @@ export function callAttemptStart(
     filter.onAttemptStart(exchange, attempt, head);
     return CONTINUE;
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -83,7 +84,7 @@ export function callResponseHead(
   try {
     return filter.onResponseHead(exchange, head, end);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -101,7 +102,7 @@ export function callRequestData(
   try {
     return filter.onRequestData(exchange, bytes, start, end, last);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -119,7 +120,7 @@ export function callResponseData(
   try {
     return filter.onResponseData(exchange, bytes, start, end, last);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -134,7 +135,7 @@ export function callRequestTrailers(
   try {
     return filter.onRequestTrailers(exchange, trailers);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -149,7 +150,7 @@ export function callResponseTrailers(
   try {
     return filter.onResponseTrailers(exchange, trailers);
   } catch (error) {
-    return exchange.onFilterError(filter, error);
+    return onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
@@ -160,8 +161,17 @@ export function callDone(exchange: HttpExchange, filter: Having<"onDone">): void
   try {
     filter.onDone(exchange);
   } catch (error) {
-    exchange.onFilterError(filter, error);
+    onError(exchange, filter, error);
   } finally {
     exchange.isInHook = false;
   }
+}
+
+/** What the filter's failure mode says. */
+function onError(exchange: HttpExchange, filter: Filter, error: unknown): Verdict {
+  const { service } = exchange;
+  service.log.error("a filter threw", { filter: filter.name, requestId: exchange.requestId, error });
+  if (service.failureModes.get(filter.name) === "open") return CONTINUE;
+  if (!exchange.isMirroring) exchange.localReply ??= replyFilterError(filter.name, error);
+  return ANSWERED;
 }

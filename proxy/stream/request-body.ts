@@ -29,6 +29,14 @@ export class ReplayBudget {
   }
 }
 
+/** Somebody who gets everything that goes upstream too, and whose slowness nobody waits for. */
+export interface BodyCopy {
+  onCopyData(bytes: Buffer, start: number, end: number, last: boolean): void;
+  onCopyTrailers(trailers: HeaderBlock): void;
+  /** The exchange is over, whether the body was complete or not. */
+  onCopyOver(): void;
+}
+
 const EMPTY = Buffer.alloc(0);
 
 export class RequestBody {
@@ -52,6 +60,7 @@ export class RequestBody {
   /** Bytes that the upstream took beyond its high-water mark: credited when it drains. */
   #heldCredit = 0;
   #trailers: HeaderBlock | undefined;
+  #copies: BodyCopy[] | undefined;
 
   constructor(downstream: HttpStream, budget: ReplayBudget) {
     this.#downstream = downstream;
@@ -63,6 +72,17 @@ export class RequestBody {
     this.#isReplayable = true;
   }
 
+  /** From the first byte on; call before the first attempt. */
+  addCopy(copy: BodyCopy): void {
+    (this.#copies ??= []).push(copy);
+    for (const [i, chunk] of this.#chunks.entries()) {
+      const last = this.isComplete && this.#trailers === undefined && i === this.#chunks.length - 1;
+      copy.onCopyData(chunk, 0, chunk.length, last);
+    }
+    if (this.#trailers !== undefined) copy.onCopyTrailers(this.#trailers);
+    else if (this.isComplete && this.bytes > 0 && this.#chunks.length === 0) copy.onCopyData(EMPTY, 0, 0, true);
+  }
+
   /** Another attempt can be given the whole body so far. */
   get canReplay(): boolean {
     return this.#isReplayable || this.bytes === this.#waitingBytes();
@@ -72,6 +92,7 @@ export class RequestBody {
     const size = end - start;
     this.bytes += size;
     if (last) this.isComplete = true;
+    if (this.#copies !== undefined) for (const copy of this.#copies) copy.onCopyData(bytes, start, end, last);
     if (this.#isReplayable && size > 0) this.#keepOrGiveUp(size);
     const upstream = this.#upstream;
     if (
@@ -93,6 +114,7 @@ export class RequestBody {
     trailers.detach();
     this.#trailers = trailers;
     this.isComplete = true;
+    if (this.#copies !== undefined) for (const copy of this.#copies) copy.onCopyTrailers(trailers);
     this.#flush();
   }
 
@@ -145,6 +167,7 @@ export class RequestBody {
   /** The exchange is over; unsent bytes are credited so that the connection's window does not leak. */
   dispose(): void {
     this.stopReplay();
+    if (this.#copies !== undefined) for (const copy of this.#copies) copy.onCopyOver();
     this.#upstream = undefined;
     let waiting = this.#heldCredit;
     for (let i = this.#uncredited; i < this.#chunks.length; i++) waiting += this.#chunks[i]?.length ?? 0;

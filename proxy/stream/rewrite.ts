@@ -9,7 +9,11 @@ import { formatText } from "./format.ts";
 import type { UpstreamAttempt } from "./attempt.ts";
 
 /** Makes the head that goes upstream out of the request's. */
-export function rewriteRequest(exchange: HttpExchange, head: HeaderBlock, attempt: UpstreamAttempt): void {
+export function rewriteRequest(
+  exchange: HttpExchange,
+  head: HeaderBlock,
+  attempt: Pick<UpstreamAttempt, "number" | "endpoint">,
+): void {
   const target = exchange.target;
   const action = exchange.compiled?.config.action;
   if (target === undefined || action?.kind !== "forward") return;

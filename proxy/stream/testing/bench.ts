@@ -22,6 +22,7 @@ import type {
   OpenWaiter,
   PickedEndpoint,
   PickFailure,
+  RequestPriority,
   UpstreamCluster,
 } from "#proxy/upstream/contract.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
@@ -139,6 +140,7 @@ export interface BenchOptions {
   readonly peerIdentity?: string;
   /** Called for each attempt; default: the stream is ready at once. */
   readonly onOpen?: (attempt: ScriptedAttempt) => void;
+  readonly onCopyOpen?: (attempt: ScriptedAttempt) => void;
   readonly pickFailure?: PickFailure;
   readonly isFull?: boolean;
 }
@@ -147,10 +149,16 @@ export class ExchangeBench {
   readonly clock = new FakeClock();
   readonly downstream = new WatchedStream();
   readonly attempts: ScriptedAttempt[] = [];
+  /** What went to the cluster `copy`. */
+  readonly copies: ScriptedAttempt[] = [];
   readonly done: HttpExchange[] = [];
   readonly service: HttpService;
   readonly exchange: HttpExchange;
   admitted = 0;
+  /** Places taken in the cluster `copy`. */
+  copying = 0;
+  /** Whose limits were asked, in order. */
+  readonly priorities: RequestPriority[] = [];
 
   constructor(options: BenchOptions = {}) {
     this.service = this.#makeService(options);
@@ -203,6 +211,7 @@ export class ExchangeBench {
     const { chain, failureModes } = runtime.compile(listener, options.filters ?? []);
     const table = new CompiledRouteTable(makeTable(options), (override) => runtime.parseOverride(override));
     const cluster = this.#makeCluster(options);
+    const copy = this.#makeCopyCluster(options);
     return {
       listener,
       config: makeHttp(options),
@@ -210,7 +219,7 @@ export class ExchangeBench {
       failureModes,
       routes: () => table,
       clusters: {
-        get: (name) => (name === "backend" ? cluster : undefined),
+        get: (name) => (name === "backend" ? cluster : name === "copy" ? copy : undefined),
         apply: noop,
         setHealth: noop,
         renewTls: noop,
@@ -229,11 +238,28 @@ export class ExchangeBench {
     };
   }
 
+  #makeCopyCluster(options: BenchOptions): UpstreamCluster {
+    return {
+      config: { name: "copy", perConnectionBufferLimitBytes: 1024, metadata: {} } as unknown as Cluster, // as: what a mirror reads
+      admit: () => ++this.copying > 0,
+      release: () => void this.copying--,
+      pick: () => {
+        const attempt = new ScriptedAttempt(
+          makeEndpoint("10.0.0.2", 80),
+          options.onCopyOpen ?? ((copy) => copy.ready()),
+        );
+        this.copies.push(attempt);
+        return attempt;
+      },
+    };
+  }
+
   #makeCluster(options: BenchOptions): UpstreamCluster {
     const onOpen = options.onOpen ?? ((attempt: ScriptedAttempt) => attempt.ready());
     return {
       config: { name: "backend", limits: { maxRequests: 1024 }, metadata: {} } as unknown as Cluster, // as: what the exchange reads
-      admit: () => {
+      admit: (_isRetry, priority = "default") => {
+        this.priorities.push(priority);
         if (options.isFull === true) return false;
         this.admitted++;
         return true;
@@ -241,24 +267,25 @@ export class ExchangeBench {
       release: () => void this.admitted--,
       pick: () => {
         if (options.pickFailure !== undefined) return options.pickFailure;
-        const attempt = new ScriptedAttempt(
-          {
-            address: "10.0.0.1",
-            port: 80 + this.attempts.length,
-            hostname: "",
-            health: "healthy",
-            weight: 1,
-            labels: {},
-            transportSocket: {},
-            mesh: { kind: "none" },
-          },
-          onOpen,
-        );
+        const attempt = new ScriptedAttempt(makeEndpoint("10.0.0.1", 80 + this.attempts.length), onOpen);
         this.attempts.push(attempt);
         return attempt;
       },
     };
   }
+}
+
+function makeEndpoint(address: string, port: number): Endpoint {
+  return {
+    address,
+    port,
+    hostname: `host-${port}.example`,
+    health: "healthy",
+    weight: 1,
+    labels: {},
+    transportSocket: {},
+    mesh: { kind: "none" },
+  };
 }
 
 function noop(): void {

@@ -1,0 +1,145 @@
+// The attempts of an exchange: what each is sent with, and what ends it.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { HeaderBlock } from "#lib/http/header-block.ts";
+
+import { ExchangeBench } from "./testing/bench.ts";
+
+const RETRY_FILTER = {
+  name: "heddle.retry",
+  typeUrl: "type.googleapis.com/heddle.filters.retry.v1.Retry",
+  config: {},
+  disabled: false,
+  isOptional: true,
+};
+
+describe("an attempt", () => {
+  it("is counted against the limits of the route's priority", () => {
+    const bench = new ExchangeBench({ filters: [RETRY_FILTER], retry: {}, action: { priority: "high" } });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(503, "no");
+    assert.deepEqual(bench.priorities, ["high", "high"]);
+  });
+
+  it("begins with the request as it came in, though the one before was rewritten, without a policy too", () => {
+    const bench = new ExchangeBench({
+      filters: [RETRY_FILTER],
+      action: { prefixRewrite: "/base/" },
+      onOpen(attempt) {
+        attempt.ready();
+        if (bench.attempts.length === 1)
+          attempt.handler?.onReset({
+            origin: "peer",
+            scope: "stream",
+            code: 7,
+            message: "refused",
+            isUnprocessed: true,
+            status: 0,
+          });
+      },
+    });
+    bench.request("GET", "/a", true);
+    bench.clock.advance(300);
+    assert.deepEqual(
+      bench.attempts.map(({ stream }) => stream.head?.get(":path")),
+      ["/base/a", "/base/a"],
+    );
+  });
+
+  it("takes what is left of the caller's deadline with it", () => {
+    const bench = new ExchangeBench({
+      filters: [RETRY_FILTER],
+      retry: { retryOn: ["unavailable"] },
+      action: { timeoutMs: 15_000, maxGrpcTimeoutMs: 1000 },
+    });
+    bench.request("POST", "/svc/Method", true, ["content-type", "application/grpc"], ["grpc-timeout", "5S"]);
+    assert.equal(bench.attempt.stream.head?.get("grpc-timeout"), "1000000u");
+    bench.clock.advance(400);
+    bench.attempt.answer(200, undefined, ["grpc-status", "14"]);
+    bench.clock.advance(300);
+    const left = Number(bench.attempt.stream.head?.get("grpc-timeout")?.slice(0, -1)) / 1000;
+    assert.equal(bench.attempts.length, 2);
+    assert.ok(left <= 600 && left >= 300, `${left} ms`);
+  });
+
+  it("has the route's maximum when a call names no deadline", () => {
+    const bench = new ExchangeBench({ action: { timeoutMs: 0, maxGrpcTimeoutMs: 50 } });
+    bench.request("POST", "/svc/Method", true, ["content-type", "application/grpc"]);
+    assert.equal(bench.attempt.stream.head?.get("grpc-timeout"), "50000u");
+    bench.clock.advance(80);
+    assert.equal(bench.downstream.head?.get("grpc-status"), "4");
+  });
+
+  it("that is silent for too long is repeated before its head, and broken off after it", () => {
+    const bench = new ExchangeBench({ filters: [RETRY_FILTER], retry: { perTryIdleTimeoutMs: 100 } });
+    bench.request("GET", "/a", true);
+    while (bench.attempts.length < 2) bench.clock.advance(10);
+    bench.attempt.handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+    for (let i = 0; i < 5; i++) {
+      bench.clock.advance(60);
+      bench.attempt.handler?.onData(Buffer.from("x"), 0, 1, false);
+    }
+    assert.equal(bench.done.length, 0);
+    bench.clock.advance(200);
+    assert.deepEqual(bench.done[0]?.flags, ["UT"]);
+    assert.equal(bench.downstream.sent.at(-1), "reset 2");
+  });
+
+  it("is repeated for a header that the policy names", () => {
+    const match = { kind: "present", present: true } as const;
+    const retriableHeaders = [{ name: "x-again", match, invert: false, missingAsEmpty: false }];
+    const bench = new ExchangeBench({
+      filters: [RETRY_FILTER],
+      retry: { retryOn: ["retriable-headers"], retriableHeaders },
+    });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(200, "no", ["x-again", "1"]);
+    bench.clock.advance(300);
+    bench.attempt.answer(200, "yes");
+    assert.deepEqual(bench.downstream.sent, ["head 200", "data yes end"]);
+  });
+
+  it("is sent the endpoint's own host name where the route asks for it, each attempt its own", () => {
+    const bench = new ExchangeBench({ filters: [RETRY_FILTER], retry: {}, action: { autoHostRewrite: true } });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(503, "no");
+    bench.clock.advance(300);
+    assert.deepEqual(
+      bench.attempts.map(({ stream }) => stream.head?.get(":authority")),
+      ["host-80.example", "host-81.example"],
+    );
+    assert.equal(bench.attempt.stream.head?.get("x-forwarded-host"), "svc");
+  });
+
+  it("gives a client without the hash cookie one, the same for all its attempts", () => {
+    const hashPolicy = [{ kind: "cookie", name: "at", path: "/", ttlMs: 60_000, terminal: false }] as const;
+    const bench = new ExchangeBench({ filters: [RETRY_FILTER], retry: {}, action: { hashPolicy } });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(503, "no");
+    bench.clock.advance(300);
+    bench.attempt.answer(200, "yes");
+    const cookie = bench.downstream.head?.getJoined("set-cookie") ?? "";
+    assert.match(cookie, /^at="[0-9a-f]{16}"; Max-Age=60; Path=\/; HttpOnly$/);
+    const again = new ExchangeBench({ action: { hashPolicy } });
+    again.request("GET", "/a", true, ["cookie", cookie.split(";")[0] ?? ""]);
+    again.attempt.answer(200, "yes");
+    assert.equal(again.downstream.head?.has("set-cookie"), false);
+  });
+
+  it("is not sent when a filter that fails closed throws at its start", () => {
+    const bench = new ExchangeBench({
+      extraFilters: [
+        {
+          name: "broken",
+          onAttemptStart() {
+            throw new Error("boom");
+          },
+        },
+      ],
+    });
+    bench.request("GET", "/a", true);
+    assert.equal(bench.downstream.sent[0], "head 500");
+    assert.deepEqual(bench.attempt.stream.sent, ["reset 8"]);
+  });
+});
