@@ -1,6 +1,6 @@
 // The doorway to xDS: a resource's bytes to the model and back, and its version.
-import { create, fromBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { AnySchema, type Any } from "@bufbuild/protobuf/wkt";
+import { fromBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { createHash } from "node:crypto";
 import type { Cluster } from "../model/cluster.ts";
 import type { ClusterLoadAssignment } from "../model/endpoint.ts";
@@ -21,7 +21,7 @@ import { ResourceError, Scope, type ConfigIssue, type DecodeOptions } from "./is
 import { listenerFromWire, listenerToWire } from "./listener.ts";
 import { routeTableFromWire, routeTableToWire, virtualHostFromWire, virtualHostToWire } from "./route.ts";
 import { secretFromWire, secretToWire } from "./secret.ts";
-import { TYPE_URLS, tryResourceKind } from "./type-urls.ts";
+import { tryResourceKind } from "./type-urls.ts";
 
 /** A resource in the model's words, with its kind. */
 export type ResourceModel =
@@ -122,9 +122,4 @@ export function encodeResource(resource: ResourceModel): Any {
 /** A resource's version: 16 characters (96 bits) of the SHA-256 of its bytes, so equal content has an equal version everywhere. */
 export function versionOf(resource: Any): string {
   return createHash("sha256").update(resource.value).digest("base64url").slice(0, 16);
-}
-
-/** Puts bytes and type URL of a resource together again (a resource that was kept on disk). */
-export function makeAny(kind: ResourceModel["kind"], value: Uint8Array): Any {
-  return create(AnySchema, { typeUrl: TYPE_URLS[kind], value });
 }

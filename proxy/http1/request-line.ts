@@ -12,7 +12,6 @@ const HTTP_VERSION = Buffer.from("HTTP/1.");
 
 /** `:method`, `:scheme`, `:authority` and `:path` are the first four fields of a request's block; CONNECT has only two. */
 export const AUTHORITY_INDEX = 2;
-export const CONNECT_AUTHORITY_INDEX = 1;
 
 /** Reads a request line and adds the pseudo-fields; results hold until the next `scan`. */
 export class RequestLine {

@@ -51,7 +51,11 @@ export type Query =
   | { readonly kind: "latest"; readonly count: number }
   | { readonly kind: "clusters" }
   | { readonly kind: "findings" }
+  | { readonly kind: "cpu-profile"; readonly seconds: number }
+  | { readonly kind: "heap-snapshot" }
   | { readonly kind: "hosts" };
+
+export type ProfileQuery = Extract<Query, { readonly kind: "cpu-profile" | "heap-snapshot" }>;
 
 /** What each query is answered with. */
 export interface Answers {
@@ -60,6 +64,10 @@ export interface Answers {
   readonly latest: readonly ExplainRecord[];
   readonly clusters: readonly ClusterStatus[];
   readonly findings: TraceFindings;
+  /** A `.cpuprofile`. */
+  readonly "cpu-profile": string;
+  /** A `.heapsnapshot`. */
+  readonly "heap-snapshot": Uint8Array;
   /** Virtual hosts of on-demand tables, `<table>/<virtual host>`, that requests went to since the last query. */
   readonly hosts: readonly string[];
 }
@@ -103,8 +111,6 @@ export interface ApplyFailure {
   readonly name: string;
   readonly message: string;
 }
-
-export const NO_CHANGES: Changes<never> = { changed: [], removed: [] };
 
 /** What has to be said to go from one set of named resources to another; equal resources are the same object. */
 export function diffResources<T>(from: ReadonlyMap<string, T>, to: ReadonlyMap<string, T>): Changes<T> {
