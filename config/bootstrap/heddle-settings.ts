@@ -14,6 +14,7 @@
 //         state_dir: /var/lib/heddle/cart              # key, certificate, last configuration; none: nothing is kept
 //         drain_time_ms: 5000                          # how long SIGTERM waits for what is running
 //         concurrency: 1                               # data threads
+//         allow_remote_admin: false                    # true: the admin address may be other than loopback
 //
 // Like the rest of the file, names may be lowerCamel too.
 import { isIP } from "node:net";
@@ -26,7 +27,7 @@ import { toSnakeCase } from "./message-reader.ts";
 
 const DEFAULTS = { drainTimeMs: 5000, concurrency: 1, certificateName: "default", bundleName: "ROOTCA" };
 const MAX_DRAIN_MS = 24 * 3_600_000;
-const FIELDS = ["identity", "metrics", "state_dir", "drain_time_ms", "concurrency"];
+const FIELDS = ["identity", "metrics", "state_dir", "drain_time_ms", "concurrency", "allow_remote_admin"];
 const IDENTITY_FIELDS = ["address", "roots_file", "token_file", "spiffe_id", "certificate_name", "bundle_name"];
 const ADDRESS_FIELDS = ["address", "port"];
 
@@ -44,6 +45,7 @@ export function readHeddleSettings(value: unknown, scope: Scope): HeddleSettings
       [0, MAX_DRAIN_MS],
       scope.field("drain_time_ms"),
     ),
+    allowRemoteAdmin: readBoolean(settings["allow_remote_admin"], scope.field("allow_remote_admin")),
     concurrency: readWhole(settings["concurrency"], DEFAULTS.concurrency, [1, 128], scope.field("concurrency")),
   };
 }
@@ -102,6 +104,12 @@ function readAddress(value: unknown, scope: Scope, kind: "ip" | "host"): SocketA
     scope.field("address").invalid(`must be an IP address: got "${address}"`);
   }
   return { address, port: readWhole(fields["port"], undefined, [0, 65535], scope.field("port")) };
+}
+
+function readBoolean(value: unknown, scope: Scope): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  scope.invalid(`must be true or false: got ${describeValue(value)}`);
+  return false;
 }
 
 /** A whole number; without a fallback it must be there. */

@@ -56,6 +56,7 @@ describe("a bootstrap", () => {
       },
       metrics: { address: "127.0.0.1", port: 15020 },
       stateDir: "/etc/heddle/state",
+      allowRemoteAdmin: false,
       drainTimeMs: 5000,
       concurrency: 1,
     });

@@ -42,6 +42,8 @@ export interface HeddleSettings {
   readonly stateDir: string | undefined;
   readonly drainTimeMs: number;
   readonly concurrency: number;
+  /** The admin port may be reached from outside of the pod: it shows and changes everything, so only on demand. */
+  readonly allowRemoteAdmin: boolean;
 }
 
 /** Where the proxy gets its certificate; it makes the key itself. */

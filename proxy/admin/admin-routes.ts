@@ -49,11 +49,8 @@ export function makeAdminRoutes(parts: AdminParts): AdminRoutes {
     "/discovery": () => ({ body: parts.discovery() ?? {} }),
     "/explain": (request) => explain(parts, request),
     "/logging": (request) => setLogging(parts, request),
-    "/profile/cpu": async ({ query }) => ({
-      type: "application/json",
-      body: await recordCpuProfile(Math.min(300, Math.max(1, Number(query.get("seconds") ?? "5") || 5))),
-    }),
-    "/profile/heap": async () => ({ type: "application/json", body: await takeHeapSnapshot() }),
+    "/profile/cpu": (request) => profileCpu(parts, request),
+    "/profile/heap": (request) => profileHeap(parts, request),
   };
 }
 
@@ -102,16 +99,62 @@ function setLogging(parts: AdminParts, { method, query }: AdminRequest): AdminAn
   return { body: { level } };
 }
 
+const MAX_PROFILE_SECONDS = 300;
+
+/** `?seconds=5&thread=worker|main&index=0`: a `.cpuprofile` of the first data thread unless something else is asked for. */
+async function profileCpu(parts: AdminParts, { query }: AdminRequest): Promise<AdminAnswer> {
+  const seconds = Number(query.get("seconds") ?? "5");
+  if (!(seconds > 0 && seconds <= MAX_PROFILE_SECONDS))
+    return {
+      status: 400,
+      body: `seconds must be above 0 and at most ${MAX_PROFILE_SECONDS}: got "${query.get("seconds")}"\n`,
+    };
+  const thread = threadOf(query);
+  if (typeof thread === "object") return thread;
+  if (thread === "main") return { type: "application/json", body: await recordCpuProfile(seconds) };
+  const profile = await parts.workers.queryOne(thread, { kind: "cpu-profile", seconds });
+  return profile === undefined ? noThread(thread) : { type: "application/json", body: profile };
+}
+
+/** `?thread=worker|main&index=0`: a `.heapsnapshot`; the thread stands still while it is made. */
+async function profileHeap(parts: AdminParts, { query }: AdminRequest): Promise<AdminAnswer> {
+  const thread = threadOf(query);
+  if (typeof thread === "object") return thread;
+  if (thread === "main") return { type: "application/json", body: await takeHeapSnapshot() };
+  const snapshot = await parts.workers.queryOne(thread, { kind: "heap-snapshot" });
+  return snapshot === undefined ? noThread(thread) : { type: "application/json", body: Buffer.from(snapshot) };
+}
+
+/** The number of a data thread, `main`, or the answer to a wrong query. */
+function threadOf(query: URLSearchParams): number | "main" | AdminAnswer {
+  const thread = query.get("thread") ?? "worker";
+  if (thread === "main") return "main";
+  const index = Number(query.get("index") ?? "0");
+  if (thread === "worker" && Number.isInteger(index) && index >= 0) return index;
+  return { status: 400, body: `thread must be main or worker, and index the number of a worker: got "${query}"\n` };
+}
+
+function noThread(index: number): AdminAnswer {
+  return { status: 404, body: `There is no data thread ${index}, or it died\n` };
+}
+
 function dumpConfig(config: DataPlaneSnapshot): object {
   return {
     version: config.version,
-    listeners: [...config.listeners.values()],
+    listeners: withoutKeys([...config.listeners.values()]),
     routes: [...config.routes.values()],
-    clusters: [...config.clusters.values()],
+    clusters: withoutKeys([...config.clusters.values()]),
     endpoints: [...config.assignments.values()],
     // Keys never leave the proxy, not even here.
     secrets: [...config.secrets.values()].map(({ kind, name }) => ({ kind, name })),
   };
+}
+
+/** TLS contexts may hold keys inline. */
+function withoutKeys(value: object): object {
+  return JSON.parse(
+    JSON.stringify(value, (key, field: unknown) => (key === "keyPem" ? "(not shown)" : field)),
+  ) as object; // as: it was an object
 }
 
 /** Sums what workers count each for themselves; the rest is the same on all of them. */

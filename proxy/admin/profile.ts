@@ -1,4 +1,4 @@
-// Profiles of the main thread and the data threads on demand, in the formats that Chrome DevTools opens.
+// Profiles of the thread that calls, on demand, in the formats that Chrome DevTools opens.
 import inspector from "node:inspector/promises";
 import v8 from "node:v8";
 

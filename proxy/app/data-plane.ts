@@ -24,7 +24,7 @@ import { TraceWatch } from "#proxy/telemetry/trace-watch.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { ClusterTable, systemLookup } from "#proxy/upstream/cluster-set.ts";
 import { WireConnector } from "#proxy/upstream/wire-connector.ts";
-import type { Answers, ApplyFailure, ConfigDelta, Query } from "#proxy/worker/protocol.ts";
+import type { Answers, ApplyFailure, ConfigDelta, ProfileQuery, Query } from "#proxy/worker/protocol.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import { WireLoop, type AcceptMode } from "#proxy/wire/wire-loop.ts";
 
@@ -201,7 +201,8 @@ export class DataPlane implements ConnectionHandler {
     this.#clusters.setHealth(cluster, endpoint, health);
   }
 
-  answer(query: Query): Answers[Query["kind"]] {
+  /** Profiles are of the thread and not of the plane: the worker makes them. */
+  answer(query: Exclude<Query, ProfileQuery>): Answers[Query["kind"]] {
     switch (query.kind) {
       case "metrics":
         return this.metrics.snapshot();

@@ -5,6 +5,7 @@
 //   discovery -> what the mesh says ----+
 import crypto from "node:crypto";
 
+import { formatAddress } from "#config/model/address.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { TracingConfig } from "#config/model/telemetry.ts";
@@ -16,7 +17,6 @@ import { systemRandom } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
 import { makeAdminRoutes, makeMetricsRoutes, type AdminParts } from "#proxy/admin/admin-routes.ts";
 import { HttpEndpoint } from "#proxy/admin/http-endpoint.ts";
-import { makeGrpcAdsTransport } from "#proxy/discovery/ads-transport.ts";
 import type { ApplyError, DiscoveredConfig } from "#proxy/discovery/config.ts";
 import { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
 import type { IdentityMaterial } from "#proxy/identity/material.ts";
@@ -60,7 +60,7 @@ export class ProxyApp {
   /** Only where several threads listen on one address. */
   readonly #locks: ListenerLocks | undefined;
   readonly #identity: WorkloadIdentity | undefined;
-  readonly #discovery: DiscoveryClient | undefined;
+  #discovery: DiscoveryClient | undefined;
   readonly #secrets = new MemorySecretStore();
   readonly #health: HealthRunner;
   readonly #endpoints: HttpEndpoint[] = [];
@@ -72,6 +72,8 @@ export class ProxyApp {
   #exporter: OtlpSpanExporter | undefined;
   #unready: string | undefined;
   #isDraining = false;
+  /** The admin port that was opened, where the bootstrap said 0; 0 = none. */
+  adminPort = 0;
   #hostsTimer: Timer | undefined;
 
   constructor(options: ProxyOptions) {
@@ -106,7 +108,6 @@ export class ProxyApp {
             random: systemRandom,
             log,
           });
-    this.#discovery = this.#makeDiscovery();
     const contexts = new UpstreamTlsContexts(this.#secrets, this.#clock);
     this.#health = new HealthRunner({
       clock: this.#clock,
@@ -122,6 +123,7 @@ export class ProxyApp {
   /** Resolves when static listeners serve and the operators' ports are open; rejects when one of these cannot be had. */
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
+    checkAdminAddress(bootstrap);
     await this.#workers.start();
     await this.#openEndpoints();
     this.#identity?.material.subscribe((material) => this.#onIdentity(material));
@@ -176,7 +178,7 @@ export class ProxyApp {
     this.#locks?.keep([]);
   }
 
-  #makeDiscovery(): DiscoveryClient | undefined {
+  async #makeDiscovery(): Promise<DiscoveryClient | undefined> {
     const { bootstrap, log, allowUnsupported } = this.#options;
     const { ads, node, heddle } = bootstrap;
     if (ads === undefined) return undefined;
@@ -185,6 +187,8 @@ export class ProxyApp {
       throw new Error(
         `Cannot reach the control plane: dynamic_resources.ads_config names the cluster "${ads.cluster}", which static_resources.clusters does not have`,
       );
+    // gRPC comes with it, which a proxy without a control plane does without.
+    const { makeGrpcAdsTransport } = await import("#proxy/discovery/ads-transport.ts");
     const identity: Watched<IdentityMaterial | undefined> =
       this.#identity?.material ?? new WatchedValue<IdentityMaterial | undefined>(undefined);
     const certificateName = heddle.identity?.certificateName ?? "default";
@@ -305,7 +309,7 @@ export class ProxyApp {
       discovery: () => this.#discovery?.status,
     };
     if (bootstrap.admin !== undefined)
-      await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);
+      this.adminPort = await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);
     if (bootstrap.heddle.metrics !== undefined)
       await this.#openEndpoint(new HttpEndpoint(makeMetricsRoutes(parts)), bootstrap.heddle.metrics);
   }
@@ -313,9 +317,10 @@ export class ProxyApp {
   async #openEndpoint(
     endpoint: HttpEndpoint,
     address: { readonly address: string; readonly port: number },
-  ): Promise<void> {
-    await endpoint.listen(address);
+  ): Promise<number> {
+    const port = await endpoint.listen(address);
     this.#endpoints.push(endpoint);
+    return port;
   }
 
   #export(spans: readonly SpanRecord[]): void {
@@ -355,6 +360,20 @@ export class ProxyApp {
       [{}, this.#workers.deaths],
     ]);
   }
+}
+
+/** Whoever reaches the admin port sees and changes everything: a pod's network must not, unless somebody says so. */
+function checkAdminAddress({ admin, heddle }: Bootstrap): void {
+  if (admin === undefined || heddle.allowRemoteAdmin || isLoopback(admin.address)) return;
+  throw new Error(
+    `Cannot open the admin port on ${formatAddress(admin)}: it is not a loopback address; use 127.0.0.1 or ::1, or set ` +
+      "node.metadata.heddle.allow_remote_admin to true",
+  );
+}
+
+function isLoopback(address: string): boolean {
+  const unmapped = address.toLowerCase().startsWith("::ffff:") ? address.slice(7) : address;
+  return unmapped === "::1" || /^127(\.\d+){3}$/.test(unmapped);
 }
 
 /** A listener that cannot be had stays what it was. */

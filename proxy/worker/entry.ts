@@ -5,6 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "#lib/clock.ts";
 import { makeJsonLog, type LogThreshold } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
+import { recordCpuProfile, takeHeapSnapshot } from "#proxy/admin/profile.ts";
 import { DataPlane } from "#proxy/app/data-plane.ts";
 import { loadOriginalDestination } from "#proxy/listener/original-destination.ts";
 import { SharedCells } from "#proxy/resilience/shared-cells.ts";
@@ -12,7 +13,7 @@ import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import { chooseAcceptMode } from "#proxy/wire/accept.ts";
 
 import { HostLookups } from "./host-lookups.ts";
-import type { FromWorker, ToWorker, WorkerData } from "./protocol.ts";
+import type { FromWorker, Query, ToWorker, WorkerData } from "./protocol.ts";
 
 /** Spans leave together, at the latest after this, ms. */
 const SPAN_DELAY_MS = 200;
@@ -64,7 +65,7 @@ port.on("message", (message: ToWorker) => {
       plane.setHealth(message.cluster, message.endpoint, message.health);
       break;
     case "query":
-      say({ kind: "answer", id: message.id, value: plane.answer(message.query) });
+      void answer(message.id, message.query);
       break;
     case "looked-up":
       lookups.answer(message.table, message.host, message.failure);
@@ -85,5 +86,18 @@ port.on("message", (message: ToWorker) => {
       message satisfies never;
   }
 });
+
+async function answer(id: number, query: Query): Promise<void> {
+  switch (query.kind) {
+    case "cpu-profile":
+      say({ kind: "answer", id, value: await recordCpuProfile(query.seconds) });
+      break;
+    case "heap-snapshot":
+      say({ kind: "answer", id, value: await takeHeapSnapshot() });
+      break;
+    default:
+      say({ kind: "answer", id, value: plane.answer(query) });
+  }
+}
 
 say({ kind: "ready" });

@@ -102,6 +102,16 @@ export class WorkerPool {
     return answers.filter((answer) => answer !== undefined) as Answers[K][]; // as: the worker answers by the query's kind
   }
 
+  /** Asks one worker; undefined when there is none of that number, or it dies meanwhile. */
+  async queryOne<K extends Query["kind"]>(
+    index: number,
+    query: Query & { readonly kind: K },
+  ): Promise<Answers[K] | undefined> {
+    const slot = this.#slots[index];
+    if (slot === undefined) return undefined;
+    return (await this.#ask(slot.worker, (id) => ({ kind: "query", id, query }))) as Answers[K] | undefined; // as: above
+  }
+
   setHealth(cluster: string, endpoint: string, health: EndpointHealth): void {
     const message: ToWorker = { kind: "health", cluster, endpoint, health };
     this.#health.set(`${cluster}|${endpoint}`, message);
