@@ -51,9 +51,9 @@ export async function startContender(
   return { name, version, port: listener, running };
 }
 
-/** `HEDDLE_NODE_OPTIONS` goes to our Node alone, for `--cpu-prof`. */
+/** `HEDDLE_MAIN` names another main file (the bundle); `HEDDLE_NODE_OPTIONS` goes to our Node alone, for profiles. */
 function heddleCommand(file: string): readonly string[] {
   const options = (process.env["HEDDLE_NODE_OPTIONS"] ?? "").split(" ").filter((option) => option !== "");
-  const main = path.join(import.meta.dirname, "..", "cli", "main.ts");
+  const main = process.env["HEDDLE_MAIN"] ?? path.join(import.meta.dirname, "..", "cli", "main.ts");
   return [process.execPath, ...options, main, "proxy", "-c", file];
 }

@@ -63,6 +63,7 @@ export function renderReport(results: readonly RowResult[], versions: readonly s
     "",
     `- Machine: ${cpu}, ${os.availableParallelism()} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}`,
     `- Versions: ${versions.filter((version) => version !== "").join("; ")}`,
+    `- Load average of the last minute when the run ended: ${(os.loadavg()[0] ?? 0).toFixed(1)}; the run itself makes about 2, what is above came from others`,
     "- Both proxies read the same bootstrap (`bench/bootstrap.ts`): six filters on as far as each knows them (Envoy: local rate limit, retry",
     "  policy, circuit breakers, outlier detection, request ids; Heddle also its trace context, mTLS, routing, breaker and retry filters), a",
     "  JSON access log line per request to a file, one worker thread.",
@@ -78,9 +79,9 @@ function renderRow(result: RowResult): readonly string[] {
   const lines = [
     `## ${result.row.name}: ${result.row.what}`,
     "",
-    `Upstream ${result.upstream}. ${result.row.name === "h2c" ? "h2load gives mean and maximum instead of percentiles." : ""}`.trim(),
+    `Upstream ${result.upstream}.`,
     "",
-    `| proxy | requests/s | CPU us per request | ${result.row.name === "h2c" ? "mean ms | max ms" : "p50 ms | p99 ms"} | RSS MiB | proxy core busy | load core busy |`,
+    `| proxy | requests/s | CPU us per request | p50 ms | p99 ms | RSS MiB | proxy core busy | load core busy |`,
     "| --- | --- | --- | --- | --- | --- | --- | --- |",
   ];
   for (const [name, rounds] of result.rounds) {

@@ -1,5 +1,7 @@
 // The workloads: what is sent, and how the load generator's report is read.
 
+import fs from "node:fs";
+
 export interface Load {
   readonly requests: number;
   readonly requestsPerSecond: number;
@@ -14,8 +16,9 @@ export interface Row {
   readonly what: string;
   readonly protocol: "http1" | "http2";
   readonly tools: readonly string[];
-  command(port: number, seconds: number): readonly string[];
-  parse(said: string): Load;
+  /** `logFile` may be written by the load generator, one line a request. */
+  command(port: number, seconds: number, logFile: string): readonly string[];
+  parse(said: string, logFile: string): Load;
 }
 
 /** What a browser or a service sends beside the pseudo-fields. */
@@ -52,8 +55,9 @@ export const rows: readonly Row[] = [
     what: "HTTP/2 without TLS, h2load, 4 connections with 16 streams",
     protocol: "http2",
     tools: ["h2load"],
-    command: (port, seconds) => [
+    command: (port, seconds, logFile) => [
       "h2load",
+      `--log-file=${logFile}`,
       "-t1",
       "-c4",
       "-m16",
@@ -78,15 +82,21 @@ function parseWrk(said: string): Load {
   };
 }
 
-/** h2load prints no percentiles: its mean stands for the median, its maximum for the tail. */
-function parseH2load(said: string): Load {
-  const requests = number(/(\d+) succeeded/, said);
-  const times = /time for request:\s+(\S+)\s+(\S+)\s+(\S+)/.exec(said);
+/** h2load prints no percentiles: they are taken from its log, whose third column is a request's time in us. */
+function parseH2load(said: string, logFile: string): Load {
+  const times: number[] = [];
+  for (const line of fs.readFileSync(logFile, "utf8").split("\n")) {
+    const time = line.split("\t", 3)[2];
+    if (time !== undefined) times.push(Number(time));
+  }
+  fs.rmSync(logFile);
+  const sorted = Float64Array.from(times).sort();
+  const percentile = (share: number): number => (sorted[Math.floor(sorted.length * share)] ?? Number.NaN) / 1000;
   return {
-    requests,
+    requests: number(/(\d+) succeeded/, said),
     requestsPerSecond: number(/finished in [\d.]+\w+, ([\d.]+) req\/s/, said),
-    p50Ms: toMs(times?.[3] ?? ""),
-    p99Ms: toMs(times?.[2] ?? ""),
+    p50Ms: percentile(0.5),
+    p99Ms: percentile(0.99),
     errors: number(/(\d+) failed/, said) + number(/, (\d+) 5xx/, said) + number(/, (\d+) 4xx/, said),
   };
 }

@@ -25,19 +25,23 @@ const { values, positionals } = parseArgs({
   },
 });
 
-async function measure(row: Row, contender: Contender, seconds: number): Promise<Round> {
+async function measure(row: Row, contender: Contender, seconds: number, folder: string): Promise<Round> {
   const { pid } = contender.running;
+  const logFile = path.join(folder, "load.log");
   const proxyBefore = readCore(PROXY_CORE);
   const loadBefore = readCore(LOAD_CORE);
   const cpuBefore = cpuMicros(pid);
-  const load = row.parse(await runPinned(LOAD_CORE, row.command(contender.port, seconds)));
+  const said = await runPinned(LOAD_CORE, row.command(contender.port, seconds, logFile));
   const cpu = cpuMicros(pid) - cpuBefore;
+  const [proxyCore, loadCore] = [share(proxyBefore, readCore(PROXY_CORE)), share(loadBefore, readCore(LOAD_CORE))];
+  const load = row.parse(said, logFile);
+
   if (load.errors > 0) throw new Error(`${contender.name} answered ${load.errors} of ${load.requests} requests badly`);
   return {
     ...load,
     cpuMicros: cpu / load.requests,
-    proxyCore: share(proxyBefore, readCore(PROXY_CORE)),
-    loadCore: share(loadBefore, readCore(LOAD_CORE)),
+    proxyCore,
+    loadCore,
     rssMib: rssKib(pid) / 1024,
   };
 }
@@ -53,11 +57,11 @@ async function runRow(row: Row, names: readonly ("heddle" | "envoy")[]): Promise
   const rounds = new Map<string, Round[]>(names.map((name) => [name, []]));
   try {
     for (const name of names) contenders.push(await startContender(name, row.protocol, upstream.port, folder));
-    for (const contender of contenders) await measure(row, contender, WARM_UP_S);
+    for (const contender of contenders) await measure(row, contender, WARM_UP_S, folder);
     for (let round = 0; round < Number(values.rounds); round++) {
       const order = round % 2 === 0 ? contenders : contenders.toReversed();
       for (const contender of order) {
-        const result = await measure(row, contender, Number(values.seconds));
+        const result = await measure(row, contender, Number(values.seconds), folder);
         rounds.get(contender.name)?.push(result);
         console.log(
           `${row.name} round ${round + 1} ${contender.name.padEnd(7)} ${result.requestsPerSecond.toFixed(0).padStart(7)} req/s  ` +
