@@ -124,6 +124,7 @@ export class ProxyApp {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     checkAdminAddress(bootstrap);
+    this.#discovery = await this.#makeDiscovery();
     await this.#workers.start();
     await this.#openEndpoints();
     this.#identity?.material.subscribe((material) => this.#onIdentity(material));

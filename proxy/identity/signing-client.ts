@@ -1,5 +1,5 @@
 // The call to the control plane's signing service.
-import { Client, credentials, Metadata, status, type ServiceError } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { CertificateSecret } from "#config/model/tls.ts";
 import { CertificateService, type SignCertificateResponse } from "#config/rpc/certificate_service_pb.ts";
@@ -39,10 +39,15 @@ export class SigningError extends HeddleError {
 const SERVER_NAME = "heddle-control-plane";
 const DEADLINE_MS = 10_000;
 
+/** gRPC's code for a proof that was not accepted. */
+const UNAUTHENTICATED = 16;
+
 /** Signs through `heddle.identity.v1.CertificateService`, with a connection of its own for each call. */
 export function makeGrpcSigner(address: SocketAddress): Sign {
   const method = grpcMethod(CertificateService, "signCertificate");
   return async ({ csrPem, proof, rootsPem }) => {
+    // Loaded when needed: a proxy without an identity does without its 20 MB.
+    const { Client, credentials, Metadata } = await import("@grpc/grpc-js");
     const own = proof.kind === "certificate" ? proof.certificate : undefined;
     const channel = credentials.createSsl(
       Buffer.from(rootsPem),
@@ -76,5 +81,5 @@ export function makeGrpcSigner(address: SocketAddress): Sign {
 function toSigningError(address: SocketAddress, error: ServiceError | null): SigningError {
   const reason = error?.details ?? "no answer";
   const message = `Cannot get a certificate from ${formatAddress(address)}: ${reason}`;
-  return new SigningError(message, error?.code === status.UNAUTHENTICATED, { cause: error });
+  return new SigningError(message, error?.code === UNAUTHENTICATED, { cause: error });
 }

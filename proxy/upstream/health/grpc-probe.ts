@@ -1,5 +1,5 @@
-// A health probe by gRPC's health protocol (grpc.health.v1). grpc-js is loaded when the first one is made.
-import type { Client } from "@grpc/grpc-js";
+// A health probe by gRPC's health protocol (grpc.health.v1).
+import { Client, credentials } from "@grpc/grpc-js";
 import { formatAddress } from "#config/model/address.ts";
 import type { Probe, ProbeResult, ProbeTarget } from "./probe.ts";
 
@@ -19,9 +19,8 @@ export class GrpcProbe implements Probe {
   }
 
   async check(): Promise<ProbeResult> {
-    const { Client: GrpcClient, credentials } = await import("@grpc/grpc-js");
     const { authority, serviceName } = this.#check;
-    this.#client ??= new GrpcClient(
+    this.#client ??= new Client(
       formatAddress(this.#target),
       credentials.createInsecure(),
       authority === "" ? {} : { "grpc.default_authority": authority },
