@@ -4,6 +4,7 @@
 //   identity  -> certificate, bundle ---+--> one snapshot --diff--> workers -> receipt (ACK or NACK)
 //   discovery -> what the mesh says ----+
 import crypto from "node:crypto";
+import fs from "node:fs";
 
 import { formatAddress } from "#config/model/address.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
@@ -34,6 +35,7 @@ import type { ApplyFailure } from "#proxy/worker/protocol.ts";
 import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
 import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
+import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
 import { validateResource } from "./validate.ts";
 
@@ -63,6 +65,7 @@ export class ProxyApp {
   #discovery: DiscoveryClient | undefined;
   readonly #secrets = new MemorySecretStore();
   readonly #health: HealthRunner;
+  readonly #memory: MemoryWatch;
   readonly #endpoints: HttpEndpoint[] = [];
   readonly #static: DataPlaneSnapshot;
   #discovered: DataPlaneSnapshot = EMPTY_SNAPSHOT;
@@ -80,6 +83,7 @@ export class ProxyApp {
     const { bootstrap, log } = options;
     this.#options = options;
     this.#static = staticSnapshot(bootstrap);
+    const memoryLimit = readMemoryLimit((file) => fs.readFileSync(file, "utf8"));
     this.#workers = new WorkerPool({
       concurrency: options.concurrency,
       log,
@@ -94,6 +98,7 @@ export class ProxyApp {
       fullConfig: () => diffSnapshots(EMPTY_SNAPSHOT, this.#current),
       clock: this.#clock,
       ticketSecret: crypto.randomBytes(32),
+      heapLimitMb: heapLimitMb(memoryLimit, options.concurrency + 1),
     });
     this.#locks = options.concurrency > 1 ? new ListenerLocks(options.lockFolder ?? defaultLockFolder()) : undefined;
     const settings = bootstrap.heddle.identity;
@@ -117,6 +122,15 @@ export class ProxyApp {
       makeTls: (target) => contexts.forTarget(target),
       onHealth: (cluster, address, health) => this.#workers.setHealth(cluster, address, health),
     });
+    this.#memory = new MemoryWatch({
+      clock: this.#clock,
+      limitBytes: memoryLimit,
+      usedBytes: () => process.memoryUsage.rss(),
+      onLevel: (level, share) => {
+        log.warn("the use of memory changed", { level, percent: Math.round(share * 100) });
+        this.#workers.setOverload(level);
+      },
+    });
     this.#makeGauges();
   }
 
@@ -126,6 +140,7 @@ export class ProxyApp {
     checkAdminAddress(bootstrap);
     this.#discovery = await this.#makeDiscovery();
     await this.#workers.start();
+    this.#memory.start();
     await this.#openEndpoints();
     this.#identity?.material.subscribe((material) => this.#onIdentity(material));
     const failures = await this.#apply();
@@ -173,6 +188,7 @@ export class ProxyApp {
     this.#discovery?.close();
     this.#identity?.close();
     this.#health.close();
+    this.#memory.stop();
     await this.#workers.drain(this.#options.bootstrap.heddle.drainTimeMs);
     await this.#exporter?.shutDown();
     for (const endpoint of this.#endpoints) endpoint.close();

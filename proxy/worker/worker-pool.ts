@@ -29,6 +29,8 @@ export interface WorkerPoolOptions {
   readonly clock: Clock;
   /** The secret of all workers' session tickets; a ticket of one is good at the others. */
   readonly ticketSecret: Uint8Array;
+  /** Old space of each thread in MiB; undefined = Node's default. */
+  readonly heapLimitMb: number | undefined;
 }
 
 interface Slot {
@@ -175,7 +177,13 @@ export class WorkerPool {
       drainTimeMs,
       ticketSecret,
     };
-    const worker = new Worker(entry, { workerData: data, name: `heddle-data-${index}` });
+    const worker = new Worker(entry, {
+      workerData: data,
+      name: `heddle-data-${index}`,
+      ...(this.#options.heapLimitMb === undefined
+        ? {}
+        : { resourceLimits: { maxOldGenerationSizeMb: this.#options.heapLimitMb } }),
+    });
     const isReady = new Promise<void>((resolve, reject) => {
       worker.once("error", reject);
       worker.once("exit", () => reject(new Error("the thread ended before it was ready")));
