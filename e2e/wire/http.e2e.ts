@@ -109,9 +109,7 @@ it("one port serves HTTP/1 and HTTP/2 by what comes first", async (t) => {
   assert.equal(await text(openHttp2(t, port).request({ ":path": "/two" })), "GET /two 0\n");
 });
 
-// The listener takes the HTTP inspector from the bootstrap, but does not yet choose chains by what it finds.
-const inspected = { todo: "chains are not matched by the HTTP inspector's finding" };
-it("a port with an HTTP inspector serves HTTP/1, HTTP/2 and opaque bytes", inspected, async (t) => {
+it("a port with an HTTP inspector serves HTTP/1, HTTP/2 and opaque bytes", async (t) => {
   const web = await startApp(t);
   const raw = await startTcpApp((socket) => void socket.pipe(socket));
   atEnd(t, () => raw.stop());

@@ -43,7 +43,10 @@ export class Proxy {
         const said = JSON.parse(line) as { message?: string; listeners?: Record<string, number> }; // as: cli prints it
         if (said.message === "ready") resolve(said.listeners ?? {});
       });
-      child.once("exit", (code) => reject(new Error(`heddle proxy ended with ${code}: ${complaints}`)));
+      child.once("exit", (code) => {
+        fs.rmSync(folder, { recursive: true, force: true });
+        reject(new Error(`heddle proxy ended with ${code}: ${complaints}`));
+      });
     });
     if (child.pid === undefined) throw new Error("heddle proxy has no process id");
     return new Proxy(child, child.pid, ports, folder);
@@ -140,7 +143,11 @@ export function httpFilter(name: string, target: string, codec: CodecType = "AUT
       route_config: {
         name,
         virtual_hosts: [
-          { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: target, timeout: "0s" } }] },
+          {
+            name: "all",
+            domains: ["*"],
+            routes: [{ match: { prefix: "/" }, route: { cluster: target, timeout: "0s" } }],
+          },
         ],
       },
       http_filters: [
