@@ -68,6 +68,32 @@ test("the peer's identity can name the tenant", () => {
   assert.equal(labels["tenant"], "globex");
 });
 
+test("the application beside us is believed where the source says so, and nobody else without an identity", () => {
+  const sources = [{ header: { name: "x-tenant", trustedIdentities: [WEB], trustsLocal: true } }];
+  const headers = [["x-tenant", "acme"]] as const;
+  assert.equal(run({ headers }, { sources }).labels["tenant"], "acme");
+  assert.equal(
+    run({ headers, remoteAddress: "10.1.2.3", direction: "outbound" }, { sources }).labels["tenant"],
+    "acme",
+  );
+  const stranger = run({ headers, remoteAddress: "10.1.2.3" }, { sources });
+  assert.equal(stranger.headVerdict, ANSWERED);
+  assert.equal(stranger.exchange.reply?.code, "tenant_untrusted");
+});
+
+test("a forged header does not pass on behind a source that named the tenant already", () => {
+  const peer = { peerIdentity: { pattern: "spiffe://*/ns/*/sa/*-{tenant}" } };
+  const header = { name: "x-tenant", trustedIdentities: [WEB] };
+  const options = {
+    peerIdentity: "spiffe://cluster.local/ns/shop/sa/orders-globex",
+    headers: [["x-tenant", "acme"]],
+  } as const;
+  const stripped = run(options, { sources: [peer, { header: { ...header, onUntrusted: "strip" } }] });
+  assert.equal(stripped.labels["tenant"], "globex");
+  assert.equal(stripped.exchange.request.has("x-tenant"), false);
+  assert.equal(run(options, { sources: [peer, { header }] }).headVerdict, ANSWERED);
+});
+
 test("a pattern matches its own text and nothing that differs in a segment's end", () => {
   fc.assert(
     fc.property(

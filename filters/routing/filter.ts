@@ -13,6 +13,7 @@ import {
   type FilterFactory,
   type LocalReply,
 } from "../filter.ts";
+import { isLocalClient } from "../local-client.ts";
 import { ConfigReader, FilterConfigError } from "../parse.ts";
 
 export interface RoutingConfig {
@@ -30,7 +31,7 @@ export type TenantSource =
       readonly name: string;
       /** SPIFFE ids whose word is believed; `*` stands for one path segment. */
       readonly trustedIdentities: readonly string[];
-      /** This listener's own clients, without identity, are believed (the application beside us). */
+      /** The application beside us is believed, though it has no identity (filters/local-client.ts). */
       readonly trustsLocal: boolean;
       readonly onUntrusted: "refuse" | "strip";
     }
@@ -90,18 +91,21 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
   return {
     name: "heddle.routing",
     onRequestHead(exchange, head) {
-      for (const source of sources) {
-        const found = source(exchange, head);
+      let tenant: string | undefined;
+      // The first source that names a tenant decides; the others are asked all the same, for a forged header must not pass on.
+      for (let i = 0; i < sources.length; i++) {
+        const found = sources[i]?.(exchange, head);
         if (found === undefined) continue;
         if (typeof found !== "string") {
           forged.add(1);
           exchange.answer(found);
           return ANSWERED;
         }
-        exchange.slots[slot] = found;
-        exchange.note("tenant", found);
-        break;
+        tenant ??= found;
       }
+      if (tenant === undefined) return CONTINUE;
+      exchange.slots[slot] = tenant;
+      exchange.note("tenant", tenant);
       return CONTINUE;
     },
     onPick(exchange, pick) {
@@ -146,7 +150,10 @@ function compileSource(source: TenantSource, config: RoutingConfig): CompiledSou
     const value = head.get(name);
     if (value === undefined) return undefined;
     const identity = exchange.connection.peerIdentity;
-    const isTrusted = identity === undefined ? trustsLocal : trusted.some((pattern) => pattern.test(identity));
+    const isTrusted =
+      identity === undefined
+        ? trustsLocal && isLocalClient(exchange.connection)
+        : trusted.some((pattern) => pattern.test(identity));
     if (isTrusted) return value;
     if (onUntrusted === "strip") {
       head.delete(name);

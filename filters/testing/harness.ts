@@ -25,6 +25,8 @@ import type {
 export interface HarnessOptions {
   readonly direction?: Direction;
   readonly peerIdentity?: string;
+  /** Default: the loopback. */
+  readonly remoteAddress?: string;
   readonly cluster?: Partial<Cluster>;
   readonly retry?: RetryPolicy;
   readonly override?: RouteOverride;
@@ -118,7 +120,7 @@ export class TestExchange implements Exchange {
       direction: options.direction ?? "inbound",
       listener: "test",
       protocol: "http1",
-      remoteAddress: "127.0.0.1",
+      remoteAddress: options.remoteAddress ?? "127.0.0.1",
       remotePort: 40000,
       localAddress: "127.0.0.1",
       localPort: 15006,

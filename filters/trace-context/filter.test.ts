@@ -132,3 +132,22 @@ test("a setting that does not exist is refused by name", () => {
     /samplingPercent must be a number from 0 to 100: got 101/,
   );
 });
+
+test("B3's bare decision is kept for the new trace, and no B3 field goes on beside it", () => {
+  for (const headers of [[["b3", "0"]], [["x-b3-sampled", "0"]]] as const) {
+    const { trace, request } = run({ headers }, { samplingPercent: 100 });
+    assert.equal(trace.isSampled, false);
+    assert.equal(request.get("traceparent"), `00-${trace.traceId}-${trace.spanId}-00`);
+    assert.deepEqual([request.has("b3"), request.has("x-b3-sampled")], [false, false]);
+  }
+  assert.equal(run({ headers: [["b3", "0"]] }, { samplingPercent: 100, trustsParent: false }).trace.isSampled, true);
+});
+
+test("tracestate goes with traceparent alone, and into the span of a sampled request", () => {
+  const state = ["tracestate", "vendor=1"] as const;
+  const sampled = run({ headers: [["traceparent", `00-${TRACE}-${SPAN}-01`], state] });
+  assert.equal(sampled.trace.traceState, "vendor=1");
+  const unsampled = run({ headers: [["traceparent", `00-${TRACE}-${SPAN}-00`], state] });
+  assert.equal(unsampled.request.get("tracestate"), "vendor=1");
+  assert.equal(run({ headers: [["b3", `${TRACE}-${SPAN}-1`], state] }).request.has("tracestate"), false);
+});

@@ -2,7 +2,7 @@
 import { CONTINUE, type Filter, type FilterContext, type FilterFactory } from "../filter.ts";
 import { ConfigReader } from "../parse.ts";
 
-import { formatTraceparent, makeSpanId, makeTraceId, readTrace } from "./trace-context.ts";
+import { formatTraceparent, makeSpanId, makeTraceId, readB3Decision, readTrace } from "./trace-context.ts";
 
 export interface TraceContextConfig {
   /** Share of new traces that are sampled, in percent. */
@@ -29,6 +29,10 @@ export const traceContextFilter = {
   },
 } satisfies FilterFactory<TraceContextConfig>;
 
+function isB3(name: string): boolean {
+  return name === "b3" || name.startsWith("x-b3-");
+}
+
 function makeFilter(config: TraceContextConfig, { random }: FilterContext): Filter {
   const decide = (): boolean => random.next() * 100 < config.samplingPercent;
   return {
@@ -40,13 +44,17 @@ function makeFilter(config: TraceContextConfig, { random }: FilterContext): Filt
       if (incoming === undefined) {
         trace.traceId = makeTraceId(random);
         trace.parentSpanId = "";
-        trace.isSampled = decide();
+        trace.isSampled = (config.trustsParent ? readB3Decision(head) : undefined) ?? decide();
+        // What belongs to no trace, or to one that could not be read, must not go on beside the new one.
         head.delete("tracestate");
+        head.deleteWhere(isB3);
         return CONTINUE;
       }
       trace.traceId = incoming.traceId;
       trace.parentSpanId = incoming.spanId;
       trace.isSampled = config.trustsParent && incoming.isSampled !== undefined ? incoming.isSampled : decide();
+      if (incoming.format === "b3") head.delete("tracestate");
+      else if (trace.isSampled) trace.traceState = head.getJoined("tracestate") ?? "";
       trace.hasB3 = incoming.format === "b3" || head.has("x-b3-traceid") || head.has("b3");
       return CONTINUE;
     },

@@ -37,7 +37,14 @@ export function parseTraceparent(value: string): IncomingTrace | undefined {
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1, format: "w3c" };
 }
 
-/** `b3: 0` alone says "not sampled" and names no trace; it is taken as none here. */
+/** What B3 says on sampling where it names no trace (`b3: 0`, `x-b3-sampled: 0`); undefined = nothing. */
+export function readB3Decision(head: HeaderBlock): boolean | undefined {
+  const said = head.get("b3") ?? (head.get("x-b3-flags") === "1" ? "d" : head.get("x-b3-sampled"));
+  if (said === "0" || said === "false") return false;
+  return said === "1" || said === "true" || said === "d" ? true : undefined;
+}
+
+/** A decision alone (`b3: 0`) names no trace: undefined. */
 export function parseB3(value: string): IncomingTrace | undefined {
   const parts = B3_SINGLE.exec(value.toLowerCase());
   if (parts === null) return undefined;

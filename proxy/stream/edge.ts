@@ -4,10 +4,12 @@ import { isIP } from "node:net";
 
 import type { HttpConnectionManager } from "#config/model/listener.ts";
 import type { ConnectionView } from "#filters/filter.ts";
+import { isLocalClient } from "#filters/local-client.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
 
 import { settleClientCertificate } from "./client-certificate.ts";
+import { withoutDetails } from "./local-reply.ts";
 import { normalizeRequest } from "./normalize.ts";
 
 /** Changes a request's head as it enters; gives its request id. */
@@ -47,7 +49,13 @@ export function clientAddressOf(head: HeaderBlock, connection: ConnectionView, c
 
 /** Changes a response's head as it leaves. */
 export function leaveResponse(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): void {
-  if (connection.peerIdentity === undefined) removeMeshFields(head);
+  if (connection.peerIdentity === undefined) {
+    removeMeshFields(head);
+    if (!isLocalClient(connection)) {
+      const proxyStatus = head.getJoined("proxy-status");
+      if (proxyStatus !== undefined) head.set("proxy-status", withoutDetails(proxyStatus));
+    }
+  }
   if (config.serverHeader === "overwrite") head.set("server", config.serverName);
   else if (config.serverHeader === "append_if_absent" && !head.has("server")) head.add("server", config.serverName);
   if (config.via !== "") head.add("via", config.via);

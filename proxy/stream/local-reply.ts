@@ -63,33 +63,49 @@ export function grpcStatusFor(status: number): number {
   }
 }
 
-/** `application/problem+json`, or a trailers-only gRPC answer. `proxyName` is an RFC 8941 token or is quoted. */
-export function renderReply(
-  reply: LocalReply,
-  requestId: string,
-  isGrpc: boolean,
-  isHead: boolean,
-  proxyName: string,
-): RenderedReply {
+/** Who is answered, and what about. */
+export interface ReplyContext {
+  readonly requestId: string;
+  readonly isGrpc: boolean;
+  /** The method was HEAD: no body. */
+  readonly isHead: boolean;
+  /** How this proxy names itself: an RFC 8941 token, or it is quoted. */
+  readonly proxyName: string;
+  /** The client may know rule, endpoint and reason (contracts.md: local replies); others get the code and no more. */
+  readonly isTrusted: boolean;
+  readonly endpoint: string | undefined;
+}
+
+/** `application/problem+json`, or a trailers-only gRPC answer. */
+export function renderReply(reply: LocalReply, context: ReplyContext): RenderedReply {
+  const { requestId, isTrusted } = context;
+  const title = isTrusted ? reply.detail : reply.code.replaceAll("_", " ");
   const head = new HeaderBlock();
-  const proxyStatus = `${formatItem(proxyName)}; error=${reply.proxyStatus}; details=${quote(reply.detail)}`;
-  if (isGrpc) {
+  if (context.isGrpc) {
     head.add(":status", "200");
     head.add("content-type", "application/grpc");
     head.add("grpc-status", String(reply.grpcStatus ?? grpcStatusFor(reply.status)));
-    head.add("grpc-message", encodeGrpcMessage(reply.detail));
+    head.add("grpc-message", encodeGrpcMessage(title));
   } else {
     head.add(":status", String(reply.status));
   }
   for (const [name, value] of reply.headers ?? []) head.add(name, value);
-  head.add("proxy-status", proxyStatus);
+  const details = isTrusted ? `; details=${quote(reply.detail)}` : "";
+  head.add("proxy-status", `${formatItem(context.proxyName)}; error=${reply.proxyStatus}${details}`);
   if (requestId !== "") head.set("x-request-id", requestId);
-  if (isGrpc) return { head, body: NOTHING };
-  const text = `${JSON.stringify({ type: `https://heddle.dev/errors/${reply.code}`, status: reply.status, title: reply.detail, code: reply.code, requestId })}\n`;
-  const body = Buffer.from(text);
+  if (context.isGrpc) return { head, body: NOTHING };
+  const { status, code } = reply;
+  const problem = { type: `https://heddle.dev/errors/${code}`, status, title, code, requestId };
+  const inside = isTrusted ? { rule: reply.rule === "" ? undefined : reply.rule, endpoint: context.endpoint } : {};
+  const body = Buffer.from(`${JSON.stringify({ ...problem, ...inside })}\n`);
   head.add("content-type", "application/problem+json");
   head.add("content-length", String(body.length));
-  return { head, body: isHead ? NOTHING : body };
+  return { head, body: context.isHead ? NOTHING : body };
+}
+
+/** A `Proxy-Status` without what only the mesh may know: the details of every hop (RFC 9209 §2.1.4). */
+export function withoutDetails(proxyStatus: string): string {
+  return proxyStatus.replaceAll(/;\s*details="(?:[^"\\]|\\.)*"/g, "");
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -1,6 +1,8 @@
 // The way back: the response's head, body and trailers through the filters to the client, and the answers that the mesh makes
 // itself.
+import { formatAddress } from "#config/model/address.ts";
 import { PAUSE } from "#filters/filter.ts";
+import { isInsideMesh } from "#filters/local-client.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 
@@ -107,8 +109,15 @@ export class ResponseSide {
       exchange.finish(DONE);
       return;
     }
-    const isHead = exchange.request.get(":method") === "HEAD";
-    const { head, body } = renderReply(reply, exchange.requestId, exchange.isGrpc, isHead, exchange.service.proxyName);
+    const endpoint = exchange.attempts.at(-1)?.endpoint;
+    const { head, body } = renderReply(reply, {
+      requestId: exchange.requestId,
+      isGrpc: exchange.isGrpc,
+      isHead: exchange.request.get(":method") === "HEAD",
+      proxyName: exchange.service.proxyName,
+      isTrusted: isInsideMesh(exchange.connection),
+      endpoint: endpoint === undefined ? undefined : formatAddress(endpoint),
+    });
     this.sendWhole(head, body);
   }
 

@@ -107,6 +107,7 @@ async function loadSdk(options: SpanExporterOptions): Promise<Sdk> {
               spanId: span.parentSpanId,
               traceFlags: api.TraceFlags.SAMPLED,
               isRemote: true,
+              ...(span.traceState === "" ? {} : { traceState: api.createTraceState(span.traceState) }),
             });
       const made = tracer.startSpan(
         span.name,

@@ -138,6 +138,7 @@ export interface BenchOptions {
   readonly retry?: Partial<RetryPolicy>;
   readonly http?: Partial<HttpConnectionManager>;
   readonly peerIdentity?: string;
+  readonly connection?: Partial<ConnectionView>;
   /** Called for each attempt; default: the stream is ready at once. */
   readonly onOpen?: (attempt: ScriptedAttempt) => void;
   readonly onCopyOpen?: (attempt: ScriptedAttempt) => void;
@@ -174,6 +175,7 @@ export class ExchangeBench {
       peerIdentity: options.peerIdentity,
       peerCertificatePem: undefined,
       localIdentity: undefined,
+      ...options.connection,
     };
     this.exchange = new HttpExchange(this.service, connection, this.downstream);
   }
