@@ -131,7 +131,10 @@ function threadOf(query: URLSearchParams): number | "main" | AdminAnswer {
   if (thread === "main") return "main";
   const index = Number(query.get("index") ?? "0");
   if (thread === "worker" && Number.isInteger(index) && index >= 0) return index;
-  return { status: 400, body: `thread must be main or worker, and index the number of a worker: got "${query}"\n` };
+  return {
+    status: 400,
+    body: `thread must be main or worker, and index the number of a worker: got "${query.toString()}"\n`,
+  };
 }
 
 function noThread(index: number): AdminAnswer {

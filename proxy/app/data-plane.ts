@@ -37,6 +37,7 @@ import { DownstreamView } from "./http-connection.ts";
 import { bindHttpConnection } from "./http-server.ts";
 import { connectionShape } from "./listener-shape.ts";
 import { Overload, type OverloadLevel } from "./overload.ts";
+import { makePlaneGauges } from "./plane-gauges.ts";
 import { TcpService } from "./tcp-service.ts";
 
 export interface DataPlaneOptions {
@@ -166,7 +167,13 @@ export class DataPlane implements ConnectionHandler {
       originalDestination: options.originalDestination,
       reusePort: options.reusePort,
     });
-    this.#makeGauges();
+    makePlaneGauges(this.metrics, {
+      breakers: this.#breakers,
+      clusters: this.#clusters,
+      connections: this.#connections,
+      cells,
+      overload: this.#overload,
+    });
   }
 
   /** Name and open port of each listener. */
@@ -392,47 +399,6 @@ export class DataPlane implements ConnectionHandler {
       .counter("heddle_breaker_changes_total", "Changes of circuit breakers' states.", { cluster, to: state })
       .add(1);
     this.#options.log.info("a circuit breaker changed", { cluster, state });
-  }
-
-  #makeGauges(): void {
-    const { metrics } = this;
-    metrics.gauge(
-      "heddle_breaker_state",
-      "0 closed, 1 half-open, 2 open.",
-      () =>
-        this.#breakers
-          .states()
-          .map(([cluster, state]) => [{ cluster }, state === "open" ? 2 : state === "half-open" ? 1 : 0] as const),
-      true,
-    );
-    metrics.gauge("heddle_downstream_connections", "Open downstream connections.", () => [
-      [{ kind: "http" }, this.#connections.count("http")],
-      [{ kind: "tcp" }, this.#connections.count("tcp")],
-    ]);
-    metrics.gauge(
-      "heddle_upstream_connections",
-      "Open upstream connections by cluster.",
-      () => this.#clusters.snapshot().map(({ name, connections }) => [{ cluster: name }, connections] as const),
-      true,
-    );
-    metrics.gauge(
-      "heddle_ejected_endpoints",
-      "Endpoints that outlier detection keeps out.",
-      () =>
-        this.#clusters
-          .snapshot()
-          .map(
-            ({ name, endpoints }) =>
-              [{ cluster: name }, endpoints.filter(({ isEjected }) => isEjected).length] as const,
-          ),
-      true,
-    );
-    metrics.gauge("heddle_reclaimed_places", "Places among clusters' limits that a dead data thread held.", () => [
-      [{}, this.#options.cells.reclaimed],
-    ]);
-    metrics.gauge("heddle_overload_refusals", "Requests that were refused for want of memory.", () => [
-      [{}, this.#overload.refused],
-    ]);
   }
 
   #file(path: string): LineFile {

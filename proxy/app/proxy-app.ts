@@ -6,7 +6,6 @@
 import crypto from "node:crypto";
 import fs from "node:fs";
 
-import { formatAddress } from "#config/model/address.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { TracingConfig } from "#config/model/telemetry.ts";
@@ -34,6 +33,7 @@ import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import type { ApplyFailure } from "#proxy/worker/protocol.ts";
 import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
+import { checkAdminAddress } from "./admin-address.ts";
 import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
 import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
@@ -377,20 +377,6 @@ export class ProxyApp {
       [{}, this.#workers.deaths],
     ]);
   }
-}
-
-/** Whoever reaches the admin port sees and changes everything: a pod's network must not, unless somebody says so. */
-function checkAdminAddress({ admin, heddle }: Bootstrap): void {
-  if (admin === undefined || heddle.allowRemoteAdmin || isLoopback(admin.address)) return;
-  throw new Error(
-    `Cannot open the admin port on ${formatAddress(admin)}: it is not a loopback address; use 127.0.0.1 or ::1, or set ` +
-      "node.metadata.heddle.allow_remote_admin to true",
-  );
-}
-
-function isLoopback(address: string): boolean {
-  const unmapped = address.toLowerCase().startsWith("::ffff:") ? address.slice(7) : address;
-  return unmapped === "::1" || /^127(\.\d+){3}$/.test(unmapped);
 }
 
 /** A listener that cannot be had stays what it was. */

@@ -106,11 +106,11 @@ admin: { address: { socket_address: { address: 127.0.0.1, port_value: ${ports.ad
     await second.drain();
   });
 
-  it("adds up the metrics of both, and spreads connections over them", async () => {
-    const before = await requests();
+  it("adds up the metrics of both", async () => {
+    const earlier = await requests();
     const answers = await Promise.all(Array.from({ length: 64 }, () => get(ports.open)));
     assert.equal(answers.filter(({ status }) => status === 200).length, 64);
-    await until(async () => (await requests()) - before === 64);
+    await until(async () => (await requests()) - earlier === 64);
   });
 
   it("has one bucket for both", async () => {

@@ -100,6 +100,19 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       wire.destroy();
     });
 
+    it("closes without waiting for the peer where the linger time is 0, everything written first", async () => {
+      const loop = new WireLoop({ clock: systemClock, acceptMode, lingerMs: 3_600_000 });
+      const { wire, client } = await accept(loop);
+      const handler = new RecordingHandler();
+      wire.attach(handler);
+      const chunks: Buffer[] = [];
+      client.on("data", (bytes: Buffer) => chunks.push(bytes));
+      wire.out.write(Buffer.from("bye"), 0, 3);
+      wire.close(0);
+      await Promise.all([handler.closed, once(client, "end")]);
+      assert.equal(Buffer.concat(chunks).toString(), "bye");
+    });
+
     it("writes what several calls wrote in one turn with one socket write", async () => {
       const { wire, client } = await accept(makeLoop());
       wire.attach(new RecordingHandler());

@@ -88,16 +88,9 @@ port.on("message", (message: ToWorker) => {
 });
 
 async function answer(id: number, query: Query): Promise<void> {
-  switch (query.kind) {
-    case "cpu-profile":
-      say({ kind: "answer", id, value: await recordCpuProfile(query.seconds) });
-      break;
-    case "heap-snapshot":
-      say({ kind: "answer", id, value: await takeHeapSnapshot() });
-      break;
-    default:
-      say({ kind: "answer", id, value: plane.answer(query) });
-  }
+  if (query.kind === "cpu-profile") say({ kind: "answer", id, value: await recordCpuProfile(query.seconds) });
+  else if (query.kind === "heap-snapshot") say({ kind: "answer", id, value: await takeHeapSnapshot() });
+  else say({ kind: "answer", id, value: plane.answer(query) });
 }
 
 say({ kind: "ready" });
