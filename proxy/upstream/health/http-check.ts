@@ -6,7 +6,7 @@ export type HttpCheck = Extract<ProbeTarget["check"]["check"], { kind: "http" }>
 export interface CheckRequest {
   readonly method: string;
   readonly path: string;
-  readonly headers: Record<string, string>;
+  readonly headers: { readonly host: string; readonly "user-agent": string };
 }
 
 export function requestOf(target: ProbeTarget, check: HttpCheck): CheckRequest {

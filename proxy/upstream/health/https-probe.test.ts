@@ -61,7 +61,9 @@ async function probeOf(server: Server, identity: string): Promise<HttpsProbe> {
 test("an HTTPS probe asks over HTTP/2 where ALPN chooses it, and keeps the connection", async () => {
   let status = 200;
   let sessions = 0;
+  const hosts: (string | undefined)[] = [];
   const server = http2.createSecureServer(secure, (request, response) => {
+    hosts.push(request.authority, request.headers.host);
     response.writeHead(request.url === "/healthz" ? status : 404);
     response.end("body");
   });
@@ -71,6 +73,7 @@ test("an HTTPS probe asks over HTTP/2 where ALPN chooses it, and keeps the conne
   status = 503;
   assert.equal(await probe.check(), "refused");
   assert.equal(sessions, 1);
+  assert.deepEqual(new Set(hosts), new Set(["c", undefined]));
   probe.close();
   server.close();
 });

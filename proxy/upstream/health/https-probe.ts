@@ -67,8 +67,14 @@ export class HttpsProbe implements Probe {
 
   #askHttp2(session: ClientHttp2Session): Promise<number> {
     const { method, path, headers } = requestOf(this.#target, this.#check);
+    const { host, ...others } = headers;
     return new Promise((resolve, reject) => {
-      const request = http2Wrapper.request(this.#origin + path, { h2session: session, method, headers });
+      const request = http2Wrapper.request(this.#origin + path, {
+        h2session: session,
+        method,
+        // In HTTP/2 the host is the authority; both, and different, would be malformed (RFC 9113 §8.3.1).
+        headers: { ":authority": host, ...others },
+      });
       const timer = setTimeout(() => {
         reject(new Error(`${formatAddress(this.#target)} did not answer within ${this.#target.check.timeoutMs} ms`));
         request.destroy();
