@@ -19,7 +19,7 @@ function start(script: string): { server: SupervisedServer; lines: string[]; los
 
 it("a server is ready when it says so, and ends by SIGTERM without being missed", async () => {
   const { server, lines, lost } = start(
-    `${READY} process.on("SIGTERM", () => { console.log("bye"); process.exit(0); }); setInterval(() => {}, 1000);`,
+    `process.on("SIGTERM", () => { console.log("bye"); process.exit(0); }); setInterval(() => {}, 1000); ${READY}`,
   );
   await server.ready;
   await server.stop(GRACE_MS);
