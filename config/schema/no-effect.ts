@@ -7,6 +7,7 @@ import type { GRPCRoute } from "./grpc-route.ts";
 import type { HTTPRoute } from "./http-route.ts";
 import { resourceName, type Resource } from "./kinds.ts";
 import type { MeshConfig } from "./mesh-config.ts";
+import type { TrafficPolicy } from "./traffic-policy.ts";
 
 interface Found {
   readonly path: JsonPath;
@@ -20,20 +21,62 @@ const backendFilters: ReadonlySet<string> = new Set(["RequestHeaderModifier", "R
 
 /** The warnings for one resource. */
 export function findNoEffect(resource: Resource): ConfigError[] {
-  const found =
-    resource.kind === "MeshConfig"
-      ? meshFields(resource)
-      : resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute"
-        ? routeFields(resource)
-        : [];
-  return found.map(({ path, says, hint }) => {
+  return fieldsOf(resource).map(({ path, says, hint }) => {
     const message = `${resourceName(resource)} is accepted, but ${says}`;
     const details = { code: "HDL_CONFIG_NO_EFFECT", severity: "warning", message } as const;
     return problemAt(resource.source, path, hint === undefined ? details : { ...details, hint });
   });
 }
 
-function meshFields({ spec }: MeshConfig): Found[] {
+function fieldsOf(resource: Resource): Found[] {
+  switch (resource.kind) {
+    case "MeshConfig":
+      return meshFields(resource);
+    case "HTTPRoute":
+    case "GRPCRoute":
+      return routeFields(resource);
+    case "TrafficPolicy":
+      return policyFields(resource);
+    case "PeerAuthentication":
+    case "RateLimitPolicy":
+    case "ServiceEntry":
+    case "ServiceSubset":
+    case "Telemetry":
+      return [];
+    default:
+      return resource satisfies never;
+  }
+}
+
+/** False for what a default filled in. */
+function isWritten({ source }: Resource, path: JsonPath): boolean {
+  const here = source.locate(path, "key");
+  const nowhere = source.locate([...path.slice(0, -1), ""], "key");
+  return here.line !== nowhere.line || here.column !== nowhere.column;
+}
+
+function policyFields(policy: TrafficPolicy): Found[] {
+  const path = ["spec", "retries", "budget"];
+  const isForRoute = policy.spec.targetRefs.some(({ kind }) => kind === "HTTPRoute" || kind === "GRPCRoute");
+  if (!isForRoute || policy.spec.retries === undefined || !isWritten(policy, path)) return [];
+  return [
+    {
+      path,
+      says: "a route has no retry budget of its own: its backends' hold",
+      hint: "write the budget in a TrafficPolicy for the Service",
+    },
+  ];
+}
+
+function meshFields(mesh: MeshConfig): Found[] {
+  const policy: Found = {
+    path: ["spec", "outboundPolicy"],
+    says: "HTTP_PROXY refuses destinations that the mesh does not know, and no other traffic is captured yet",
+  };
+  return [...(isWritten(mesh, policy.path) ? [policy] : []), ...tenantFields(mesh)];
+}
+
+function tenantFields({ spec }: MeshConfig): Found[] {
   return (spec.tenants?.sources ?? []).flatMap(({ jwtClaim }, at) =>
     jwtClaim === undefined
       ? []

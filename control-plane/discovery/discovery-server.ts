@@ -166,7 +166,11 @@ export class DiscoveryServer {
     const description: ProxyDescription = { node: info, agent: agentOf(node), dialect, identity: admission.identity };
     const record = this.#records.get(info.id) ?? new ProxyRecord(description);
     if (this.#options.source.resourcesFor(info, dialect, NOTHING_ASKED) === undefined) {
-      throw new StreamRefusal(status.NOT_FOUND, `Node "${info.id}" is not in the mesh's configuration`);
+      const reason = this.#options.source.refusalOf?.(info);
+      if (reason === undefined)
+        throw new StreamRefusal(status.NOT_FOUND, `Node "${info.id}" is not in the mesh's configuration`);
+      this.#refuse(record, reason);
+      throw new StreamRefusal(status.PERMISSION_DENIED, `Node "${info.id}" is refused: ${reason}`);
     }
     this.#records.set(info.id, record);
     if (!hasKept(first)) record.rejections.clear();
@@ -180,9 +184,22 @@ export class DiscoveryServer {
     const { node, dialect } = record.description;
     const resources = this.#options.source.resourcesFor(node, dialect, asked);
     // A node that is taken out of the mesh while it runs keeps what it has.
-    if (resources === undefined) return undefined;
+    if (resources === undefined) {
+      const reason = this.#options.source.refusalOf?.(node);
+      if (reason !== undefined) this.#refuse(record, reason);
+      return undefined;
+    }
+    record.refusal = undefined;
     this.#versions.see(resources.version);
     return this.#encoder.encode(resources);
+  }
+
+  /** Kept among the proxies, so that the status shows it; said once, however often the proxy comes back. */
+  #refuse(record: ProxyRecord, reason: string): void {
+    const { node } = record.description;
+    this.#records.set(node.id, record);
+    if (record.refusal !== reason) this.#options.log.error("proxy refused", { node: node.id, reason });
+    record.refuse(reason, this.#options.clock.wallMs());
   }
 
   #onSettled(record: ProxyRecord, snapshot: Snapshot): void {

@@ -14,6 +14,8 @@ export interface ProxyStatus {
   /** The SPIFFE id of its certificate; `undefined` on the plaintext port. */
   readonly identity: string | undefined;
   readonly connected: boolean;
+  /** Why its last stream was refused; it is given nothing new until that ends. */
+  readonly refusal: string | undefined;
   readonly sinceMs: number;
   /** The mesh version of which everything was acknowledged, and when. */
   readonly applied: { readonly version: string; readonly atMs: number } | undefined;
@@ -45,6 +47,7 @@ const MAX_APPLIED = 256;
 
 export class ProxyRecord {
   readonly rejections = new Rejections();
+  refusal: string | undefined;
   description: ProxyDescription;
   #stream: ProxyStream | undefined;
   #protocol: ProxyStatus["protocol"] = "delta";
@@ -67,6 +70,7 @@ export class ProxyRecord {
   /** The newest stream speaks for the proxy; an older one may still be closing. */
   connect(stream: ProxyStream, description: ProxyDescription, nowMs: number): void {
     this.description = description;
+    this.refusal = undefined;
     this.#stream = stream;
     this.#protocol = stream.protocol;
     this.#sinceMs = nowMs;
@@ -77,6 +81,12 @@ export class ProxyRecord {
     this.#kinds = stream.kinds;
     this.#stream = undefined;
     this.#sinceMs = nowMs;
+  }
+
+  /** The node may not have what it asks for. */
+  refuse(reason: string, nowMs: number): void {
+    this.refusal = reason;
+    if (!this.isConnected) this.#sinceMs = nowMs;
   }
 
   markApplied(version: string, sequence: number, atMs: number): void {
@@ -102,6 +112,7 @@ export class ProxyRecord {
       protocol: this.#protocol,
       identity,
       connected: this.isConnected,
+      refusal: this.refusal,
       sinceMs: this.#sinceMs,
       applied: applied === undefined ? undefined : { version: applied.version, atMs: applied.atMs },
       kinds: this.#stream?.kinds ?? this.#kinds,

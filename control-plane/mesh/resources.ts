@@ -28,6 +28,8 @@ export interface ResourceSource {
    * demand, as `<table>/<host>` in lower case; they come with the clusters that their routes lead to.
    */
   resourcesFor(node: NodeInfo, dialect: Dialect, asked: ReadonlySet<string>): ProxyResources | undefined;
+  /** Why a node that is given nothing is refused, for people; undefined: it is in no configuration. */
+  refusalOf?(node: NodeInfo): string | undefined;
   /** Called (coalesced) when a new mesh version exists, until the returned function is called. */
   subscribe(listener: () => void): () => void;
 }

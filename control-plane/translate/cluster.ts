@@ -47,6 +47,16 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
   };
 }
 
+/** A port of opaque TCP whose endpoints belong to tenants: nothing can tell which of them a connection may have. */
+export function isDividedTcp(scope: Scope, backend: Backend): boolean {
+  const service = scope.reader.get("services", backend.service);
+  const port = findPort(service, backend.port);
+  if (service === undefined || port?.protocol !== "TCP") return false;
+  const { tenants } = trafficFor(scope.reader, { service: backend.service, port, subset: backend.subset });
+  const endpoints = selectEndpoints(scope, service, backend);
+  return Object.keys(clusterTenants(scope.reader, endpoints, tenants?.isolate)).length > 0;
+}
+
 /**
  * What an endpoint without a mesh hop speaks. Mesh peers speak HTTP/2, by ALPN: for the sake of an HTTP/1 application among them
  * the protocol is left to ALPN, which a cluster without any TLS does not have.

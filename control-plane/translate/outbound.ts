@@ -4,7 +4,6 @@ import type { FilterChain, HttpConnectionManager, Listener } from "#config/model
 import type { RouteTable } from "#config/model/route.ts";
 import type { Workload, WorkloadOutbound } from "../mesh/workload.ts";
 import type { ServicePort } from "../registry/registry.ts";
-import { serviceKey } from "../registry/registry.ts";
 import {
   anyConnection,
   anyRequest,
@@ -19,6 +18,7 @@ import { httpProxyName, outboundListenerName, outboundName } from "./names.ts";
 import { limitsOfPort, rateLimitFilter } from "./policy/rate-limit.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { outboundTenants } from "./policy/tenants.ts";
+import { isDividedTcp } from "./cluster.ts";
 import { findPort, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
 export interface BuiltTable {
@@ -72,6 +72,9 @@ export function outboundListener(scope: Scope, workload: Workload, outbound: Wor
   const telemetry = telemetryFor(scope.reader, outbound.service, port, "outbound", ownerOf(workload));
   const name = outboundListenerName(outbound.service, port?.port ?? outbound.port, outbound.listen);
   const isTcp = port?.protocol === "TCP";
+  const backend = wholeBackend(outbound.service, port?.port ?? 0);
+  // Names a cluster that does not exist: its connections are closed, never mixed among tenants (the status says so).
+  const isDivided = isTcp && isDividedTcp(scope, backend);
   const chain: FilterChain = {
     name: target,
     match: anyConnection,
@@ -82,7 +85,7 @@ export function outboundListener(scope: Scope, workload: Workload, outbound: Wor
           kind: "tcp",
           tcp: {
             statPrefix: target,
-            clusters: [{ name: target, weight: 1 }],
+            clusters: [{ name: isDivided ? `divided-by-tenants/${target}` : target, weight: 1 }],
             idleTimeoutMs: 3_600_000,
             maxConnectAttempts: 3,
             accessLogs: telemetry.accessLogs,
@@ -96,7 +99,7 @@ export function outboundListener(scope: Scope, workload: Workload, outbound: Wor
   return {
     listener: localListener(name, outbound.listen, chain),
     table: isTcp ? undefined : target,
-    backends: isTcp && service !== undefined ? [wholeBackend(serviceKey(service), port.port)] : [],
+    backends: isTcp && !isDivided ? [backend] : [],
     collector: telemetry.collector,
   };
 }

@@ -52,6 +52,8 @@ test("an unknown node, or one with another service account than its workload, is
   assert.equal(source.resourcesFor(nodeOf("shop/nobody"), "heddle"), undefined);
   const liar = { ...nodeOf("shop/reviews-v1"), metadata: { serviceAccount: "storefront" } };
   assert.equal(source.resourcesFor(liar, "heddle"), undefined);
+  assert.match(source.refusalOf(liar) ?? "", /is "storefront", but that of workload "shop\/reviews-v1" is "reviews"/);
+  assert.equal(source.refusalOf(nodeOf("shop/nobody")), undefined);
 });
 
 test("a weight that is edited changes one table; everything else keeps its identity", () => {
@@ -186,4 +188,49 @@ test("proxies are told of changed roots at once, at the same version of the mesh
   assert.deepEqual(after?.secrets.get("ROOTCA"), { kind: "validation", name: "ROOTCA", bundlePem: "old and new" });
   assert.equal(after.version, before?.version);
   assert.equal(after.clusters, before?.clusters);
+});
+
+test("a port of opaque TCP whose endpoints are divided by tenants is refused, and the status says so", () => {
+  const mesh = makeMesh(`
+apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: { outboundPolicy: deny, tenants: { isolate: true, sources: [{ header: { name: x-tenant, trusted: { identities: ["spiffe://cluster.local/ns/shop/sa/web"] } } }] } }
+---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: ledger, namespace: shop }
+spec:
+  ports: [{ name: db, port: 5432, protocol: TCP }]
+  endpoints: [{ name: ledger-a, address: 127.0.0.1, labels: { tenant: a } }]
+---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: web, namespace: shop }
+spec:
+  ports: [{ name: http, port: 80 }]
+  endpoints:
+    - { name: web-1, address: 127.0.0.1, sidecar: { inbound: {}, outbound: [{ service: ledger, port: 5432, listen: 19001 }] } }
+`);
+  const networkOf = () => {
+    const resources = mesh.source.resourcesFor(nodeOf("shop/web-1"), "heddle");
+    const [listener] = [...(resources?.listeners.values() ?? [])];
+    const network = listener?.filterChains[0]?.network;
+    return network?.kind === "tcp" ? { names: network.tcp.clusters.map(({ name }) => name), resources } : undefined;
+  };
+  const conditionsOf = (kind: string) =>
+    statusOf(mesh.store.current ?? assert.fail()).find((one) => one.kind === kind && one.name !== "web")?.conditions;
+  assert.deepEqual(networkOf()?.names, ["divided-by-tenants/outbound/shop/ledger/5432"]);
+  assert.equal(networkOf()?.resources?.clusters.size, 0);
+  assert.match(conditionsOf("ServiceEntry")?.[0]?.message ?? "", /port db is opaque TCP and its endpoints are divided/);
+  assert.match(conditionsOf("MeshConfig")?.[1]?.message ?? "", /HTTP_PROXY refuses destinations/);
+  mesh.put(`
+apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: {}
+`);
+  assert.deepEqual(networkOf()?.names, ["outbound/shop/ledger/5432"]);
+  assert.equal(conditionsOf("ServiceEntry"), undefined);
+  assert.equal(conditionsOf("MeshConfig")?.length, 1);
 });

@@ -117,6 +117,13 @@ export class ProxySource implements ResourceSource {
     return resources;
   }
 
+  refusalOf(node: NodeInfo): string | undefined {
+    const workload = this.#store.current?.tables.workloads.get(node.id);
+    if (workload === undefined || isAccountOf(node, workload)) return undefined;
+    const told = JSON.stringify(node.metadata["serviceAccount"]);
+    return `it says that its service account is ${told}, but that of workload "${workload.id}" is "${workload.serviceAccount}"`;
+  }
+
   #collectSidecar(target: Target, workload: Workload, collector: Collector): void {
     const { snapshot, dialect } = target;
     for (const outbound of workload.outbound) {

@@ -1,14 +1,17 @@
 // The way back: what became of each document, as Gateway API's conditions say it.
 import type { Resource } from "#config/schema/kinds.ts";
+import { findNoEffect } from "#config/schema/no-effect.ts";
 import { MeshReader } from "../mesh/derivation.ts";
 import { targetKey, type MeshSnapshot, type RouteResource } from "../mesh/snapshot.ts";
-import { findPort, type Scope } from "./scope.ts";
+import { isDividedTcp } from "./cluster.ts";
+import { findPort, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
 import { namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
 import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
 
 export interface Condition {
-  readonly type: "Accepted" | "ResolvedRefs" | "Programmed";
+  /** `Effective` is only there when it is not: a field is valid, and nothing acts on it. */
+  readonly type: "Accepted" | "ResolvedRefs" | "Programmed" | "Effective";
   readonly status: "True" | "False" | "Unknown";
   /** One word, stable. */
   readonly reason: string;
@@ -32,15 +35,24 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
   const routes = new Set(
     snapshot.resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`),
   );
-  return snapshot.resources.map((resource) => {
+  const documents = snapshot.resources.map((resource) => {
     const { namespace, name } = resource.metadata;
     const { file, line, column } = resource.source;
     const isRoute = resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute";
     const parents = isRoute ? routeParents(scope, resource) : [];
-    const conditions = isRoute
-      ? worst(parents.map((parent) => parent.conditions))
-      : conditionsOf(scope, resource, routes);
+    const told = isRoute ? worst(parents.map((parent) => parent.conditions)) : conditionsOf(scope, resource, routes);
+    const conditions = [...told, ...withoutEffect(resource)];
     return { kind: resource.kind, namespace, name, at: `${file}:${line}:${column}`, conditions, parents };
+  });
+  return [...documents, ...servicesWithTrouble(scope, snapshot)];
+}
+
+/** Services come from registries, not from documents alone: only those with something to say are listed. */
+function servicesWithTrouble(scope: Scope, { tables }: MeshSnapshot): readonly ObjectStatus[] {
+  return [...tables.services].flatMap(([key, { namespace, name, origin }]) => {
+    const conditions = dividedTcp(scope, key);
+    if (conditions.length === 0) return [];
+    return [{ kind: "ServiceEntry", namespace, name, at: origin, conditions, parents: [] }];
   });
 }
 
@@ -103,12 +115,8 @@ function conditionsOf(scope: Scope, resource: Resource, known: ReadonlySet<strin
       const count = service.endpoints.filter(({ labels }) => hasLabels(labels, resource.spec.labels)).length;
       return [{ ...good("Accepted", "Accepted"), message: `${count} of ${service.endpoints.length} endpoints` }];
     }
-    case "MeshConfig": {
-      const claim = resource.spec.tenants?.sources.find((source) => source.jwtClaim !== undefined);
-      return claim === undefined
-        ? [good("Accepted", "Accepted")]
-        : [bad("Accepted", "UnsupportedValue", "tenants.sources: jwtClaim is not supported yet and is left out")];
-    }
+    case "MeshConfig":
+      return [good("Accepted", "Accepted")];
     case "HTTPRoute":
     case "GRPCRoute":
     case "ServiceEntry":
@@ -116,6 +124,28 @@ function conditionsOf(scope: Scope, resource: Resource, known: ReadonlySet<strin
     default:
       return resource satisfies never;
   }
+}
+
+/** The same as `heddle analyze` warns of. */
+function withoutEffect(resource: Resource): readonly Condition[] {
+  const warnings = findNoEffect(resource);
+  if (warnings.length === 0) return [];
+  return [bad("Effective", "NoEffect", warnings.map(({ message }) => message).join("; "))];
+}
+
+/** Opaque bytes name no tenant, so a port that is divided by tenants is not served at all. */
+function dividedTcp(scope: Scope, key: string): readonly Condition[] {
+  const ports = scope.reader.get("services", key)?.ports ?? [];
+  const divided = ports.filter((port) => isDividedTcp(scope, wholeBackend(key, port.port)));
+  if (divided.length === 0) return [];
+  const names = divided.map(({ name }) => name).join(", ");
+  return [
+    bad(
+      "Accepted",
+      "UnsupportedValue",
+      `port ${names} is opaque TCP and its endpoints are divided by tenants: its connections are refused, because no byte says whose they are`,
+    ),
+  ];
 }
 
 type Policy = Extract<Resource, { kind: "TrafficPolicy" | "RateLimitPolicy" | "PeerAuthentication" | "Telemetry" }>;

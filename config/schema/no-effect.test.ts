@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { loadText } from "../load/load.ts";
+import { validateAll } from "./analyze.ts";
+import { findNoEffect } from "./no-effect.ts";
+
+function warningsOf(yaml: string): string[] {
+  const loaded = loadText(yaml, "test.yaml");
+  const { resources } = validateAll(loaded.documents, loaded.errors);
+  return resources.flatMap(findNoEffect).map(({ line, message }) => `${line} ${message}`);
+}
+
+const policy = (target: string, retries: string): string => `
+apiVersion: heddle.dev/v1alpha1
+kind: TrafficPolicy
+metadata: { name: cart, namespace: shop }
+spec:
+  targetRefs: [${target}]
+  retries: ${retries}
+`;
+const route = "{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: cart }";
+
+test("a retry budget that is written for a route is warned of; one for a service, or that defaults fill in, is not", () => {
+  const budget = "{ budget: { percent: 10, minConcurrency: 2 } }";
+  assert.match(warningsOf(policy(route, budget))[0] ?? "", /^7 .*a route has no retry budget of its own/);
+  assert.deepEqual(warningsOf(policy(route, "{ attempts: 3 }")), []);
+  assert.deepEqual(warningsOf(policy("{ name: cart }", budget)), []);
+});
+
+test("an outbound policy that is written is warned of", () => {
+  const mesh = (spec: string): string =>
+    `apiVersion: heddle.dev/v1alpha1\nkind: MeshConfig\nmetadata: { name: default }\nspec: ${spec}\n`;
+  assert.match(warningsOf(mesh("{ outboundPolicy: allow }"))[0] ?? "", /^4 .*HTTP_PROXY refuses destinations/);
+  assert.deepEqual(warningsOf(mesh("{ outboundMtls: auto }")), []);
+  assert.deepEqual(warningsOf(mesh("{}")), []);
+});
