@@ -4,7 +4,8 @@ import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { TimerWheel } from "#lib/timer-wheel.ts";
-import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import { compileRouteTable } from "#proxy/stream/compile-table.ts";
 import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import type { ExchangeObserver } from "#proxy/stream/observer.ts";
 import type { ReplayBudget } from "#proxy/stream/request-body.ts";
@@ -37,7 +38,7 @@ export function compileService(listener: Listener, http: HttpConnectionManager, 
   const source = http.routes;
   const inline =
     source.kind === "inline"
-      ? new CompiledRouteTable(source.table, (override) => parts.filters.parseOverride(override))
+      ? compileRouteTable(source.table, (override) => parts.filters.parseOverride(override))
       : undefined;
   return {
     listener,

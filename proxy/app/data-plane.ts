@@ -13,7 +13,8 @@ import type { OriginalDestination } from "#proxy/listener/original-destination.t
 import { ListenerTls } from "#proxy/listener/server-tls.ts";
 import { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
-import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import { compileRouteTable } from "#proxy/stream/compile-table.ts";
 import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import { ReplayBudget } from "#proxy/stream/request-body.ts";
 import { LineFile } from "#proxy/telemetry/access-log.ts";
@@ -324,7 +325,7 @@ export class DataPlane implements ConnectionHandler {
       try {
         this.#routes.set(
           name,
-          new CompiledRouteTable(table, (override) => this.#filters.parseOverride(override), this.#usedHosts),
+          compileRouteTable(table, (override) => this.#filters.parseOverride(override), this.#usedHosts),
         );
       } catch (error) {
         failures.push({ type: "route", name, message: describeError(error) });

@@ -5,7 +5,8 @@ import { systemClock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
 import { silentLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
-import { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
+import { compileRouteTable } from "#proxy/stream/compile-table.ts";
 import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
 
@@ -52,5 +53,5 @@ export function validateResource(resource: ResourceModel): string | undefined {
 }
 
 function compileTable(table: RouteTable, runtime: FilterRuntime): CompiledRouteTable {
-  return new CompiledRouteTable(table, (override) => runtime.parseOverride(override));
+  return compileRouteTable(table, (override) => runtime.parseOverride(override));
 }

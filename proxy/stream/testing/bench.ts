@@ -14,7 +14,6 @@ import { makeSeededRandom } from "#lib/random.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { TimerWheel } from "#lib/timer-wheel.ts";
 import { FilterRuntime } from "#proxy/app/filter-runtime.ts";
-import { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import type {
   AttemptReport,
   ClusterSet,
@@ -27,6 +26,7 @@ import type {
 } from "#proxy/upstream/contract.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
 
+import { compileRouteTable } from "../compile-table.ts";
 import { HttpExchange } from "../exchange.ts";
 import type { HttpService } from "../http-service.ts";
 import { ReplayBudget } from "../request-body.ts";
@@ -211,7 +211,7 @@ export class ExchangeBench {
     });
     const listener = makeListener();
     const { chain, failureModes } = runtime.compile(listener, options.filters ?? []);
-    const table = new CompiledRouteTable(makeTable(options), (override) => runtime.parseOverride(override));
+    const table = compileRouteTable(makeTable(options), (override) => runtime.parseOverride(override));
     const cluster = this.#makeCluster(options);
     const copy = this.#makeCopyCluster(options);
     return {
