@@ -36,6 +36,7 @@ import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 import { checkAdminAddress } from "./admin-address.ts";
 import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
 import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
+import { MemoryTrim } from "./memory-trim.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
 import { validateResource } from "./validate.ts";
 
@@ -66,6 +67,7 @@ export class ProxyApp {
   readonly #secrets = new MemorySecretStore();
   readonly #health: HealthRunner;
   readonly #memory: MemoryWatch;
+  readonly #trim: MemoryTrim;
   readonly #endpoints: HttpEndpoint[] = [];
   readonly #static: DataPlaneSnapshot;
   #discovered: DataPlaneSnapshot = EMPTY_SNAPSHOT;
@@ -131,6 +133,7 @@ export class ProxyApp {
         this.#workers.setOverload(level);
       },
     });
+    this.#trim = new MemoryTrim(this.#clock);
     this.#makeGauges();
   }
 
@@ -189,6 +192,7 @@ export class ProxyApp {
     this.#identity?.close();
     this.#health.close();
     this.#memory.stop();
+    this.#trim.close();
     await this.#workers.drain(this.#options.bootstrap.heddle.drainTimeMs);
     await this.#exporter?.shutDown();
     for (const endpoint of this.#endpoints) endpoint.close();
@@ -307,6 +311,7 @@ export class ProxyApp {
       this.#locks?.keep(wanted.listeners.values());
       this.#health.apply([...wanted.clusters.values()], wanted.assignments);
       for (const failure of failures) this.#options.log.error("a resource could not be applied", { ...failure });
+      this.#trim.noteChange();
       return failures;
     });
     this.#applying = next.catch(() => undefined);
