@@ -99,7 +99,6 @@ export interface HttpConnectionManager {
     readonly uri: boolean;
     readonly dns: boolean;
     readonly cert: boolean;
-    readonly chain: boolean;
   };
   readonly idleTimeoutMs: number;
   readonly streamIdleTimeoutMs: number;

@@ -11,10 +11,8 @@ export interface AccessLog {
 }
 
 export interface TracingConfig {
-  /** Shares in percent, 0..100. */
-  readonly clientSampling: number;
+  /** Share of new traces that are sampled, in percent, 0..100. A trace that came in keeps its own decision. */
   readonly randomSampling: number;
-  readonly overallSampling: number;
   /** Where spans go; undefined = context is propagated, nothing exported. */
   readonly exporter:
     | {

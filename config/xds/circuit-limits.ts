@@ -39,6 +39,20 @@ export function limitsFromWire(wire: CircuitBreakers | undefined, priority: Rout
   };
 }
 
+/** Both priorities share connections and the queue for them: a limit of their own cannot be held. */
+export function checkPriorities(wire: CircuitBreakers | undefined, scope: Scope): void {
+  const limits = limitsFromWire(wire, RoutingPriority.DEFAULT);
+  for (const [index, threshold] of (wire?.thresholds ?? []).entries()) {
+    if (threshold.priority !== RoutingPriority.HIGH) continue;
+    const at = scope.field("thresholds").at(index);
+    const { maxConnections, maxPendingRequests } = threshold;
+    if (maxConnections !== undefined && maxConnections !== limits.maxConnections)
+      at.field("max_connections").unsupported("must be as for the default priority, which shares the connections");
+    if (maxPendingRequests !== undefined && maxPendingRequests !== limits.maxPendingRequests)
+      at.field("max_pending_requests").unsupported("must be as for the default priority, which shares the queue");
+  }
+}
+
 /** Nothing where the limits are Envoy's. */
 export function limitsToWire(model: CircuitLimits, priority: RoutingPriority): CircuitBreakers_Thresholds | undefined {
   const budget = model.retryBudget;

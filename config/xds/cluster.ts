@@ -2,7 +2,7 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Cluster } from "../model/cluster.ts";
 import type { ClusterLoadAssignment } from "../model/endpoint.ts";
-import { breakerFromWire, breakerToWire, limitsFromWire, limitsToWire } from "./circuit-limits.ts";
+import { breakerFromWire, breakerToWire, checkPriorities, limitsFromWire, limitsToWire } from "./circuit-limits.ts";
 import { adsSource, checkAdsSource } from "./config-source.ts";
 import { toMsOr } from "./duration.ts";
 import { durationUnless, given, unless } from "./fields.ts";
@@ -42,6 +42,7 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
   if (http.protocol === "auto" && !hasSocket) {
     scope.field("transport_socket").invalid("must be set with auto_config: ALPN chooses the protocol");
   }
+  checkPriorities(wire.circuitBreakers, scope.field("circuit_breakers"));
   return {
     name: wire.name,
     altStatName: wire.altStatName === "" ? undefined : wire.altStatName,

@@ -76,7 +76,6 @@ export function managerFromWire(wire: WireManager, scope: Scope): HttpConnection
       uri: details?.uri ?? false,
       dns: details?.dns ?? false,
       cert: details?.cert ?? false,
-      chain: details?.chain ?? false,
     },
     idleTimeoutMs: toMsOr(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
     streamIdleTimeoutMs: toMsOr(wire.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),

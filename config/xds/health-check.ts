@@ -16,6 +16,11 @@ const EXPECTED = [{ start: 200, end: 201 }];
 const METHODS = Object.entries(RequestMethod).filter(([name]) => name !== "METHOD_UNSPECIFIED");
 
 export function healthCheckFromWire(wire: WireCheck, scope: Scope): HealthCheck {
+  const { interval, noTrafficInterval } = wire;
+  if (noTrafficInterval !== undefined && toMsOr(noTrafficInterval, 0) !== toMsOr(interval, 0))
+    scope
+      .field("no_traffic_interval")
+      .unsupported("must be as interval: endpoints are checked with traffic or without");
   return {
     timeoutMs: toMsOr(wire.timeout, 0),
     intervalMs: toMsOr(wire.interval, 0),

@@ -94,6 +94,8 @@ function checkRewrites(wire: WireAction, scope: Scope): void {
   const used = Object.entries(all)
     .filter(([, value]) => value !== undefined && value !== "")
     .map(([name]) => name);
+  if (/%[A-Z_]+[%(]/.test(wire.pathRewrite))
+    scope.field("path_rewrite").unsupported("operators are not supported in a path");
   if (used.length > 1) scope.invalid(`only one of ${used.join(", ")} may be set`);
 }
 

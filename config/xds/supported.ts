@@ -17,12 +17,15 @@ const TABLE: { readonly [typeName: string]: string } = {
     "stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts",
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": "clusters",
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": "name weight",
+  // stat_prefix is demanded by Envoy's rules and names nothing: statistics are labelled by listener and cluster.
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager":
     "codec_type stat_prefix rds route_config http_filters tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops via generate_request_id preserve_external_request_id forward_client_cert_details set_current_client_cert_details upgrade_configs normalize_path merge_slashes strip_matching_host_port",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing":
-    "client_sampling random_sampling overall_sampling provider",
+    // Heddle is parent-based; client_sampling and overall_sampling have no meaning there.
+    "random_sampling provider",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails":
-    "subject cert chain dns uri",
+    // The chain is not kept: a resumed session does not have it.
+    "subject cert dns uri",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig":
     "upgrade_type enabled",
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": "config_source route_config_name",
@@ -125,6 +128,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.route.v3.RedirectAction":
     "https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite response_code strip_query",
   "envoy.config.route.v3.DirectResponseAction": "status body",
+  // host_selection_retry_max_attempts says how hard to look for an endpoint that was not tried; Heddle always finds one if there is.
   "envoy.config.route.v3.RetryPolicy":
     "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers",
   "envoy.config.route.v3.RetryPolicy.RetryBackOff": "base_interval max_interval",
@@ -147,11 +151,13 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.cluster.v3.LoadBalancingPolicy": "policies",
   "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": "typed_extension_config",
   "envoy.config.cluster.v3.CircuitBreakers": "thresholds",
+  // Both priorities share connections and their queue, so the limits of these must be the same (circuit-limits.ts).
   "envoy.config.cluster.v3.CircuitBreakers.Thresholds":
     "priority max_connections max_pending_requests max_requests max_retries retry_budget",
   "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget": "budget_percent min_retry_concurrency",
   "envoy.config.cluster.v3.OutlierDetection":
     "consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time max_ejection_time_jitter",
+  // no_traffic_interval must be what `interval` is (health-check.ts).
   "envoy.config.core.v3.HealthCheck":
     "timeout interval interval_jitter unhealthy_threshold healthy_threshold http_health_check tcp_health_check grpc_health_check no_traffic_interval",
   "envoy.config.core.v3.HealthCheck.HttpHealthCheck": "host path expected_statuses codec_client_type method",

@@ -25,9 +25,7 @@ export function tracingFromWire(
   const at = scope.field("provider").field("typed_config");
   const config = provider && unpack(provider.configType.value, [OpenTelemetryConfigSchema], at, provider.name);
   return {
-    clientSampling: percent(wire.clientSampling),
     randomSampling: percent(wire.randomSampling),
-    overallSampling: percent(wire.overallSampling),
     exporter: config && exporterFromWire(config, at),
   };
 }
@@ -62,9 +60,7 @@ export function tracingToWire(model: TracingConfig): HttpConnectionManager_Traci
   const { exporter } = model;
   const typedConfig = exporter && pack(OpenTelemetryConfigSchema, exporterToWire(exporter));
   return create(HttpConnectionManager_TracingSchema, {
-    ...shareToWire("clientSampling", model.clientSampling),
     ...shareToWire("randomSampling", model.randomSampling),
-    ...shareToWire("overallSampling", model.overallSampling),
     ...(typedConfig === undefined
       ? {}
       : {

@@ -103,7 +103,7 @@ export const managerDefaults: Omit<HttpConnectionManager, Chosen> = {
   serverName: "heddle",
   serverHeader: "pass_through",
   via: "",
-  clientCertDetails: { subject: true, uri: true, dns: false, cert: false, chain: false },
+  clientCertDetails: { subject: true, uri: true, dns: false, cert: false },
   idleTimeoutMs: 3_600_000,
   streamIdleTimeoutMs: 300_000,
   requestTimeoutMs: 0,

@@ -13,6 +13,7 @@ import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
 import type { ClusterSet } from "#proxy/upstream/contract.ts";
 
 import type { FilterRuntime } from "./filter-runtime.ts";
+import { withImpliedFilters } from "./implied-filters.ts";
 
 export interface ServiceParts {
   readonly filters: FilterRuntime;
@@ -33,7 +34,7 @@ const PAUSE_TIMEOUT_MS = 10_000;
 
 /** Throws with the reason when a filter, a route or a log format does not compile. */
 export function compileService(listener: Listener, http: HttpConnectionManager, parts: ServiceParts): HttpService {
-  const { chain, failureModes } = parts.filters.compile(listener, http.filters);
+  const { chain, failureModes } = parts.filters.compile(listener, withImpliedFilters(http));
   for (const log of http.accessLogs) compileAccessLog(log);
   const source = http.routes;
   const inline =

@@ -75,6 +75,15 @@ describe("an HTTP/1 client connection", () => {
     }
   });
 
+  it("joins the crumbs of a cookie, in the place of the first", () => {
+    const dialogue = new Dialogue();
+    dialogue.open("GET", true, ["cookie", "a=1"], ["accept", "*/*"], ["cookie", "b=2"], ["cookie", "c=3"]);
+    assert.equal(dialogue.take(), "GET /a HTTP/1.1\r\nHost: shop\r\ncookie: a=1; b=2; c=3\r\naccept: */*\r\n\r\n");
+    const single = new Dialogue();
+    single.open("GET", true, ["cookie", "a=1"]);
+    assert.equal(single.take(), "GET /a HTTP/1.1\r\nHost: shop\r\ncookie: a=1\r\n\r\n");
+  });
+
   it("reads no body behind HEAD, 204 and 304", async () => {
     for (const [method, head] of [
       ["HEAD", "200 OK\r\nContent-Length: 9"],

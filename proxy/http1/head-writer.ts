@@ -68,6 +68,7 @@ export function writeFields(out: Outbox, block: HeaderBlock, withContentLength: 
   // A run of lines that lie side by side in the same HTTP/1 text is copied at once.
   let runStart = -1;
   let runEnd = -1;
+  let hasCookie = false;
   for (let i = 0; i < block.length; i++) {
     const name = block.names[i] ?? "";
     if (isOwn(name) && !(withContentLength && name === "content-length")) continue;
@@ -86,7 +87,10 @@ export function writeFields(out: Outbox, block: HeaderBlock, withContentLength: 
     if (runStart >= 0 && bytes !== undefined) writeBytes(out, bytes, runStart, runEnd);
     runStart = -1;
     runEnd = -1;
-    writeField(out, block, i, name);
+    if (name === "cookie") {
+      if (!hasCookie) writeCookie(out, block, i);
+      hasCookie = true;
+    } else writeField(out, block, i, name);
   }
   if (runStart >= 0 && bytes !== undefined) writeBytes(out, bytes, runStart, runEnd);
 }
@@ -100,6 +104,17 @@ export function writeEnd(out: Outbox): void {
 /** `Name: text CRLF`, both known to be clean. */
 export function writeLine(out: Outbox, name: string, text: string): void {
   writeText(out, `${name}: ${text}\r\n`);
+}
+
+/** HTTP/2 may split a cookie into crumbs, which HTTP/1 must not (RFC 9113 §8.2.3). `index`: the first. */
+function writeCookie(out: Outbox, block: HeaderBlock, index: number): void {
+  for (let i = index + 1; i < block.length; i++) {
+    if (block.names[i] !== "cookie") continue;
+    const joined = block.getJoined("cookie") ?? "";
+    if (isCleanValue(joined)) writeValue(out, "cookie", joined);
+    return;
+  }
+  writeField(out, block, index, "cookie");
 }
 
 /** A field with a byte that HTTP/1 cannot carry is left out: it would end the name, the line, or the head. */
@@ -119,7 +134,11 @@ function writeField(out: Outbox, block: HeaderBlock, index: number, name: string
     return;
   }
   const value = block.valueAt(index);
-  if (!isCleanValue(value)) return;
+  if (isCleanValue(value)) writeValue(out, spelled, value);
+}
+
+/** Both known to be clean. */
+function writeValue(out: Outbox, spelled: string, value: string): void {
   const length = spelled.length + value.length + 4;
   if (length <= MAX_PIECE) writeText(out, `${spelled}: ${value}\r\n`);
   else {

@@ -24,15 +24,18 @@ export function answerWithoutUpstream(exchange: HttpExchange, action: RedirectAc
 /** The target of a redirect, as Envoy makes it: parts that the action does not name stay; a default port is left out. */
 function locationOf(exchange: HttpExchange, action: RedirectAction): string {
   const request = exchange.request;
-  const scheme = action.scheme ?? request.get("x-forwarded-proto") ?? request.get(":scheme") ?? "http";
+  const asked = request.get("x-forwarded-proto") ?? request.get(":scheme") ?? "http";
+  const scheme = action.scheme ?? asked;
   const authority = request.get(":authority") ?? "";
   const parts = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(authority);
   const host = action.host ?? parts?.[1] ?? authority;
-  const isDefaultOfNewScheme = action.scheme !== undefined && action.scheme !== request.get(":scheme");
-  const given = action.host === undefined && !isDefaultOfNewScheme ? Number(parts?.[2] ?? "0") : 0;
-  const port = action.port ?? given;
-  const isDefault = port === 0 || (scheme === "http" && port === 80) || (scheme === "https" && port === 443);
-  return `${scheme}://${host}${isDefault ? "" : `:${port}`}${redirectPath(exchange, action)}`;
+  const given = action.host === undefined ? Number(parts?.[2] ?? "0") : 0;
+  const port = action.port ?? (given === defaultPort(asked) ? 0 : given);
+  return `${scheme}://${host}${port === 0 || port === defaultPort(scheme) ? "" : `:${port}`}${redirectPath(exchange, action)}`;
+}
+
+function defaultPort(scheme: string): number {
+  return scheme === "https" ? 443 : 80;
 }
 
 function redirectPath(exchange: HttpExchange, action: RedirectAction): string {

@@ -70,7 +70,7 @@ export class ExchangeRecorder implements ExchangeObserver {
 
   #count(exchange: HttpExchange): void {
     const { connection, service, status, isGrpc } = exchange;
-    const destination = exchange.cluster?.name ?? "unknown";
+    const destination = exchange.cluster?.altStatName ?? exchange.cluster?.name ?? "unknown";
     const protocol = isGrpc ? "grpc" : connection.protocol;
     const code = isGrpc ? (exchange.grpcStatus ?? -1) : 0;
     const flags = exchange.flags.length === 0 ? "-" : exchange.flags.join(",");

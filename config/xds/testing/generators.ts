@@ -136,9 +136,7 @@ export const accessLog: fc.Arbitrary<AccessLog> = fc.record({
 const share = fc.constantFrom(0, 0.5, 50, 100);
 
 export const tracing: fc.Arbitrary<TracingConfig> = fc.record({
-  clientSampling: share,
   randomSampling: share,
-  overallSampling: share,
   exporter: maybe(
     fc.record({
       kind: fc.constant("otlp"),

@@ -55,7 +55,6 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
     uri: fc.boolean(),
     dns: fc.boolean(),
     cert: fc.boolean(),
-    chain: fc.boolean(),
   }),
   idleTimeoutMs: ms,
   streamIdleTimeoutMs: ms,
@@ -199,11 +198,10 @@ const limits = fc.record({
   retryBudget: maybe(fc.record({ percent: fc.integer({ min: 0, max: 100 }), minConcurrency: count })),
 });
 
-const healthCheck: fc.Arbitrary<HealthCheck> = fc.record({
+const checked = fc.record({
   timeoutMs: positiveMs,
   intervalMs: positiveMs,
   jitterMs: ms,
-  noTrafficIntervalMs: positiveMs,
   unhealthyThreshold: count,
   healthyThreshold: count,
   check: fc.oneof(
@@ -219,6 +217,11 @@ const healthCheck: fc.Arbitrary<HealthCheck> = fc.record({
     fc.record({ kind: fc.constant("tcp" as const) }),
   ),
 });
+
+const healthCheck: fc.Arbitrary<HealthCheck> = checked.map((check) => ({
+  ...check,
+  noTrafficIntervalMs: check.intervalMs,
+}));
 
 const slowStart = maybe(
   fc.record({
@@ -298,6 +301,11 @@ const cluster: fc.Arbitrary<Cluster> = fc
   .map(([found, rest]) => ({
     ...rest,
     ...found,
+    highPriorityLimits: {
+      ...rest.highPriorityLimits,
+      maxConnections: rest.limits.maxConnections,
+      maxPendingRequests: rest.limits.maxPendingRequests,
+    },
     ...(rest.tls === undefined ? { http: { ...rest.http, protocol: "downstream" as const } } : {}),
   }));
 

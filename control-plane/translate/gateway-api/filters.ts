@@ -122,7 +122,8 @@ function redirectAction(redirect: HTTPRouteFilter["requestRedirect"], match: Rou
     status: redirect?.statusCode ?? 302,
     scheme: redirect?.scheme,
     host: redirect?.hostname,
-    port: redirect?.port,
+    // Gateway API: a scheme without a port means the scheme's own; Envoy would keep the request's.
+    port: redirect?.port ?? (redirect?.scheme === "https" ? 443 : redirect?.scheme === "http" ? 80 : undefined),
     path:
       path === undefined
         ? undefined

@@ -83,9 +83,7 @@ function tracingConfig(
   const samplingPercent = block?.samplingPercent ?? 0;
   const otlp = block?.otlp;
   return {
-    clientSampling: 100,
     randomSampling: samplingPercent,
-    overallSampling: 100,
     exporter:
       otlp === undefined || collector === undefined
         ? undefined

@@ -323,7 +323,7 @@ function makeHttp(options: BenchOptions): HttpConnectionManager {
     serverHeader: "pass_through",
     via: "",
     forwardClientCert: "sanitize",
-    clientCertDetails: { subject: false, uri: true, dns: false, cert: false, chain: false },
+    clientCertDetails: { subject: false, uri: true, dns: false, cert: false },
     upgrades: ["websocket"],
     accessLogs: [],
     ...options.http,
