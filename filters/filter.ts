@@ -224,6 +224,8 @@ export interface FilterContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** The filter's name in the chain, by which routes speak to it (`Exchange.override`). */
+  readonly name: string;
   /** A place in `exchange.slots` of this filter's own. */
   slot(): number;
   /** Where the chain stands. */
@@ -262,6 +264,8 @@ export interface FilterFactory<C> {
   /** The messages that configure it: Envoy's where one says the same thing, else `type.googleapis.com/heddle.filters.<name>.v1.<Message>`. */
   readonly typeUrls: readonly string[];
   readonly failureMode: "closed" | "open";
+  /** What a route may say to it: settings of its own, only that it is off, or nothing. */
+  readonly perRoute: "settings" | "off" | "nothing";
   parse(config: JsonValue, typeUrl: string): C;
   make(config: C, context: FilterContext): Filter;
 }

@@ -29,5 +29,10 @@ export function findFilter(typeUrl: string): AnyFilterFactory | undefined {
   return standardFilters.find((factory) => factory.typeUrls.includes(typeUrl));
 }
 
+/** The factory of the filters that have this name in a chain. */
+export function findFilterByName(name: string): AnyFilterFactory | undefined {
+  return standardFilters.find((factory) => factory.name === name);
+}
+
 /** All type URLs that this proxy knows. */
 export const knownFilterTypes: ReadonlySet<string> = new Set(standardFilters.flatMap((factory) => factory.typeUrls));

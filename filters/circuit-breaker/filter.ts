@@ -31,6 +31,7 @@ export const circuitBreakerFilter = {
   name: "heddle.circuit_breaker",
   typeUrls: ["type.googleapis.com/heddle.filters.circuit_breaker.v1.CircuitBreaker"],
   failureMode: "open",
+  perRoute: "off",
   parse(value) {
     const reader = new ConfigReader(value, "");
     const config = { rule: reader.string("rule", "") };
@@ -55,10 +56,10 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
     listener: context.listener,
   });
   return {
-    name: "heddle.circuit_breaker",
+    name: context.name,
     onPick(exchange, pick) {
       const policy = pick.cluster.breaker;
-      if (policy === undefined || exchange.override("heddle.circuit_breaker")?.isDisabled === true) return CONTINUE;
+      if (policy === undefined || exchange.override(context.name)?.isDisabled === true) return CONTINUE;
       const breaker = breakerOf(pick.cluster, policy);
       if (pick.isMirror === true) return breaker.state === "closed" ? CONTINUE : ANSWERED;
       const permit = breaker.tryPass();

@@ -17,6 +17,7 @@ export const localRateLimitFilter = {
   name: "envoy.filters.http.local_ratelimit",
   typeUrls: [ENVOY_LOCAL_RATE_LIMIT, HEDDLE_RATE_LIMIT],
   failureMode: "open",
+  perRoute: "settings",
   parse: parseRateLimit,
   make(config, context) {
     return makeFilter(config, context);
@@ -49,9 +50,9 @@ function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
     return buckets;
   };
   return {
-    name: "envoy.filters.http.local_ratelimit",
+    name: context.name,
     onRouted(exchange) {
-      const override = exchange.override("envoy.filters.http.local_ratelimit");
+      const override = exchange.override(context.name);
       if (override?.isDisabled === true) return CONTINUE;
       const config = override === undefined ? base : (override.config as RateLimitConfig); // as: parse made it
       const nowMs = context.clock.nowMs();

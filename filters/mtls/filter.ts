@@ -14,6 +14,7 @@ export const mtlsFilter = {
   name: "heddle.mtls",
   typeUrls: ["type.googleapis.com/heddle.filters.mtls.v1.Mtls"],
   failureMode: "closed",
+  perRoute: "nothing",
   parse(value) {
     const reader = new ConfigReader(value, "");
     const config = {
@@ -36,7 +37,7 @@ function makeFilter(config: MtlsConfig, context: FilterContext): Filter {
     labels,
   );
   return {
-    name: "heddle.mtls",
+    name: context.name,
     onConnection(connection) {
       if (connection.peerIdentity !== undefined || connection.direction !== "inbound") return undefined;
       plaintext.add(1);

@@ -25,6 +25,7 @@ export const retryFilter = {
   name: "heddle.retry",
   typeUrls: [TYPE_URL],
   failureMode: "open",
+  perRoute: "settings",
   parse(value) {
     const reader = new ConfigReader(value, "");
     const config = {
@@ -57,9 +58,9 @@ function makeFilter(base: RetryConfig, context: FilterContext): Filter {
     labels,
   );
   return {
-    name: "heddle.retry",
+    name: context.name,
     onAttemptEnd(exchange, attempt): RetryVerdict {
-      const override = exchange.override("heddle.retry");
+      const override = exchange.override(context.name);
       if (override?.isDisabled === true) return undefined;
       const config = override === undefined ? base : (override.config as RetryConfig); // as: parse made it
       const policy = policyOf(exchange);

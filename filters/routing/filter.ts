@@ -41,6 +41,7 @@ export const routingFilter = {
   name: "heddle.routing",
   typeUrls: ["type.googleapis.com/heddle.filters.routing.v1.Routing"],
   failureMode: "closed",
+  perRoute: "nothing",
   parse(value) {
     const reader = new ConfigReader(value, "");
     const config: RoutingConfig = {
@@ -89,7 +90,7 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
     { listener: context.listener },
   );
   return {
-    name: "heddle.routing",
+    name: context.name,
     onRequestHead(exchange, head) {
       let tenant: string | undefined;
       // The first source that names a tenant decides; the others are asked all the same, for a forged header must not pass on.

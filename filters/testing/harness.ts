@@ -45,10 +45,10 @@ export class FilterBench {
 
   /** Makes the filter as a chain would. */
   make<C>(factory: FilterFactory<C>, config: JsonValue, options: HarnessOptions = {}): Filter {
-    return factory.make(factory.parse(config, factory.typeUrls.at(-1) ?? ""), this.context(options));
+    return factory.make(factory.parse(config, factory.typeUrls.at(-1) ?? ""), this.context(options, factory.name));
   }
 
-  context(options: HarnessOptions = {}): FilterContext {
+  context(options: HarnessOptions = {}, name = "test"): FilterContext {
     let slots = 0;
     return {
       clock: this.clock,
@@ -57,6 +57,7 @@ export class FilterBench {
       slot: () => slots++,
       direction: options.direction ?? "inbound",
       listener: "test",
+      name,
       cells: (key, count) => {
         const known = this.#cells.get(key) ?? new Int32Array(count);
         this.#cells.set(key, known);

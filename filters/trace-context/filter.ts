@@ -15,6 +15,7 @@ export const traceContextFilter = {
   name: "heddle.tracing",
   typeUrls: ["type.googleapis.com/heddle.filters.trace_context.v1.TraceContext"],
   failureMode: "open",
+  perRoute: "nothing",
   parse(value) {
     const reader = new ConfigReader(value, "");
     const config = {
@@ -33,10 +34,10 @@ function isB3(name: string): boolean {
   return name === "b3" || name.startsWith("x-b3-");
 }
 
-function makeFilter(config: TraceContextConfig, { random }: FilterContext): Filter {
+function makeFilter(config: TraceContextConfig, { name, random }: FilterContext): Filter {
   const decide = (): boolean => random.next() * 100 < config.samplingPercent;
   return {
-    name: "heddle.tracing",
+    name,
     onRequestHead(exchange, head) {
       const trace = exchange.trace;
       const incoming = readTrace(head);

@@ -4,7 +4,7 @@ import type { FilterConfig, FilterOverride } from "#config/model/filter-config.t
 import type { Listener } from "#config/model/listener.ts";
 import { FilterChain } from "#filters/chain.ts";
 import type { BreakerState, Exchange, Filter, FilterContext, RouteOverride } from "#filters/filter.ts";
-import { findFilter } from "#filters/standard.ts";
+import { findFilter, findFilterByName } from "#filters/standard.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
 import type { Log } from "#lib/log.ts";
@@ -47,7 +47,7 @@ export class FilterRuntime {
         throw new Error(`Cannot make the filter "${config.name}": ${config.typeUrl} is not known`);
       }
       const parsed = describeFailure(config.name, () => factory.parse(config.config, config.typeUrl));
-      filters.push(factory.make(parsed as never, this.#contextFor(listener, filters.length))); // as: parsed by the same factory
+      filters.push(factory.make(parsed as never, this.#contextFor(listener, config.name, filters.length))); // as: parsed by the same factory
       failureModes.set(config.name, factory.failureMode);
     }
     return { chain: new FilterChain(filters), failureModes };
@@ -55,17 +55,24 @@ export class FilterRuntime {
 
   /** What a route's override means to the filter. */
   parseOverride(override: FilterOverride): RouteOverride {
-    const factory = findFilter(override.typeUrl);
-    if (override.disabled) return { isDisabled: true, config: undefined };
+    const { filter, typeUrl } = override;
+    const factory = typeUrl === "" ? findFilterByName(filter) : findFilter(typeUrl);
+    // A chain may give a filter another name; that it is off can be said to any.
+    if (factory === undefined && typeUrl === "" && override.disabled) return { isDisabled: true, config: undefined };
     if (factory === undefined)
-      throw new Error(`Cannot read the settings of filter "${override.filter}": ${override.typeUrl} is not known`);
+      throw new Error(`Cannot read the settings of filter "${filter}": ${typeUrl} is not known`);
+    if (factory.perRoute === "nothing")
+      throw new Error(`Cannot read the settings of filter "${override.filter}": a route has no say in it`);
+    if (override.disabled) return { isDisabled: true, config: undefined };
+    if (factory.perRoute === "off")
+      throw new Error(`Cannot read the settings of filter "${override.filter}": a route may only turn it off`);
     return {
       isDisabled: false,
       config: describeFailure(override.filter, () => factory.parse(override.config, override.typeUrl)),
     };
   }
 
-  #contextFor(listener: Listener, index: number): FilterContext {
+  #contextFor(listener: Listener, name: string, index: number): FilterContext {
     const { clock, random, log, metrics, cells, breaker } = this.#parts;
     const kept = this.#kept;
     return {
@@ -74,6 +81,7 @@ export class FilterRuntime {
       log,
       direction: listener.direction,
       listener: listener.name,
+      name,
       slot: () => index,
       cells,
       keep<T>(key: string, definition: string, make: () => T): T {

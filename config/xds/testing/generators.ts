@@ -113,14 +113,14 @@ export const filterConfig: fc.Arbitrary<FilterConfig> = fc.oneof(
     name: word,
     typeUrl: fc.constant(KNOWN_FILTER),
     config: struct,
-    disabled: fc.boolean(),
+    disabled: fc.constant(false),
     isOptional: fc.constant(true),
   }),
   fc.record({
     name: word,
     typeUrl: fc.constant(KNOWN_ENVOY_FILTER),
     config: fc.constant({ statPrefix: "a", tokenBucket: { maxTokens: 20, tokensPerFill: 100, fillInterval: "1s" } }),
-    disabled: fc.boolean(),
+    disabled: fc.constant(false),
     isOptional: fc.boolean(),
   }),
 );

@@ -1,0 +1,28 @@
+// What holds for every filter of the mesh.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { findFilter, findFilterByName, standardFilters } from "./standard.ts";
+import { FilterBench } from "./testing/harness.ts";
+
+test("every filter is found by its name and by each of its types, and by no other's", () => {
+  for (const factory of standardFilters) {
+    assert.equal(findFilterByName(factory.name), factory);
+    for (const typeUrl of factory.typeUrls) assert.equal(findFilter(typeUrl), factory);
+  }
+  assert.equal(findFilter("type.googleapis.com/none"), undefined);
+  assert.equal(
+    new Set(standardFilters.flatMap(({ typeUrls }) => typeUrls)).size,
+    standardFilters.flatMap(({ typeUrls }) => typeUrls).length,
+  );
+});
+
+test("every filter bears its name in the chain, and refuses a field that it does not know", () => {
+  const bench = new FilterBench();
+  for (const factory of standardFilters) {
+    const typeUrl = factory.typeUrls.at(-1) ?? "";
+    const config = factory.parse({}, typeUrl);
+    assert.equal(factory.make(config as never, bench.context({}, "other")).name, "other"); // as: parsed by the same factory
+    assert.throws(() => factory.parse({ noSuchField: 1 }, typeUrl), /noSuchField/, factory.name);
+  }
+});
