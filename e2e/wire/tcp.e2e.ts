@@ -1,6 +1,6 @@
 // Opaque TCP: servers that speak first, half-closes both ways, real protocols with real clients.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 import { it, type TestContext } from "node:test";
@@ -8,6 +8,7 @@ import { it, type TestContext } from "node:test";
 import { startTcpApp } from "./apps.ts";
 import { atEnd } from "./cleanup.ts";
 import { cluster, Proxy, tcpListener } from "./proxy.ts";
+import { getRedis } from "./redis.ts";
 import { until } from "./until.ts";
 
 async function throughProxy(t: TestContext, onConnection: (socket: net.Socket) => void): Promise<number> {
@@ -139,43 +140,31 @@ it("a connection that nobody answers is closed, not kept", async (t) => {
   await new Promise((resolve) => client.once("close", resolve));
 });
 
-const redis = findRedis();
-it(
-  "Redis: pipelines, large values and subscriptions",
-  { skip: redis === undefined && "redis-server is not installed" },
-  async (t) => {
-    const port = await proxyTo(t, await startRedis(t));
-    const client = await connect(t, port);
-    const lines = readLines(client);
-    const large = "x".repeat(1_000_000);
-    client.write(`SET a 1\r\nINCR a\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$${large.length}\r\n${large}\r\nGET b\r\n`);
-    const answers: string[] = [];
-    for (let i = 0; i < 5; i++) answers.push((await lines.next()).value ?? "");
-    assert.deepEqual(answers, ["+OK", ":2", "+OK", `$${large.length}`, large]);
-    const subscriber = await connect(t, port);
-    const events = readLines(subscriber);
-    subscriber.write("SUBSCRIBE news\r\n");
-    for (let i = 0; i < 6; i++) await events.next();
-    client.write("PUBLISH news hello\r\n");
-    const event: string[] = [];
-    for (let i = 0; i < 7; i++) event.push((await events.next()).value ?? "");
-    assert.equal(event.at(-1), "hello");
-  },
-);
-
-function findRedis(): string | undefined {
-  try {
-    return execFileSync("which", ["redis-server"], { encoding: "utf8" }).trim();
-  } catch {
-    return undefined;
-  }
-}
+it("Redis: pipelines, large values and subscriptions", async (t) => {
+  const port = await proxyTo(t, await startRedis(t));
+  const client = await connect(t, port);
+  const lines = readLines(client);
+  const large = "x".repeat(1_000_000);
+  client.write(`SET a 1\r\nINCR a\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$${large.length}\r\n${large}\r\nGET b\r\n`);
+  const answers: string[] = [];
+  for (let i = 0; i < 5; i++) answers.push((await lines.next()).value ?? "");
+  assert.deepEqual(answers, ["+OK", ":2", "+OK", `$${large.length}`, large]);
+  const subscriber = await connect(t, port);
+  const events = readLines(subscriber);
+  subscriber.write("SUBSCRIBE news\r\n");
+  for (let i = 0; i < 6; i++) await events.next();
+  client.write("PUBLISH news hello\r\n");
+  const event: string[] = [];
+  for (let i = 0; i < 7; i++) event.push((await events.next()).value ?? "");
+  assert.equal(event.at(-1), "hello");
+});
 
 async function startRedis(t: TestContext): Promise<number> {
   const probe = await startTcpApp(() => undefined);
   await probe.stop();
   const options = ["--port", String(probe.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-  const child = spawn("redis-server", options, { stdio: "ignore" });
+  const { file, env } = getRedis();
+  const child = spawn(file, options, { env, stdio: "ignore" });
   atEnd(t, () => child.kill("SIGKILL"));
   await until("Redis listens", async () => {
     const socket = net.connect(probe.port, "127.0.0.1");
