@@ -47,7 +47,7 @@ export function compileHeader(matcher: HeaderMatcher): HeaderTest {
       return {
         name,
         matches(head) {
-          const value = head.get(name) ?? (missingAsEmpty ? "" : undefined);
+          const value = head.getJoined(name) ?? (missingAsEmpty ? "" : undefined);
           if (value === undefined) return invert;
           const number = /^[+-]?\d+$/.test(value) ? Number(value) : Number.NaN;
           return (number >= match.start && number < match.end) !== invert;

@@ -20,6 +20,7 @@ import type { Random } from "#lib/random.ts";
 import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
 import { compileHeader, compileQuery, type HeaderTest } from "./matchers.ts";
+import { compileRegexRewrite, type PathRewriter } from "./regex-rewrite.ts";
 
 /** Turns a filter's override into what the filter reads; throws with the reason when it does not parse. */
 export type OverrideParser = (override: FilterOverride) => RouteOverride;
@@ -46,7 +47,7 @@ export interface CompiledRoute {
   readonly weights: readonly number[];
   readonly retriableHeaders: readonly HeaderTest[];
   readonly hash: RequestHasher;
-  readonly regexRewrite: { readonly pattern: RE2JS; readonly substitution: string } | undefined;
+  readonly regexRewrite: PathRewriter | undefined;
 }
 
 interface CompiledHost {
@@ -182,10 +183,7 @@ function compileRoute(
     targets,
     weights,
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
-    regexRewrite:
-      rewrite === undefined
-        ? undefined
-        : { pattern: RE2JS.compile(rewrite.pattern), substitution: rewrite.substitution },
+    regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
   };
 }
 

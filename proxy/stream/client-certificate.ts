@@ -5,6 +5,7 @@ import { X509Certificate } from "node:crypto";
 import type { HttpConnectionManager } from "#config/model/listener.ts";
 import type { ConnectionView } from "#filters/filter.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { parseSubjectNames } from "#proxy/tls/subject-names.ts";
 
 const NAME = "x-forwarded-client-cert";
 
@@ -50,7 +51,7 @@ export function describeCertificate(
 ): string {
   const { localIdentity, peerIdentity, peerCertificatePem: pem } = connection;
   const certificate = pem === undefined ? undefined : new X509Certificate(pem);
-  const names = certificate === undefined ? [] : alternativeNames(certificate);
+  const names = parseSubjectNames(certificate?.subjectAltName);
   const parts: string[] = [];
   if (localIdentity !== undefined) parts.push(`By=${localIdentity}`);
   if (certificate !== undefined) {
@@ -58,19 +59,9 @@ export function describeCertificate(
     if (details.cert) parts.push(`Cert="${encodeURIComponent(certificate.toString())}"`);
     if (details.subject) parts.push(`Subject="${escapeQuotes(formatSubject(certificate.subject))}"`);
   }
-  if (details.uri) parts.push(`URI=${peerIdentity ?? names.find(([kind]) => kind === "URI")?.[1] ?? ""}`);
-  if (details.dns) for (const [kind, name] of names) if (kind === "DNS") parts.push(`DNS=${name}`);
+  if (details.uri) parts.push(`URI=${peerIdentity ?? names.uris[0] ?? ""}`);
+  if (details.dns) for (const name of names.dns) parts.push(`DNS=${name}`);
   return parts.join(";");
-}
-
-/** `DNS:a, URI:b`; Node quotes a name as JSON when it holds a comma or a quote. */
-function alternativeNames(certificate: X509Certificate): readonly (readonly [kind: string, name: string])[] {
-  const found: (readonly [string, string])[] = [];
-  for (const [, kind = "", text = ""] of (certificate.subjectAltName ?? "").matchAll(
-    /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/g,
-  ))
-    found.push([kind, text.startsWith('"') ? String(JSON.parse(text)) : text]);
-  return found;
 }
 
 /** Node's lines (`C=DE`, `O=Shop`, `CN=a`) as RFC 2253 writes a name: the most specific part first. */

@@ -57,7 +57,7 @@ function rewritePath(exchange: HttpExchange, head: HeaderBlock): void {
       match.kind === "pathSeparatedPrefix"
         ? replacePrefix(plain, matched, prefixRewrite)
         : prefixRewrite + plain.slice(matched);
-  } else if (regex !== undefined) rewritten = regex.pattern.matcher(plain).replaceAll(regex.substitution);
+  } else if (regex !== undefined) rewritten = regex(plain);
   head.set("x-envoy-original-path", path);
   head.set(":path", rewritten + query);
 }

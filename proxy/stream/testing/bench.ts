@@ -135,9 +135,12 @@ export interface BenchOptions {
   readonly extraFilters?: readonly Filter[];
   readonly action?: Partial<ForwardAction>;
   readonly route?: Partial<Route>;
+  readonly match?: Route["match"];
   readonly retry?: Partial<RetryPolicy>;
   readonly http?: Partial<HttpConnectionManager>;
   readonly peerIdentity?: string;
+  /** Of the one virtual host. */
+  readonly domains?: readonly string[];
   readonly connection?: Partial<ConnectionView>;
   /** Called for each attempt; default: the stream is ready at once. */
   readonly onOpen?: (attempt: ScriptedAttempt) => void;
@@ -184,6 +187,14 @@ export class ExchangeBench {
     this.exchange.onHead(
       HeaderBlock.of([":method", method], [":scheme", "http"], [":authority", "svc"], [":path", path], ...headers),
       end,
+    );
+  }
+
+  /** A request without body to another host. */
+  requestTo(authority: string, path = "/"): void {
+    this.exchange.onHead(
+      HeaderBlock.of([":method", "GET"], [":scheme", "http"], [":authority", authority], [":path", path]),
+      true,
     );
   }
 
@@ -376,12 +387,15 @@ function makeTable(options: BenchOptions): RouteTable {
     },
     action,
     metadata: {},
+    ...(options.match === undefined ? {} : { match: options.match }),
     ...options.route,
   };
   return {
     ...NO_SCOPE,
     name: "table",
     onDemand: false,
-    virtualHosts: [{ ...NO_SCOPE, name: "svc", domains: ["svc"], routes: [route], retry: undefined }],
+    virtualHosts: [
+      { ...NO_SCOPE, name: "svc", domains: options.domains ?? ["svc"], routes: [route], retry: undefined },
+    ],
   };
 }
