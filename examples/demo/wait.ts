@@ -4,7 +4,7 @@ import { ClaimFailed } from "./claim.ts";
 
 const POLL_MS = 20;
 /** Conditions of the demo come true within seconds; a machine that is busy gets minutes. */
-const DEFAULT_LIMIT_MS = 60_000;
+const DEFAULT_LIMIT_MS = 180_000;
 
 /** Polls until `probe` gives something. Throws a ClaimFailed with `what` and the last reason when it does not in `limitMs`. */
 export async function until<T>(
