@@ -25,7 +25,7 @@ const MAX_WAITING = 2048;
 export class OtlpSpanExporter {
   readonly #options: SpanExporterOptions;
   #sdk: Sdk | undefined;
-  #isLoading = false;
+  #loading: Promise<void> | undefined = undefined;
   #waiting: SpanRecord[] = [];
   exported = 0;
   dropped = 0;
@@ -42,9 +42,7 @@ export class OtlpSpanExporter {
     }
     if (this.#waiting.length + spans.length > MAX_WAITING) this.dropped += spans.length;
     else this.#waiting.push(...spans);
-    if (this.#isLoading) return;
-    this.#isLoading = true;
-    loadSdk(this.#options).then(
+    this.#loading ??= loadSdk(this.#options).then(
       (sdk) => {
         this.#sdk = sdk;
         this.export(this.#waiting.splice(0));
@@ -55,6 +53,7 @@ export class OtlpSpanExporter {
 
   /** Exports what waits. */
   async shutDown(): Promise<void> {
+    await this.#loading;
     await this.#sdk?.shutDown();
   }
 }
