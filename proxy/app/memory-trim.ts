@@ -1,5 +1,5 @@
-// Gives the memory back that reading configuration took: V8 keeps a young generation of 16 MB and more at its size for as long as nothing
-// is allocated. Only for the main thread, which carries no data; a collection stops it for 15 to 30 ms.
+// Gives the memory back that reading configuration took: V8 keeps a young generation that grew (13 MB) at its size for as long as
+// nothing is allocated. Only for the main thread, which carries no data; a collection stops it for 15 to 50 ms.
 import v8 from "node:v8";
 import vm from "node:vm";
 import type { Clock, Timer } from "#lib/clock.ts";
