@@ -310,7 +310,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   sendLocalReply(): void {
     const reply = this.localReply;
     if (reply === undefined || this.isOver) return;
-    if (this.pausing !== undefined) this.pausing.isPaused = false;
+    this.pausing?.drop();
     this.flag(reply.flag);
     this.timers.endTry();
     this.loop.finish(true);
@@ -321,7 +321,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   onIdleTimeout(): void {
     this.flag("SI");
-    if (this.response !== undefined) {
+    if (this.answering.isHeadSent) {
       this.downstream.reset(makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "the stream was idle for too long"));
       this.finish(makeStreamError("us", "stream", H2_ERROR.CANCEL, "the stream was idle for too long"));
     } else this.answer(replyIdle());
@@ -344,7 +344,6 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     const { pausing } = this;
     if (this.isOver || pausing?.isPaused !== true) return !this.isOver;
     pausing.end();
-    if (this.localReply !== undefined) return true;
     const next = pausing.index + 1;
     switch (pausing.phase) {
       case "request-head":

@@ -49,6 +49,13 @@ export class Pausing {
     this.#chunks.push({ bytes: Buffer.from(bytes.subarray(start, end)), last });
   }
 
+  /** What waits is of no use any more. */
+  drop(): void {
+    this.isPaused = false;
+    this.#chunks = [];
+    this.trailers = undefined;
+  }
+
   takeChunks(): readonly { readonly bytes: Buffer; readonly last: boolean }[] {
     return this.#chunks.splice(0);
   }

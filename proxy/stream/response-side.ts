@@ -1,7 +1,7 @@
 // The way back: the response's head, body and trailers through the filters to the client, and the answers that the mesh makes
 // itself.
 import { formatAddress } from "#config/model/address.ts";
-import { PAUSE } from "#filters/filter.ts";
+import { ANSWERED, PAUSE } from "#filters/filter.ts";
 import { isInsideMesh } from "#filters/local-client.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
@@ -19,6 +19,9 @@ const DONE: StreamError = makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "th
 export class ResponseSide {
   /** Everything, end included, was handed to the client's stream. */
   isSent = false;
+  isHeadSent = false;
+  /** The answer is our own. */
+  #isLocal = false;
   readonly #exchange: HttpExchange;
   /** Bytes that the client took beyond its high-water mark: the upstream gets credit for them when it drains. */
   #heldCredit = 0;
@@ -34,7 +37,13 @@ export class ResponseSide {
     const hooks = exchange.service.chain.onResponseHead;
     for (let i = from; i < hooks.length; i++) {
       const filter = hooks[i];
-      if (filter === undefined || callResponseHead(exchange, filter, head, end) !== PAUSE) continue;
+      if (filter === undefined) continue;
+      const verdict = callResponseHead(exchange, filter, head, end);
+      if (verdict === ANSWERED && !this.#isLocal && exchange.localReply !== undefined) {
+        exchange.sendLocalReply();
+        return;
+      }
+      if (verdict !== PAUSE) continue;
       head.detach();
       const pausing = exchange.pause("response-head", i);
       pausing.head = head;
@@ -54,7 +63,12 @@ export class ResponseSide {
     for (let i = 0; i < hooks.length && !exchange.isTunnel; i++) {
       const filter = hooks[i];
       if (filter === undefined) continue;
-      if (callResponseData(exchange, filter, bytes, start, end, last) === PAUSE) exchange.pause("response-data", i);
+      const verdict = callResponseData(exchange, filter, bytes, start, end, last);
+      if (verdict === PAUSE) exchange.pause("response-data", i);
+      else if (verdict === ANSWERED) {
+        exchange.sendLocalReply();
+        return;
+      }
     }
     if (this.#isHeld()) exchange.pausing?.keep(bytes, start, end, last);
     else this.#sendData(attempt, bytes, start, end, last);
@@ -70,7 +84,9 @@ export class ResponseSide {
     const hooks = exchange.service.chain.onResponseTrailers;
     for (let i = 0; i < hooks.length; i++) {
       const filter = hooks[i];
-      if (filter !== undefined) callResponseTrailers(exchange, filter, trailers);
+      if (filter === undefined || callResponseTrailers(exchange, filter, trailers) !== ANSWERED) continue;
+      exchange.sendLocalReply();
+      return;
     }
     const grpcStatus = exchange.isGrpc ? trailers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
@@ -91,8 +107,8 @@ export class ResponseSide {
     const { pausing } = exchange;
     if (pausing === undefined) return;
     for (const { bytes, last } of pausing.takeChunks()) {
-      if (exchange.isOver || attempt === undefined) return;
-      this.#sendData(attempt, bytes, 0, bytes.length, last);
+      if (exchange.isOver) return;
+      this.#sendData(this.#isLocal ? undefined : attempt, bytes, 0, bytes.length, last);
     }
     const { trailers } = pausing;
     pausing.trailers = undefined;
@@ -104,7 +120,7 @@ export class ResponseSide {
     const exchange = this.#exchange;
     const reply = exchange.localReply;
     if (reply === undefined) return;
-    if (exchange.response !== undefined) {
+    if (this.isHeadSent) {
       exchange.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, reply.detail));
       exchange.finish(DONE);
       return;
@@ -124,12 +140,12 @@ export class ResponseSide {
   /** Sends a complete answer that no upstream gave. */
   sendWhole(head: HeaderBlock, body: Buffer): void {
     const exchange = this.#exchange;
+    this.#isLocal = true;
     mutateResponse(exchange, head);
     this.runHead(0, head, body.length === 0);
     if (body.length === 0 || exchange.isOver) return;
-    exchange.responseBytes += body.length;
-    exchange.downstream.sendData(body, 0, body.length, true);
-    this.#onComplete();
+    if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
+    else this.#sendData(undefined, body, 0, body.length, true);
   }
 
   #isHeld(): boolean {
@@ -147,16 +163,18 @@ export class ResponseSide {
     if (exchange.connection.peerIdentity !== undefined && head.rawNames.some((raw) => raw !== undefined))
       packOrigProto(head);
     exchange.responseHeadMs = exchange.service.clock.nowMs();
+    this.isHeadSent = true;
     exchange.downstream.sendHead(head, end);
     if (end) this.#onComplete();
     else head.detach();
   }
 
-  #sendData(attempt: UpstreamAttempt, bytes: Buffer, start: number, end: number, last: boolean): void {
+  /** `attempt`: whose bytes they are, to be credited; undefined = ours. */
+  #sendData(attempt: UpstreamAttempt | undefined, bytes: Buffer, start: number, end: number, last: boolean): void {
     const size = end - start;
     this.#exchange.responseBytes += size;
     const hasRoom = this.#exchange.downstream.sendData(bytes, start, end, last);
-    if (size > 0) {
+    if (size > 0 && attempt !== undefined) {
       if (hasRoom) attempt.stream?.consumed(size);
       else this.#heldCredit += size;
     }
