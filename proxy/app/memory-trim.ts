@@ -1,8 +1,8 @@
 // Gives the memory back that reading configuration took: V8 keeps a young generation that grew (13 MB) at its size for as long as
 // nothing is allocated. Only for the main thread, which carries no data; a collection stops it for 15 to 50 ms.
-import v8 from "node:v8";
-import vm from "node:vm";
 import type { Clock, Timer } from "#lib/clock.ts";
+
+import { collectGarbage } from "./collect-garbage.ts";
 
 /** After the last change; changes that follow each other are one. */
 const QUIET_MS = 1000;
@@ -16,7 +16,7 @@ export class MemoryTrim {
   #timer: Timer | undefined;
   #earliestMs = 0;
 
-  constructor(clock: Clock, collect: () => void = collectAll) {
+  constructor(clock: Clock, collect: () => void = collectGarbage) {
     this.#clock = clock;
     this.#collect = collect;
   }
@@ -34,12 +34,4 @@ export class MemoryTrim {
   close(): void {
     this.#timer?.cancel();
   }
-}
-
-/** V8's collector under memory pressure, which also makes the spaces small; a plain one leaves them as they are. */
-function collectAll(): void {
-  v8.setFlagsFromString("--expose-gc");
-  const collect: unknown = vm.runInNewContext("gc");
-  v8.setFlagsFromString("--no-expose-gc");
-  if (typeof collect === "function") collect({ type: "major", execution: "sync", flavor: "last-resort" });
 }

@@ -47,7 +47,13 @@ describe("the memory limit", () => {
     const clock = new FakeClock();
     let used = 50;
     const told: string[] = [];
-    const parts = { clock, limitBytes: 100, usedBytes: () => used, onLevel: (level: string) => void told.push(level) };
+    const parts = {
+      clock,
+      limitBytes: 100,
+      usedBytes: () => used,
+      collect: () => void told.push("collect"),
+      onLevel: (level: string) => void told.push(level),
+    };
     const watch = new MemoryWatch(parts);
     watch.start();
     clock.advance(3000);
@@ -57,9 +63,28 @@ describe("the memory limit", () => {
     clock.advance(2000);
     used = 10;
     clock.advance(2000);
-    assert.deepEqual(told, ["refuse", "shed", "shed", "normal"]);
+    assert.deepEqual(told, ["collect", "refuse", "shed", "shed", "normal"]);
     watch.stop();
     assert.equal(clock.pendingTimers, 0);
+  });
+});
+
+describe("memory that is only garbage", () => {
+  it("is collected, and nobody is refused", () => {
+    const clock = new FakeClock();
+    let used = 96;
+    const told: string[] = [];
+    const watch = new MemoryWatch({
+      clock,
+      limitBytes: 100,
+      usedBytes: () => used,
+      collect: () => (used = 40),
+      onLevel: (level) => void told.push(level),
+    });
+    watch.start();
+    clock.advance(5000);
+    assert.deepEqual(told, []);
+    watch.stop();
   });
 });
 

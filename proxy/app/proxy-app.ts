@@ -35,6 +35,7 @@ import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
 import { checkAdminAddress } from "./admin-address.ts";
 import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
 import { MemoryTrim } from "./memory-trim.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
@@ -128,6 +129,10 @@ export class ProxyApp {
       clock: this.#clock,
       limitBytes: memoryLimit,
       usedBytes: () => process.memoryUsage.rss(),
+      collect: () => {
+        this.#workers.collect();
+        collectGarbage();
+      },
       onLevel: (level, share) => {
         log.warn("the use of memory changed", { level, percent: Math.round(share * 100) });
         this.#workers.setOverload(level);

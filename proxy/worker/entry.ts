@@ -6,6 +6,7 @@ import { systemClock } from "#lib/clock.ts";
 import { makeJsonLog, type LogThreshold } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
 import { recordCpuProfile, takeHeapSnapshot } from "#proxy/admin/profile.ts";
+import { collectGarbage } from "#proxy/app/collect-garbage.ts";
 import { DataPlane } from "#proxy/app/data-plane.ts";
 import { loadOriginalDestination } from "#proxy/listener/original-destination.ts";
 import { SharedCells } from "#proxy/resilience/shared-cells.ts";
@@ -75,6 +76,9 @@ port.on("message", (message: ToWorker) => {
       break;
     case "overload":
       plane.setOverload(message.level);
+      break;
+    case "collect":
+      collectGarbage();
       break;
     case "drain":
       void plane.drain(message.timeoutMs).then(() => {

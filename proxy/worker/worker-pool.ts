@@ -125,6 +125,11 @@ export class WorkerPool {
     for (const slot of this.#slots) send(slot.worker, { kind: "overload", level });
   }
 
+  /** Has every thread collect its garbage. */
+  collect(): void {
+    for (const slot of this.#slots) send(slot.worker, { kind: "collect" });
+  }
+
   setLogLevel(level: LogLevel): void {
     this.#logLevel = level;
     for (const slot of this.#slots) send(slot.worker, { kind: "log", level });
