@@ -12,7 +12,7 @@ import type { ProbeResult, ProbeTarget } from "./probe.ts";
 import { makeStandardProbe } from "./standard-probes.ts";
 
 const CHECK: HealthCheck = {
-  timeoutMs: 1000,
+  timeoutMs: 30_000,
   intervalMs: 5000,
   jitterMs: 0,
   noTrafficIntervalMs: 60_000,

@@ -22,7 +22,7 @@ async function probeOf(server: Server, identity: string): Promise<HttpsProbe> {
   const { port } = server.address() as AddressInfo;
   const check = { kind: "http", path: "/healthz", host: "", method: "", http2: false, expectedStatuses: [] } as const;
   const settings: HealthCheck = {
-    timeoutMs: 2000,
+    timeoutMs: 30_000,
     intervalMs: 5000,
     jitterMs: 0,
     noTrafficIntervalMs: 60_000,
