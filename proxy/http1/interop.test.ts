@@ -69,7 +69,7 @@ describe("on real sockets", () => {
       connectWire(
         loop,
         { address: "127.0.0.1", port },
-        { timeoutMs: 1000 },
+        { timeoutMs: 30_000 },
         {
           onConnected: resolve,
           onFailure: (error) => reject(new Error(error.message)),

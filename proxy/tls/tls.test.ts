@@ -110,7 +110,7 @@ async function dial(port: number, tls: ClientTls): Promise<Outcome> {
     connectWire(
       loop,
       { address: "127.0.0.1", port },
-      { timeoutMs: 2000, tls },
+      { timeoutMs: 30_000, tls },
       { onConnected: resolve, onFailure: resolve },
     );
   });
@@ -230,7 +230,7 @@ describe("mutual TLS", () => {
       connectWire(
         loop,
         { address: "127.0.0.1", port: side.port },
-        { timeoutMs: 1000 },
+        { timeoutMs: 30_000 },
         {
           onConnected: resolve,
           onFailure: (error) => reject(new Error(error.message)),

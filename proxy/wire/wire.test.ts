@@ -257,7 +257,7 @@ describe("connectWire", () => {
       connectWire(
         loop,
         { address: "127.0.0.1", port },
-        { timeoutMs: 1000 },
+        { timeoutMs: 30_000 },
         { onConnected: resolve, onFailure: (error) => reject(new Error(error.message)) },
       );
     });
@@ -280,7 +280,7 @@ describe("connectWire", () => {
       connectWire(
         loop,
         { address: "127.0.0.1", port },
-        { timeoutMs: 1000 },
+        { timeoutMs: 30_000 },
         { onConnected: () => reject(new Error("connected")), onFailure: resolve },
       );
     });
@@ -297,7 +297,7 @@ describe("connectWire", () => {
     connectWire(
       loop,
       { address: "127.0.0.1", port },
-      { timeoutMs: 1000 },
+      { timeoutMs: 30_000 },
       { onConnected: count, onFailure: count },
     ).cancel();
     await new Promise((resolve) => server.close(resolve));
