@@ -33,8 +33,6 @@ export interface Listener {
   readonly defaultFilterChain: FilterChain | undefined;
   /** Bytes that may be buffered for one connection before reading stops. Envoy's default 1 MiB. */
   readonly perConnectionBufferLimitBytes: number;
-  /** The name with which users know it, for messages: `outbound reviews.shop:9080`. */
-  readonly accessLogs: readonly AccessLog[];
 }
 
 /** Which connections a chain is for; all given parts must match, the most specific chain wins (Envoy's order). */

@@ -1,7 +1,6 @@
 // Listener: a socket, its filter chains and what is looked at before one is chosen, message <-> model.
 import { create } from "@bufbuild/protobuf";
 import type { Direction, FilterChain, FilterChainMatch, Listener, NetworkFilter } from "../model/listener.ts";
-import { accessLogToWire, accessLogsFromWire } from "./access-log.ts";
 import { addressFromWire, addressToWire, cidrFromWire, cidrToWire } from "./address.ts";
 import { pack, unpack } from "./any.ts";
 import { managerFromWire, managerToWire } from "./connection-manager.ts";
@@ -62,7 +61,6 @@ export function listenerFromWire(wire: WireListener, scope: Scope): Listener {
     defaultFilterChain:
       wire.defaultFilterChain && chainFromWire(wire.defaultFilterChain, scope.field("default_filter_chain")),
     perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
-    accessLogs: accessLogsFromWire(wire.accessLog, scope.field("access_log")),
   };
 }
 
@@ -200,7 +198,6 @@ export function listenerToWire(model: Listener): WireListener {
     filterChains: model.filterChains.map(chainToWire),
     ...given("defaultFilterChain", model.defaultFilterChain && chainToWire(model.defaultFilterChain)),
     ...unless("perConnectionBufferLimitBytes", model.perConnectionBufferLimitBytes, BUFFER_LIMIT_BYTES),
-    accessLog: model.accessLogs.map(accessLogToWire),
   });
 }
 

@@ -90,7 +90,6 @@ export function inboundListener(scope: Scope, workload: Workload, port: Workload
       filterChains: chains,
       defaultFilterChain: undefined,
       perConnectionBufferLimitBytes: listenerBufferBytes,
-      accessLogs: [],
     },
     cluster: applicationCluster(name, workload.address, port),
     collector: telemetry.collector,

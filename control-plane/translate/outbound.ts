@@ -189,6 +189,5 @@ function localListener(name: string, port: number, chain: FilterChain): Listener
     filterChains: [chain],
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: listenerBufferBytes,
-    accessLogs: [],
   };
 }

@@ -3,7 +3,7 @@ import type { FilterChain, Listener } from "#config/model/listener.ts";
 
 /** Equal text: connections accepted under one of the two may live on under the other. */
 export function connectionShape(listener: Listener): string {
-  const { accessLogs: _accessLogs, filterChains, defaultFilterChain, ...rest } = listener;
+  const { filterChains, defaultFilterChain, ...rest } = listener;
   return JSON.stringify([rest, filterChains.map(chainShape), defaultFilterChain && chainShape(defaultFilterChain)]);
 }
 

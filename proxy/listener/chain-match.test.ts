@@ -33,7 +33,6 @@ function listener(chains: readonly FilterChain[], defaultFilterChain?: FilterCha
     filterChains: chains,
     defaultFilterChain,
     perConnectionBufferLimitBytes: 1_048_576,
-    accessLogs: [],
   };
 }
 

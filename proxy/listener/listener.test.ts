@@ -72,7 +72,6 @@ function listener(port: number, filterChains: readonly FilterChain[]): Listener 
     filterChains,
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 1_048_576,
-    accessLogs: [],
   };
 }
 

@@ -130,7 +130,6 @@ const listener: fc.Arbitrary<Listener> = fc.record({
   filterChains: fc.uniqueArray(chain, { selector: (item) => item.match.destinationPort, minLength: 1, maxLength: 2 }),
   defaultFilterChain: maybe(chain),
   perConnectionBufferLimitBytes: count,
-  accessLogs: few(accessLog),
 });
 
 const endpoint: fc.Arbitrary<Endpoint> = fc.record({

@@ -319,7 +319,6 @@ function makeListener(): Listener {
     filterChains: [],
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 1_048_576,
-    accessLogs: [],
   };
 }
 
