@@ -1,4 +1,5 @@
-// `npm run e2e -- NAME`: the tests of one subject that need more than npm. Each folder here is one; its files end in `.e2e.ts`.
+// `npm run e2e -- NAME [FILE...]`: the tests of one subject that need more than npm. Each folder here is one; its files end in
+// `.e2e.ts` and may lie in folders of it (`npm run e2e -- wire attacks/` runs those alone).
 import fs from "node:fs";
 import path from "node:path";
 import { run } from "node:test";
@@ -15,7 +16,7 @@ if (name === undefined || !names.includes(name)) {
 }
 const folder = path.join(import.meta.dirname, name);
 const files = fs
-  .readdirSync(folder)
+  .readdirSync(folder, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".e2e.ts") && (only.length === 0 || only.some((part) => file.startsWith(part))))
   .sort()
   .map((file) => path.join(folder, file));
