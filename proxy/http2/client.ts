@@ -151,8 +151,8 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
       `The peer ended the connection before this stream: ${formatErrorCode(code)}`,
       true,
     );
-    for (const stream of this.streams.values()) {
-      if (stream.id <= lastStreamId) continue;
+    for (const stream of this.streams.all()) {
+      if (stream.id <= lastStreamId || stream.isOver) continue;
       this.forget(stream, true);
       stream.handler?.onReset(error);
     }
@@ -249,7 +249,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     stream.isHeadSent = true;
     // Data may have been buffered while the head was held.
     stream.sendWindow = this.peer.initialWindowBytes;
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     this.guard.countStream();
     this.sender.writeHeaders(stream, withAuthority(head), end, true);
     if (this.#nextStreamId > MAX_STREAM_ID) this.#retire();

@@ -10,6 +10,7 @@ import { HpackDecoder } from "./hpack-decoder.ts";
 import { Sender, type SenderOwner } from "./sender.ts";
 import { type Http2Settings, PeerSettings } from "./settings.ts";
 import type { Http2Stream, StreamOwner } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 export abstract class Http2Connection implements SenderOwner, StreamOwner {
   readonly protocol = "http2";
@@ -20,7 +21,7 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
   protected readonly guard: FloodGuard;
   protected readonly decoder: HpackDecoder;
   protected readonly sender: Sender;
-  protected readonly streams = new Map<number, Http2Stream>();
+  protected readonly streams = new StreamTable();
   protected readonly closed = new ClosedStreams();
   /** The time of the bytes being read. */
   protected nowMs = 0;
@@ -150,7 +151,7 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
   }
 
   protected abandonStreams(error: StreamError): void {
-    const all = [...this.streams.values()];
+    const all = this.streams.all();
     this.streams.clear();
     for (const stream of all) {
       this.forget(stream, true);

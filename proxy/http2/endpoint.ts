@@ -273,7 +273,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     if (error >= 0) return this.connectionError(error, "a SETTINGS value out of its range");
     const change = this.peer.initialWindowBytes - before;
     if (change !== 0) {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.all()) {
         if (this.sender.widenStream(stream, change)) continue;
         return this.connectionError(H2_ERROR.FLOW_CONTROL_ERROR, "a stream's window above its maximum");
       }

@@ -64,8 +64,8 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     if (this.isClosed) return;
     this.#hasEnded = true;
     this.isDraining = true;
-    for (const stream of this.streams.values()) {
-      if (stream.isRemoteClosed) continue;
+    for (const stream of this.streams.all()) {
+      if (stream.isRemoteClosed || stream.isOver) continue;
       this.endStream(stream, H2_ERROR.CANCEL);
       stream.handler?.onReset(
         makeStreamError("transport", "connection", H2_ERROR.CANCEL, "The peer closed the connection within a request"),
@@ -189,7 +189,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
       stream.webSocketKey = toUpgradeRequest(block, systemRandom);
     } else if (facts.methodAt >= 0 && block.values[facts.methodAt] === "CONNECT") stream.kind = KIND_CONNECT;
     else stream.contentLeft = contentLength;
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     stream.handler = this.#handler.onStream(stream);
     stream.handler.onHead(block, isEnd);
   }
