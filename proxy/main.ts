@@ -45,7 +45,7 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
     .whenReady()
     .then(() =>
       process.stdout.write(
-        `${JSON.stringify({ message: "ready", node: bootstrap.node.id, listeners: Object.fromEntries(app.ports) })}\n`,
+        `${JSON.stringify({ message: "ready", node: bootstrap.node.id, admin: app.adminPort, listeners: Object.fromEntries(app.ports) })}\n`,
       ),
     );
   const signal = await stopped;

@@ -14,16 +14,24 @@ export interface ProxyConfig {
   readonly clusters: readonly unknown[];
 }
 
+interface Said {
+  readonly message?: string;
+  readonly admin?: number;
+  readonly listeners?: Readonly<Record<string, number>>;
+}
+
 export class Proxy {
   readonly pid: number;
+  readonly adminPort: number;
   readonly #child: ChildProcess;
   readonly #ports: Readonly<Record<string, number>>;
   readonly #folder: string;
 
-  private constructor(child: ChildProcess, pid: number, ports: Readonly<Record<string, number>>, folder: string) {
+  private constructor(child: ChildProcess, pid: number, said: Said, folder: string) {
     this.#child = child;
     this.pid = pid;
-    this.#ports = ports;
+    this.adminPort = said.admin ?? 0;
+    this.#ports = said.listeners ?? {};
     this.#folder = folder;
   }
 
@@ -38,10 +46,10 @@ export class Proxy {
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (complaints = (complaints + text).slice(-20_000)));
     const lines = createInterface({ input: child.stdout });
-    const ports = await new Promise<Readonly<Record<string, number>>>((resolve, reject) => {
+    const ready = await new Promise<Said>((resolve, reject) => {
       lines.on("line", (line) => {
-        const said = JSON.parse(line) as { message?: string; listeners?: Record<string, number> }; // as: cli prints it
-        if (said.message === "ready") resolve(said.listeners ?? {});
+        const said = JSON.parse(line) as Said; // as: cli prints it
+        if (said.message === "ready") resolve(said);
       });
       child.once("exit", (code) => {
         fs.rmSync(folder, { recursive: true, force: true });
@@ -49,7 +57,7 @@ export class Proxy {
       });
     });
     if (child.pid === undefined) throw new Error("heddle proxy has no process id");
-    return new Proxy(child, child.pid, ports, folder);
+    return new Proxy(child, child.pid, ready, folder);
   }
 
   port(listener: string): number {
