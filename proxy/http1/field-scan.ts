@@ -24,6 +24,8 @@ export const REFUSED = -2;
  */
 export const FIELD_H1_LINE = 0x100;
 
+const FRAMING: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "host"]);
+
 export interface HeadLimits {
   readonly maxHeadBytes: number;
   readonly maxHeadCount: number;
@@ -99,6 +101,11 @@ export class FieldScan {
     }
   }
 
+  /** Connection names a field that frames or routes the message: it is end-to-end, and the next parser might believe it. */
+  get namesFraming(): boolean {
+    return this.named?.some((name) => FRAMING.has(name)) === true;
+  }
+
   /** Removes from the block what Connection named. */
   stripNamed(block: HeaderBlock): void {
     const named = this.named;
@@ -159,7 +166,7 @@ export class FieldScan {
 
   #takeCoding(value: string): boolean {
     if (value === "chunked") return true;
-    const codings = value.split(",").map((coding) => coding.trim());
+    const codings = value.split(",").map(trimBlanks);
     const isKnownForm =
       codings.at(-1) === "chunked" &&
       codings.indexOf("chunked") === codings.length - 1 &&
@@ -178,7 +185,7 @@ export class FieldScan {
     else if (value === "close") this.hasClose = true;
     else {
       for (const part of value.split(",")) {
-        const option = part.trim();
+        const option = trimBlanks(part);
         if (option === "keep-alive") this.hasKeepAlive = true;
         else if (option === "close") this.hasClose = true;
         else if (option === "upgrade") this.hasConnectionUpgrade = true;
@@ -240,6 +247,11 @@ export class FieldScan {
     this.keepAliveTimeout = -1;
     this.keepAliveMax = -1;
   }
+}
+
+/** Optional whitespace of RFC 9110 §5.6.3 alone: `trim` takes away bytes too, as 0xa0, that other parsers leave. */
+export function trimBlanks(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, "");
 }
 
 /** 1*DIGIT up to 15 digits, which a double holds exactly; -1 for anything else. */

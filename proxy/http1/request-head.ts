@@ -1,6 +1,6 @@
 // A whole request head: line and fields together, checked for what only both of them show.
 import { HeaderBlock } from "#lib/http/header-block.ts";
-import { FieldScan, INCOMPLETE, REFUSED } from "./field-scan.ts";
+import { FieldScan, INCOMPLETE, REFUSED, trimBlanks } from "./field-scan.ts";
 import { AUTHORITY_INDEX, isAuthority, RequestLine } from "./request-line.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 import { makeViolation, type Violation } from "./violation.ts";
@@ -60,6 +60,8 @@ export class RequestHead {
       block.delete("expect");
       fields.expectsContinue = false;
     }
+    if (fields.namesFraming)
+      return this.#refuseHead(400, "a Connection field that names a length, a coding or the host");
     fields.stripNamed(block);
     if (fields.acceptsTrailers) block.add("te", "trailers");
     this.#chooseUpgrade();
@@ -114,7 +116,7 @@ export class RequestHead {
     if (line.minorVersion === 0 || line.method !== "GET" || this.body !== "none") return;
     const offered = fields.upgrade
       .split(",")
-      .map((protocol) => protocol.trim())
+      .map(trimBlanks)
       .filter((protocol) => protocol !== "" && !/^h2c?(?:\/|$)/i.test(protocol));
     const chosen = offered[0];
     if (chosen === undefined || offered.length > 1) return;

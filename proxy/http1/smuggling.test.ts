@@ -29,6 +29,18 @@ const REQUESTS: readonly (readonly [string, string, number])[] = [
   ["a look-alike coding", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: xchunked\r\n\r\n`, 400],
   ["a quoted coding", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: "chunked"\r\n\r\n`, 400],
   ["an unknown coding", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: gzip, chunked\r\n\r\n`, 501],
+  ["a no-break space in the coding", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: \xa0chunked\r\n\r\n`, 400],
+  [
+    "Connection that names the length",
+    `POST / HTTP/1.1\r\n${H}Connection: close, content-length\r\nContent-Length: 1\r\n\r\na`,
+    400,
+  ],
+  [
+    "Connection that names the coding",
+    `POST / HTTP/1.1\r\n${H}Connection: Transfer-Encoding\r\n${TE}\r\n0\r\n\r\n`,
+    400,
+  ],
+  ["Connection that names the host", `GET / HTTP/1.1\r\n${H}Connection: host\r\n\r\n`, 400],
   ["a vertical tab in the coding", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: \x0bchunked\r\n\r\n`, 400],
   ["chunks in HTTP/1.0", `POST / HTTP/1.0\r\n${H}${TE}\r\n0\r\n\r\n`, 400],
   ["a space before the colon", `POST / HTTP/1.1\r\n${H}Content-Length : 4\r\n\r\n`, 400],
