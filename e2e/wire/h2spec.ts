@@ -1,31 +1,16 @@
 // Gets and runs h2spec, the conformance suite of HTTP/2 servers (github.com/summerwind/h2spec), and reads its JUnit report.
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-const MODULE = "github.com/summerwind/h2spec/cmd/h2spec@latest";
-const BIN = path.join(import.meta.dirname, "..", "..", ".cache", "bin");
+import { getGoTool } from "./go-tools.ts";
 
+const MODULE = "github.com/summerwind/h2spec/cmd/h2spec@latest";
 /** Path of the program; builds it once with Go. Throws when there is no Go. */
 export function getH2spec(): string {
-  const binary = path.join(BIN, "h2spec");
-  if (fs.existsSync(binary)) return binary;
-  fs.mkdirSync(BIN, { recursive: true });
-  const PATH = `${process.env["PATH"] ?? ""}:/usr/local/go/bin`;
-  try {
-    execFileSync("go", ["install", MODULE], {
-      env: { ...process.env, PATH, GOBIN: BIN },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-  } catch (cause) {
-    const said = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Cannot build h2spec: these tests need Go (https://go.dev) for "go install ${MODULE}": ${said}`, {
-      cause,
-    });
-  }
-  return binary;
+  return getGoTool("h2spec", MODULE);
 }
 
 export interface SpecCase {

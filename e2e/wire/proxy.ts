@@ -111,9 +111,21 @@ function address(port: number): unknown {
 
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 
+export interface HttpListener {
+  readonly name: string;
+  readonly address: unknown;
+  readonly filter_chains: readonly { readonly filters: readonly unknown[]; readonly transport_socket?: unknown }[];
+}
+
 /** A listener that sends every request to one cluster; with AUTO its first bytes say which HTTP it is. */
-export function httpListener(name: string, target: string, codec: CodecType = "AUTO", tls?: TlsFiles): unknown {
-  const chain = { filters: [httpFilter(name, target, codec)], ...(tls === undefined ? {} : tlsSocket(tls)) };
+export function httpListener(
+  name: string,
+  target: string,
+  codec: CodecType = "AUTO",
+  tls?: TlsFiles,
+  manager: object = {},
+): HttpListener {
+  const chain = { filters: [httpFilter(name, target, codec, manager)], ...(tls === undefined ? {} : tlsSocket(tls)) };
   return { name, address: address(0), filter_chains: [chain] };
 }
 
@@ -139,14 +151,16 @@ function tlsSocket({ certificatePem, keyPem }: TlsFiles): object {
   };
 }
 
-export function httpFilter(name: string, target: string, codec: CodecType = "AUTO"): unknown {
+/** `manager` adds to the connection manager's fields or replaces them. */
+export function httpFilter(name: string, target: string, codec: CodecType = "AUTO", manager: object = {}): unknown {
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
       "@type": `${EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager`,
       stat_prefix: name,
       codec_type: codec,
-      http_protocol_options: { enable_trailers: true },
+      http_protocol_options: { enable_trailers: true, accept_http_10: true },
+      http2_protocol_options: { allow_connect: true },
       upgrade_configs: [{ upgrade_type: "websocket" }],
       route_config: {
         name,
@@ -164,6 +178,7 @@ export function httpFilter(name: string, target: string, codec: CodecType = "AUT
           typed_config: { "@type": `${EXTENSIONS}filters.http.router.v3.Router` },
         },
       ],
+      ...manager,
     },
   };
 }
@@ -184,11 +199,19 @@ export function tcpFilter(name: string, target: string): unknown {
   };
 }
 
+export interface Cluster {
+  readonly name: string;
+  readonly load_assignment: {
+    readonly cluster_name: string;
+    readonly endpoints: readonly { readonly lb_endpoints: readonly object[] }[];
+  };
+}
+
 /** One endpoint on loopback. */
-export function cluster(name: string, port: number, protocol: "http1" | "http2" = "http1"): unknown {
+export function cluster(name: string, port: number, protocol: "http1" | "http2" = "http1"): Cluster {
   const options =
     protocol === "http1" ? { http_protocol_options: { enable_trailers: true } } : { http2_protocol_options: {} };
-  return {
+  const all = {
     name,
     type: "STATIC",
     connect_timeout: "2s",
@@ -201,4 +224,5 @@ export function cluster(name: string, port: number, protocol: "http1" | "http2" 
     },
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
   };
+  return all;
 }
