@@ -7,6 +7,7 @@ import { describeError } from "#lib/errors.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { TimerWheel } from "#lib/timer-wheel.ts";
+import type { Speculation, SpeculationOwner } from "#proxy/listener/detection.ts";
 import { ListenerSet } from "#proxy/listener/listener-set.ts";
 import type { ConnectionHandler } from "#proxy/listener/listener.ts";
 import type { OriginalDestination } from "#proxy/listener/original-destination.ts";
@@ -288,6 +289,25 @@ export class DataPlane implements ConnectionHandler {
     if (chain.network.kind !== "tcp") return;
     this.#connectionCounter(listener, "tcp").add(1);
     this.#tcp.serve(wire, firstBytes, listener, chain.network.tcp);
+  }
+
+  onSilent(wire: Wire, listener: Listener, chain: FilterChain, owner: SpeculationOwner): Speculation | undefined {
+    if (chain.network.kind !== "tcp") return undefined;
+    const speculation = this.#tcp.speculate(wire, listener, chain.network.tcp, owner);
+    return {
+      adopt: (firstBytes) => {
+        this.#connectionCounter(listener, "tcp").add(1);
+        speculation.adopt(firstBytes);
+      },
+      discard: () => {
+        this.metrics
+          .counter("heddle_speculations_unused_total", "Connections for silent clients that were closed unused.", {
+            listener: listener.name,
+          })
+          .add(1);
+        speculation.discard();
+      },
+    };
   }
 
   onRefused(listener: Listener, reason: string): void {

@@ -5,6 +5,7 @@ import type { Listener, TcpProxy } from "#config/model/listener.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { Speculation, SpeculationOwner } from "#proxy/listener/detection.ts";
 import { TcpSession } from "#proxy/listener/tcp-session.ts";
 import { makeUuid } from "#proxy/stream/edge.ts";
 import type { LineFile } from "#proxy/telemetry/access-log.ts";
@@ -52,7 +53,18 @@ export class TcpService {
   }
 
   serve(wire: Wire, firstBytes: Buffer, listener: Listener, config: TcpProxy): void {
-    const { clock, connections } = this.#parts;
+    this.#prepare(wire, listener, config).adopt(firstBytes);
+  }
+
+  /** Dials for a connection of which it is not known yet whether it is opaque; it counts when it is adopted. */
+  speculate(wire: Wire, listener: Listener, config: TcpProxy, owner: SpeculationOwner): Speculation {
+    const prepared = this.#prepare(wire, listener, config);
+    prepared.session.speculate(owner);
+    return prepared;
+  }
+
+  #prepare(wire: Wire, listener: Listener, config: TcpProxy): Speculation & { readonly session: TcpSession } {
+    const { clock, connections, metrics } = this.#parts;
     const cluster = this.#choose(config);
     const { remoteAddress, remotePort, localAddress, localPort } = wire.info;
     const addresses = { remoteAddress, remotePort, localAddress, localPort };
@@ -72,15 +84,21 @@ export class TcpService {
       listener: listener.name,
       abort: (reason) => session.abort(reason),
     };
-    connections.add(connection);
-    this.#active.set(cluster, (this.#active.get(cluster) ?? 0) + 1);
-    this.#parts.metrics
-      .counter("heddle_tcp_connections_total", "Opaque connections by listener and destination.", {
-        listener: listener.name,
-        destination: cluster,
-      })
-      .add(1);
-    session.start(firstBytes);
+    return {
+      session,
+      adopt: (firstBytes) => {
+        connections.add(connection);
+        this.#active.set(cluster, (this.#active.get(cluster) ?? 0) + 1);
+        metrics
+          .counter("heddle_tcp_connections_total", "Opaque connections by listener and destination.", {
+            listener: listener.name,
+            destination: cluster,
+          })
+          .add(1);
+        session.start(firstBytes);
+      },
+      discard: () => session.discard(),
+    };
   }
 
   /** By weight; one draw a connection. */

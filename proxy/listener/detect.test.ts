@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { detectProtocol, inspectHttp } from "./detect.ts";
+import { detectProtocol, inspectHttp, speaksHttp } from "./detect.ts";
 
 const detect = (text: string): string => detectProtocol(Buffer.from(text, "latin1"));
 const inspect = (text: string): string => inspectHttp(Buffer.from(text, "latin1"));
@@ -58,5 +58,28 @@ describe("the first line, where other protocols are possible", () => {
       assert.equal(inspect(text), "other", text);
     assert.equal(inspect("GET / HTTP/1.1"), "more");
     assert.equal(inspect(`GET /${"a".repeat(20_000)}`), "other");
+  });
+});
+
+describe("the first bytes of a server", () => {
+  const speaks = (...bytes: readonly number[]): boolean =>
+    speaksHttp(Buffer.from([0xff, ...bytes]), 1, bytes.length + 1);
+
+  it("are HTTP/2 when they are a frame of SETTINGS", () => {
+    assert.equal(speaks(0, 0, 0, 4, 0, 0, 0, 0, 0), true);
+    assert.equal(speaks(0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3), true);
+    assert.equal(speaks(0, 0, 17, 4, 0, 0, 0, 0, 0), false);
+    assert.equal(speaks(0, 0, 0, 4, 1, 0, 0, 0, 0), false);
+    assert.equal(speaks(0, 0, 0, 4, 0, 0, 0, 0, 1), false);
+  });
+
+  it("are HTTP/1 when they are a status line", () => {
+    assert.equal(speaks(...Buffer.from("HTTP/1.1 408 Request Timeout\r\n")), true);
+    assert.equal(speaks(...Buffer.from("HTTP/1")), false);
+  });
+
+  it("are a greeting otherwise, as those of MySQL, SMTP, NATS and SSH", () => {
+    for (const text of ["\x4a\0\0\0\n8.4.0\0", "220 mail\r\n", "INFO {}\r\n", "SSH-2.0-x\r\n", ""])
+      assert.equal(speaks(...Buffer.from(text, "latin1")), false, text);
   });
 });

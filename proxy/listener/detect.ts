@@ -11,6 +11,11 @@ export type Detected = "http2" | "http1" | "other" | "more";
 const MAX_METHOD = 24;
 /** The longest request line that is waited for where something else than HTTP is possible. */
 const MAX_LINE = 16 * 1024;
+const STATUS_LINE = Buffer.from("HTTP/1.");
+/** RFC 9113 §4.1 and §6.5. */
+const FRAME_HEAD = 9;
+const SETTINGS = 4;
+const SETTING_BYTES = 6;
 const SPACE = 0x20;
 const LINE_FEED = 0x0a;
 
@@ -40,6 +45,22 @@ export function inspectHttp(bytes: Buffer): "http/1.0" | "http/1.1" | "h2c" | "o
   const version = /^HTTP\/1\.([01])\r?$/.exec(bytes.toString("latin1", bytes.lastIndexOf(SPACE, end) + 1, end));
   if (version === null) return "other";
   return version[1] === "0" ? "http/1.0" : "http/1.1";
+}
+
+/**
+ * Whether the first bytes of a server are HTTP's. They are no sign that it is its turn to speak: an HTTP/2 server may send its
+ * SETTINGS before it has seen the client's (RFC 9113 §3.4), and some answer an idle connection with a 408.
+ */
+export function speaksHttp(bytes: Buffer, start: number, end: number): boolean {
+  const length = end - start;
+  if (
+    length >= STATUS_LINE.length &&
+    bytes.compare(STATUS_LINE, 0, STATUS_LINE.length, start, start + STATUS_LINE.length) === 0
+  )
+    return true;
+  if (length < FRAME_HEAD || bytes[start + 3] !== SETTINGS) return false;
+  const isWhole = bytes.readUIntBE(start, 3) % SETTING_BYTES === 0;
+  return isWhole && bytes[start + 4] === 0 && bytes.readUInt32BE(start + 5) === 0;
 }
 
 /** Where the space behind the method is. */

@@ -105,6 +105,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
         handler: {
           onHttp: () => assert.fail("no HTTP here"),
           onTcp: (wire, firstBytes, _listener, chosen) => answer(wire, firstBytes, chosen),
+          onSilent: () => undefined,
           onRefused: () => undefined,
         },
         log: silentLog,

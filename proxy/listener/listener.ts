@@ -12,11 +12,13 @@ import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
-import { chooseChain, needsHttpInspection, needsInspection } from "./chain-match.ts";
+import { chooseChain, needsHttpInspection, needsInspection, type ConnectionFacts } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
 import { detectProtocol, inspectHttp } from "./detect.ts";
+import { Detection, type Speculated, type Speculation, type SpeculationOwner } from "./detection.ts";
 import type { OriginalDestination } from "./original-destination.ts";
 import { Peek } from "./peek.ts";
+import { ServerFirstPorts } from "./server-first-ports.ts";
 
 /** Takes an accepted socket through a TLS handshake as server; proxy/tls does it. */
 export interface ServerTls {
@@ -35,6 +37,11 @@ export interface ServerTls {
 export interface ConnectionHandler {
   onHttp(wire: Wire, protocol: "http1" | "http2", firstBytes: Buffer, listener: Listener, chain: FilterChain): void;
   onTcp(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void;
+  /**
+   * The client has said nothing yet: dials for the chain, so that a server that speaks first is heard. Undefined where the chain
+   * is not opaque. Adopted, it is what `onTcp` would have made.
+   */
+  onSilent(wire: Wire, listener: Listener, chain: FilterChain, owner: SpeculationOwner): Speculation | undefined;
   /** A connection that got no further, with the reason in a word for a counter. */
   onRefused(listener: Listener, reason: "no_filter_chain" | "tls_handshake" | "detection_timeout" | "gone"): void;
 }
@@ -61,6 +68,7 @@ export class RunningListener {
   #inspectsHttp: boolean;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
+  readonly #serverFirst = new ServerFirstPorts();
   #accepted = 0;
 
   constructor(config: Listener, parts: ListenerParts) {
@@ -145,21 +153,26 @@ export class RunningListener {
       this.#route(wire, NOTHING, undefined);
       return;
     }
-    const { inspectTimeoutMs, continueOnInspectTimeout } = this.#config;
-    new Peek(wire, {
-      clock: this.#parts.loop.clock,
-      timeoutMs: inspectTimeoutMs,
+    const listener = this.#config;
+    const { handler, loop } = this.#parts;
+    new Detection({
+      clock: loop.clock,
+      wire,
+      destination: original === undefined ? "" : formatAddress(original),
+      serverFirst: this.#serverFirst,
+      timeoutMs: listener.inspectTimeoutMs,
+      goesOnAfterTimeout: listener.continueOnInspectTimeout,
       maxBytes: MAX_HELLO_BYTES,
       isEnough: (bytes) => this.#isEnough(bytes),
-      onDone: (bytes, reason) => {
-        if (reason === "timeout" && !continueOnInspectTimeout) {
-          this.#refuse(wire, "detection_timeout");
-          return;
-        }
+      silentChain: () => chooseChain(listener, factsOf(wire, "raw_buffer")),
+      speculate: (chain, owner) =>
+        chain.tls === undefined ? handler.onSilent(wire, listener, chain, owner) : undefined,
+      onDecided: (bytes, speculated) => {
         const hello = readClientHello(bytes);
-        this.#route(wire, bytes, typeof hello === "string" ? undefined : hello);
+        this.#route(wire, bytes, typeof hello === "string" ? undefined : hello, speculated);
       },
-      onGone: () => this.#parts.handler.onRefused(this.#config, "gone"),
+      onTimeout: () => this.#refuse(wire, "detection_timeout"),
+      onGone: () => handler.onRefused(listener, "gone"),
     }).start();
   }
 
@@ -169,22 +182,27 @@ export class RunningListener {
     return hello !== "other" || !this.#inspectsHttp || inspectHttp(bytes) !== "more";
   }
 
-  #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined): void {
+  #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined, speculated?: Speculated): void {
     const { info } = wire;
     const listener = this.#config;
     const onlyTls =
       !this.#inspects &&
       listener.filterChains.length + (listener.defaultFilterChain === undefined ? 0 : 1) === 1 &&
       (listener.filterChains[0] ?? listener.defaultFilterChain)?.tls !== undefined;
-    const chain = chooseChain(listener, {
-      destinationAddress: info.originalDestination?.address ?? info.localAddress,
-      destinationPort: info.originalDestination?.port ?? info.localPort,
-      sourceAddress: info.remoteAddress,
-      sourcePort: info.remotePort,
-      serverName: hello?.serverName ?? "",
-      transportProtocol: hello !== undefined || onlyTls ? "tls" : "raw_buffer",
-      applicationProtocols: hello?.alpn ?? (this.#inspectsHttp ? [inspectHttp(firstBytes)] : []),
-    });
+    const chain = chooseChain(
+      listener,
+      factsOf(
+        wire,
+        hello !== undefined || onlyTls ? "tls" : "raw_buffer",
+        hello?.serverName,
+        hello?.alpn ?? (this.#inspectsHttp ? [inspectHttp(firstBytes)] : []),
+      ),
+    );
+    if (speculated !== undefined && speculated.chain === chain) {
+      speculated.speculation.adopt(firstBytes);
+      return;
+    }
+    speculated?.speculation.discard();
     if (chain === undefined) {
       this.#refuse(wire, "no_filter_chain");
       return;
@@ -251,6 +269,23 @@ export class RunningListener {
     this.#parts.handler.onRefused(this.#config, reason);
     wire.destroy();
   }
+}
+
+function factsOf(
+  { info }: Wire,
+  transportProtocol: ConnectionFacts["transportProtocol"],
+  serverName = "",
+  applicationProtocols: readonly string[] = [],
+): ConnectionFacts {
+  return {
+    destinationAddress: info.originalDestination?.address ?? info.localAddress,
+    destinationPort: info.originalDestination?.port ?? info.localPort,
+    sourceAddress: info.remoteAddress,
+    sourcePort: info.remotePort,
+    serverName,
+    transportProtocol,
+    applicationProtocols,
+  };
 }
 
 function knownProtocol(http: HttpConnectionManager, alpn: string): "http1" | "http2" | undefined {

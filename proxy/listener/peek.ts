@@ -35,6 +35,17 @@ export class Peek implements WireHandler {
     this.#wire.attach(this);
   }
 
+  /** What has come so far. */
+  get byteCount(): number {
+    return this.#bytes.length;
+  }
+
+  /** Ends the looking without `onDone`: somebody else takes the wire, with these bytes. */
+  take(): Buffer {
+    this.#end();
+    return this.#bytes;
+  }
+
   onBytes(bytes: Buffer, start: number, end: number): void {
     if (this.#isDone) return;
     const seen = bytes.subarray(start, end);
@@ -64,9 +75,13 @@ export class Peek implements WireHandler {
 
   #finish(reason: "enough" | "timeout" | "end"): void {
     if (this.#isDone) return;
+    this.#end();
+    this.#options.onDone(this.#bytes, reason);
+  }
+
+  #end(): void {
     this.#isDone = true;
     this.#timer?.cancel();
     this.#wire.setReading(false);
-    this.#options.onDone(this.#bytes, reason);
   }
 }

@@ -1,5 +1,8 @@
 // Opaque bytes between a downstream connection and an endpoint, with back-pressure and half-close in both directions. The upstream
-// is dialled at once, so that a server that speaks first is heard.
+// is dialled at once, so that a server that speaks first is heard; where the protocol is not known yet, before the session begins.
+//
+//   speculate -> start | discard        or at once: start
+//   start -> (bytes, half-closes both ways) -> over
 import type { TcpProxy } from "#config/model/listener.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { AttemptFailure, ResponseFlag } from "#filters/filter.ts";
@@ -14,6 +17,9 @@ import type {
   UpstreamConnectionInfo,
 } from "#proxy/upstream/contract.ts";
 import type { Wire, WireError, WireHandler } from "#proxy/wire/wire.ts";
+
+import type { SpeculationOwner } from "./detection.ts";
+import { speaksHttp } from "./detect.ts";
 
 export interface TcpSessionParts {
   readonly clock: Clock;
@@ -38,6 +44,8 @@ const FLAGS: Readonly<Record<AttemptFailure, ResponseFlag>> = {
   tls: "UF",
 };
 const NOTHING = Buffer.alloc(0);
+/** Nothing went wrong: an endpoint sees FIN and no reset, a mesh peer counts no failure. */
+const UNUSED = makeStreamError("user", "stream", H2_ERROR.NO_ERROR, "the connection was not needed");
 /** Bytes that wait for the upstream connection; then reading stops. */
 const EARLY_BYTES = 65_536;
 const HIGH_WATER = 262_144;
@@ -69,6 +77,9 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   #isUpEnded = false;
   #lastActivityMs: number;
   #idleTimer: Timer | undefined;
+  /** While it is not known whether this connection is opaque: the wire is somebody else's. */
+  #speculation: SpeculationOwner | undefined = undefined;
+  #isDialled = false;
 
   constructor(wire: Wire, parts: TcpSessionParts) {
     this.wire = wire;
@@ -78,10 +89,29 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   }
 
   start(firstBytes: Buffer): void {
+    this.#speculation = undefined;
+    this.#lastActivityMs = this.#parts.clock.nowMs();
     if (firstBytes.length > 0) this.onBytes(firstBytes, 0, firstBytes.length);
     this.#armIdle();
     this.wire.attach(this);
+    if (this.#stream !== undefined && this.#stream.bufferedBytes >= HIGH_WATER) this.wire.setReading(false);
+    if (!this.#isDialled) this.#connect();
+  }
+
+  /** Dials without touching the wire. Nothing is recorded before `start`. */
+  speculate(owner: SpeculationOwner): void {
+    this.#speculation = owner;
     this.#connect();
+  }
+
+  /** Instead of `start`: closes what `speculate` opened, on which nothing was sent. */
+  discard(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#speculation = undefined;
+    this.#ticket?.cancel();
+    this.#stream?.reset(UNUSED);
+    this.picked?.done();
   }
 
   /** Ends at once in both directions. */
@@ -134,7 +164,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     let hasRoom = true;
     for (const bytes of early) hasRoom = stream.sendData(bytes, 0, bytes.length, false);
     if (this.#hasEarlyEnd) stream.sendData(NOTHING, 0, 0, true);
-    this.wire.setReading(hasRoom);
+    if (this.#speculation === undefined) this.wire.setReading(hasRoom);
   }
 
   onFailure(reason: AttemptFailure, detail: string): void {
@@ -144,6 +174,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     this.picked = undefined;
     const limit = Math.max(1, this.#parts.config.maxConnectAttempts);
     if (this.attempts < limit) this.#connect();
+    else if (this.#speculation !== undefined) this.#speculationFailed();
     else this.#fail(`${reason}: ${detail}`, limit > 1 ? [FLAGS[reason], "URX"] : [FLAGS[reason]]);
   }
 
@@ -161,6 +192,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
 
   onData(bytes: Buffer, start: number, end: number, last: boolean): void {
     const size = end - start;
+    if (this.#speculation !== undefined && !this.#claim(bytes, start, end)) return;
     this.bytesOut += size;
     this.#lastActivityMs = this.#parts.clock.nowMs();
     if (size > 0) {
@@ -186,13 +218,38 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
 
   onReset(error: StreamError): void {
     this.#stream = undefined;
+    if (this.#speculation !== undefined) {
+      this.#speculationFailed();
+      return;
+    }
     this.#fail(`the upstream broke off: ${error.message}`, ["UC"]);
   }
 
+  /** The server is the first to say something, or to end: false where that does not make the connection opaque. */
+  #claim(bytes: Buffer, start: number, end: number): boolean {
+    if (speaksHttp(bytes, start, end)) this.#speculation?.onServerSpeaksHttp();
+    else this.#speculation?.onServerSpoke();
+    return !this.isOver;
+  }
+
+  /** The session may still be started: it dials again then. */
+  #speculationFailed(): void {
+    this.#isDialled = false;
+    this.attempts = 0;
+    this.picked?.done();
+    this.picked = undefined;
+    this.#speculation?.onUnreachable();
+  }
+
   #connect(): void {
+    this.#isDialled = true;
     this.attempts++;
     const picked = this.#parts.pick();
     if (typeof picked === "string") {
+      if (this.#speculation !== undefined) {
+        this.#speculationFailed();
+        return;
+      }
       this.#fail(`${picked} in cluster "${this.#parts.authority}"`, [picked === "no-cluster" ? "NC" : "UH"]);
       return;
     }

@@ -224,6 +224,11 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   onReset(error: StreamError): void {
     if (this.isOver) return;
+    if (this.isTerminated && error.code === H2_ERROR.NO_ERROR && this.requestBytes === 0) {
+      // A tunnel that the peer opened before it knew whether it would need one: nothing failed.
+      this.finish(error);
+      return;
+    }
     this.flag(error.origin === "us" ? "DPE" : "DC");
     if (this.localReply === undefined) this.note("downstream_reset", error.message);
     this.finish(makeStreamError("user", "stream", H2_ERROR.CANCEL, `the client went away: ${error.message}`));

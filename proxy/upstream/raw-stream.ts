@@ -62,7 +62,9 @@ export class RawStream implements HttpStream, WireHandler {
   reset(error: StreamError): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#wire.destroy(makeWireError("aborted", error.message));
+    // Nothing went wrong: FIN instead of RST.
+    if (error.code === H2_ERROR.NO_ERROR) this.#wire.close();
+    else this.#wire.destroy(makeWireError("aborted", error.message));
   }
 
   consumed(bytes: number): void {

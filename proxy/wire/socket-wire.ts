@@ -36,6 +36,7 @@ export class SocketWire implements Wire, Resumable {
   #early: Buffer[] | undefined = undefined;
   #isClosing = false;
   #hasEnded = false;
+  #hasPeerEnded = false;
   #error: WireError | undefined = undefined;
   #linger: Timer | undefined = undefined;
 
@@ -60,6 +61,8 @@ export class SocketWire implements Wire, Resumable {
     const isFirst = !this.#isAttached;
     this.#isAttached = true;
     this.#handler = handler;
+    // Whoever had the wire before has heard of the end; the one that goes on with it must too.
+    if (this.#hasPeerEnded) queueMicrotask(() => this.#tellEnd());
     if (this.#early !== undefined) queueMicrotask(() => this.#deliverEarly());
     if (this.isClosed) return;
     if (isFirst && !this.#usesOnread) this.socket.on("data", this.#dataListener);
@@ -153,6 +156,11 @@ export class SocketWire implements Wire, Resumable {
   }
 
   #onEnd(): void {
+    this.#hasPeerEnded = true;
+    this.#tellEnd();
+  }
+
+  #tellEnd(): void {
     if (this.isClosed || this.#isClosing) return;
     if (this.#early !== undefined) this.#deliverEarly();
     this.#handler?.onEnd();
