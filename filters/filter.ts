@@ -45,6 +45,19 @@ export interface Filter {
   onDone?(exchange: Exchange): void;
 }
 
+/**
+ * Changes one message's body on its way, behind the data and trailer hooks of all filters; made for one exchange. It may answer
+ * (`exchange.answer`) instead of the message; what it throws is answered 500.
+ */
+export interface BodyTransform {
+  /** What goes on in place of these bytes: empty = nothing yet. `last`: the body ends here; also for a message without one. */
+  onData(bytes: Buffer, start: number, end: number, last: boolean): Buffer;
+  /** The body ends here and trailers follow: what still goes before them. Trailers that it removes are not sent. */
+  onTrailers(trailers: HeaderBlock): Buffer;
+  /** A response's head waits, and may be changed, until there are bytes to send or the end has come. */
+  readonly holdsHead: boolean;
+}
+
 export interface ConnectionView {
   readonly direction: Direction;
   readonly listener: string;
@@ -75,6 +88,7 @@ export interface Exchange {
   /** The retry policy in force: the route's, else its virtual host's. */
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
+  /** What goes upstream is gRPC. */
   readonly isGrpc: boolean;
   /** Per-request state of filters, by the index from `FilterContext.slot`. */
   readonly slots: unknown[];
@@ -84,6 +98,10 @@ export interface Exchange {
   override(filter: string): RouteOverride | undefined;
   /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */
   answer(reply: LocalReply): void;
+  /** Changes the request's body; call in onRequestHead or onRouted. Several act in the order of the calls. */
+  transformRequest(transform: BodyTransform): void;
+  /** Changes the response's body; call in onResponseHead. Several act in the order of the calls. */
+  transformResponse(transform: BodyTransform): void;
   /** Goes on after PAUSE. False: the exchange is over. */
   resume(): boolean;
   /** Says something in the record that `heddle explain` prints and access logs show. */
@@ -266,6 +284,8 @@ export interface FilterFactory<C> {
   readonly failureMode: "closed" | "open";
   /** What a route may say to it: settings of its own, only that it is off, or nothing. */
   readonly perRoute: "settings" | "off" | "nothing";
+  /** Loads what `make` needs and few proxies have; called before `make` wherever a chain names the filter. */
+  load?(): Promise<void>;
   parse(config: JsonValue, typeUrl: string): C;
   make(config: C, context: FilterContext): Filter;
 }

@@ -11,6 +11,7 @@ import { FakeClock } from "#lib/testing/fake-clock.ts";
 import type {
   Attempt,
   AttemptOutcome,
+  BodyTransform,
   BreakerState,
   ConnectionView,
   Exchange,
@@ -21,6 +22,7 @@ import type {
   RouteOverride,
   TraceContext,
 } from "../filter.ts";
+import { makeNoTrace } from "../trace-context/trace-context.ts";
 
 export interface HarnessOptions {
   readonly direction?: Direction;
@@ -92,18 +94,13 @@ export class TestExchange implements Exchange {
   readonly isGrpc = false;
   readonly slots: unknown[] = [];
   readonly attempts: Attempt[] = [];
-  readonly trace: TraceContext = {
-    traceId: "",
-    parentSpanId: "",
-    spanId: "",
-    isSampled: false,
-    traceState: "",
-    hasB3: false,
-  };
+  readonly trace: TraceContext = makeNoTrace();
   readonly requestBytes = 0;
   readonly responseBytes = 0;
   readonly status = 0;
   readonly notes = new Map<string, string | number | boolean>();
+  readonly requestTransforms: BodyTransform[] = [];
+  readonly responseTransforms: BodyTransform[] = [];
   reply: LocalReply | undefined;
   readonly #override: RouteOverride | undefined;
   readonly #isRetriable: ((head: HeaderBlock) => boolean) | undefined;
@@ -142,6 +139,14 @@ export class TestExchange implements Exchange {
 
   answer(reply: LocalReply): void {
     this.reply = reply;
+  }
+
+  transformRequest(transform: BodyTransform): void {
+    this.requestTransforms.push(transform);
+  }
+
+  transformResponse(transform: BodyTransform): void {
+    this.responseTransforms.push(transform);
   }
 
   resume(): boolean {

@@ -2,6 +2,8 @@
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
 
+import type { TraceContext } from "../filter.ts";
+
 export interface IncomingTrace {
   readonly traceId: string;
   readonly spanId: string;
@@ -14,6 +16,11 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 const B3_SINGLE = /^([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?$/;
 const NO_TRACE = "0".repeat(32);
 const NO_SPAN = "0".repeat(16);
+
+/** For an exchange that no filter traces. */
+export function makeNoTrace(): TraceContext {
+  return { traceId: "", parentSpanId: "", spanId: "", isSampled: false, traceState: "", hasB3: false };
+}
 
 /** W3C wins over B3; an invalid `traceparent` is as none (a new trace begins). */
 export function readTrace(head: HeaderBlock): IncomingTrace | undefined {

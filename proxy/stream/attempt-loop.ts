@@ -206,6 +206,10 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     exchange.flag(flag);
     exchange.note("upstream_reset", error.message);
+    if (exchange.answering.isHeadHeld) {
+      exchange.answer(replyForFailure("reset", message));
+      return;
+    }
     if (!exchange.answering.isSent)
       exchange.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, message));
     exchange.finish(error);

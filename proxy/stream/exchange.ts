@@ -9,7 +9,9 @@
 //                             body, trailers -> downstream -> [onDone]
 import type { Cluster } from "#config/model/cluster.ts";
 import type { RetryPolicy } from "#config/model/route.ts";
+import { makeNoTrace } from "#filters/trace-context/trace-context.ts";
 import type {
+  BodyTransform,
   ConnectionView,
   Exchange,
   LocalReply,
@@ -49,7 +51,8 @@ import { unpackOrigProto } from "./orig-proto.ts";
 import { startMirrors } from "./mirror.ts";
 import { Pausing, type Phase } from "./pausing.ts";
 import { RequestBody } from "./request-body.ts";
-import { runRequestData, runRequestHead, runRequestTrailers, runRouted } from "./request-filters.ts";
+import { passRequestData, passRequestTrailers, runRequestHead, runRouted } from "./request-filters.ts";
+import { RequestTransforms } from "./request-transforms.ts";
 import { ResponseSide } from "./response-side.ts";
 import { allowsUpgrade } from "./upgrades.ts";
 
@@ -65,14 +68,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   readonly downstream: HttpStream;
   readonly slots: unknown[] = [];
   readonly attempts: UpstreamAttempt[] = [];
-  readonly trace: TraceContext = {
-    traceId: "",
-    parentSpanId: "",
-    spanId: "",
-    isSampled: false,
-    traceState: "",
-    hasB3: false,
-  };
+  readonly trace: TraceContext = makeNoTrace();
   readonly startMs: number;
   readonly body: RequestBody;
   readonly timers: ExchangeTimers;
@@ -87,6 +83,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   upstream: UpstreamCluster | undefined = undefined;
   localReply: LocalReply | undefined = undefined;
   isGrpc = false;
+  /** The client speaks gRPC, and is answered so. */
+  wantsGrpc = false;
   isOver = false;
   status = 0;
   responseBytes = 0;
@@ -106,6 +104,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   isMirroring = false;
   /** `set-cookie` values of our own, for the answer. */
   cookies: string[] | undefined = undefined;
+  /** Undefined unless a filter changes the request's body. */
+  transforms: RequestTransforms | undefined = undefined;
   /** Undefined until a filter pauses. */
   pausing: Pausing | undefined = undefined;
   #refusal: LocalReply | undefined = undefined;
@@ -145,7 +145,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   get requestBytes(): number {
-    return this.body.bytes;
+    return this.transforms?.receivedBytes ?? this.body.bytes;
   }
 
   /** For the condition `retriable-headers`. */
@@ -188,6 +188,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.request = head;
     if (end) this.body.isComplete = true;
     this.isGrpc = head.get("content-type")?.startsWith("application/grpc") === true;
+    this.wantsGrpc = this.isGrpc;
     this.isUpgradeRequest = head.get(":method") === "CONNECT" || head.has("upgrade");
     if (this.connection.peerIdentity !== undefined) {
       unpackOrigProto(head);
@@ -210,15 +211,13 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       return;
     }
     this.timers.touch();
-    if (!this.isTunnel && !runRequestData(this, bytes, start, end, last)) return;
-    this.body.receive(bytes, start, end, last);
+    if (!passRequestData(this, bytes, start, end, last)) return;
     if (last) this.#onRequestComplete();
   }
 
   onTrailers(trailers: HeaderBlock): void {
     if (this.isOver) return;
-    if (!runRequestTrailers(this, trailers)) return;
-    this.body.receiveTrailers(trailers);
+    if (!passRequestTrailers(this, trailers)) return;
     this.#onRequestComplete();
   }
 
@@ -320,6 +319,15 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.timers.endTry();
     this.loop.finish(true);
     this.answering.sendLocalReply();
+  }
+
+  transformRequest(transform: BodyTransform): void {
+    this.transforms ??= new RequestTransforms(this);
+    this.transforms.add(transform);
+  }
+
+  transformResponse(transform: BodyTransform): void {
+    this.answering.transform(transform);
   }
 
   // ---- timers, called by ExchangeTimers

@@ -5,7 +5,7 @@ import fc from "fast-check";
 
 import type { LocalReply } from "#filters/filter.ts";
 
-import { encodeGrpcMessage, renderReply, withoutDetails, type ReplyContext } from "./local-reply.ts";
+import { renderReply, withoutDetails, type ReplyContext } from "./local-reply.ts";
 import { ExchangeBench } from "./testing/bench.ts";
 
 const REPLY: LocalReply = {
@@ -85,16 +85,6 @@ describe("a local reply", () => {
         assert.ok(field.startsWith('"a b"; error='));
         assert.equal(readString(field, "details="), detail.replaceAll(/[^\x20-\x7e]/g, "?"));
         assert.equal(withoutDetails(field), '"a b"; error=connection_refused');
-      }),
-    );
-  });
-
-  it("has a gRPC message that decodes to the detail", () => {
-    fc.assert(
-      fc.property(fc.string({ unit: "grapheme" }), (detail) => {
-        const encoded = encodeGrpcMessage(detail);
-        assert.match(encoded, /^[\x20-\x7e]*$/);
-        assert.equal(decodeURIComponent(encoded), detail);
       }),
     );
   });

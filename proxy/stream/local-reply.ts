@@ -1,5 +1,6 @@
 // What the mesh answers itself: the one table from cause to answer, and the bytes of it.
 import type { AttemptFailure, LocalReply } from "#filters/filter.ts";
+import { encodeGrpcMessage, grpcStatusFor } from "#lib/grpc/status.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
 export interface RenderedReply {
@@ -40,27 +41,6 @@ export function replyForFailure(reason: AttemptFailure, detail: string): LocalRe
   const row = FAILURES[reason];
   const reply = { ...row, detail };
   return reason === "overflow" ? { ...reply, headers: [["x-envoy-overloaded", "true"]] } : reply;
-}
-
-/** `code = Canceled..Unauthenticated` for an HTTP status (grpc/doc/http-grpc-status-mapping.md; 429 as Envoy says it, UNAVAILABLE). */
-export function grpcStatusFor(status: number): number {
-  switch (status) {
-    case 400:
-      return 13;
-    case 401:
-      return 16;
-    case 403:
-      return 7;
-    case 404:
-      return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14;
-    default:
-      return 2;
-  }
 }
 
 /** Who is answered, and what about. */
@@ -109,18 +89,6 @@ export function withoutDetails(proxyStatus: string): string {
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** Percent-encoding of `grpc-message` (gRPC over HTTP/2: everything outside 0x20..0x7E, and `%`). */
-export function encodeGrpcMessage(message: string): string {
-  let encoded = "";
-  for (const byte of Buffer.from(message)) {
-    encoded +=
-      byte < 0x20 || byte > 0x7e || byte === 0x25
-        ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
-        : String.fromCharCode(byte);
-  }
-  return encoded;
-}
 
 function formatItem(name: string): string {
   return /^[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*$/.test(name) ? name : quote(name);

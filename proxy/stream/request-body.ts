@@ -37,6 +37,16 @@ export interface BodyCopy {
   onCopyOver(): void;
 }
 
+/** Who sent the body and hears how much of it has gone on. */
+export type BodySource = Pick<HttpStream, "consumed">;
+
+/** A body of which nothing has gone on. */
+export interface TakenBack {
+  readonly chunks: readonly Buffer[];
+  readonly trailers: HeaderBlock | undefined;
+  readonly isComplete: boolean;
+}
+
 const EMPTY = Buffer.alloc(0);
 
 export class RequestBody {
@@ -46,7 +56,7 @@ export class RequestBody {
   isSent = false;
   bytes = 0;
   readonly #budget: ReplayBudget;
-  readonly #downstream: HttpStream;
+  #source: BodySource;
   #upstream: HttpStream | undefined;
   #isReplayable = false;
   #isHeld = false;
@@ -62,8 +72,8 @@ export class RequestBody {
   #trailers: HeaderBlock | undefined;
   #copies: BodyCopy[] | undefined;
 
-  constructor(downstream: HttpStream, budget: ReplayBudget) {
-    this.#downstream = downstream;
+  constructor(source: BodySource, budget: ReplayBudget) {
+    this.#source = source;
     this.#budget = budget;
   }
 
@@ -81,6 +91,16 @@ export class RequestBody {
     }
     if (this.#trailers !== undefined) copy.onCopyTrailers(this.#trailers);
     else if (this.isComplete && this.bytes > 0 && this.#chunks.length === 0) copy.onCopyData(EMPTY, 0, 0, true);
+  }
+
+  /** Gives everything back, to be received again in another form; call before the first attempt. From now on `source` gets the credit. */
+  takeBack(source: BodySource): TakenBack {
+    const taken = { chunks: this.#chunks, trailers: this.#trailers, isComplete: this.isComplete };
+    this.#source = source;
+    this.#chunks = [];
+    this.#trailers = undefined;
+    this.bytes = 0;
+    return taken;
   }
 
   /** Another attempt can be given the whole body so far. */
@@ -175,7 +195,7 @@ export class RequestBody {
     this.#chunks = [];
     this.#next = 0;
     this.#uncredited = 0;
-    if (waiting > 0) this.#downstream.consumed(waiting);
+    if (waiting > 0) this.#source.consumed(waiting);
   }
 
   #keepOrGiveUp(size: number): void {
@@ -214,7 +234,7 @@ export class RequestBody {
 
   #credit(hasRoom: boolean, bytes: number): void {
     if (hasRoom) {
-      if (bytes > 0) this.#downstream.consumed(bytes);
+      if (bytes > 0) this.#source.consumed(bytes);
       return;
     }
     this.#isBlocked = true;
@@ -224,7 +244,7 @@ export class RequestBody {
   #releaseHeldCredit(): void {
     const held = this.#heldCredit;
     this.#heldCredit = 0;
-    if (held > 0) this.#downstream.consumed(held);
+    if (held > 0) this.#source.consumed(held);
   }
 
   #waitingBytes(): number {

@@ -13,7 +13,7 @@ export function runRequestHead(exchange: HttpExchange, from: number): boolean {
     const filter = hooks[i];
     if (filter !== undefined && !goesOn(exchange, callRequestHead(exchange, filter), "request-head", i)) return false;
   }
-  return true;
+  return exchange.transforms === undefined || exchange.transforms.settle();
 }
 
 /** From the given filter on. */
@@ -23,17 +23,33 @@ export function runRouted(exchange: HttpExchange, from: number): boolean {
     const filter = hooks[i];
     if (filter !== undefined && !goesOn(exchange, callRouted(exchange, filter), "routed", i)) return false;
   }
-  return true;
+  return exchange.transforms === undefined || exchange.transforms.settle();
 }
 
-/** A pause holds the body back; what comes meanwhile is still looked at by all filters. */
-export function runRequestData(
+/** To the body, through the filters and what they put before it. False: answered. */
+export function passRequestData(
   exchange: HttpExchange,
   bytes: Buffer,
   start: number,
   end: number,
   last: boolean,
 ): boolean {
+  if (!exchange.isTunnel && !runRequestData(exchange, bytes, start, end, last)) return false;
+  if (exchange.transforms !== undefined) return exchange.transforms.receive(bytes, start, end, last);
+  exchange.body.receive(bytes, start, end, last);
+  return true;
+}
+
+/** Likewise. */
+export function passRequestTrailers(exchange: HttpExchange, trailers: HeaderBlock): boolean {
+  if (!runRequestTrailers(exchange, trailers)) return false;
+  if (exchange.transforms !== undefined) return exchange.transforms.receiveTrailers(trailers);
+  exchange.body.receiveTrailers(trailers);
+  return true;
+}
+
+/** A pause holds the body back; what comes meanwhile is still looked at by all filters. */
+function runRequestData(exchange: HttpExchange, bytes: Buffer, start: number, end: number, last: boolean): boolean {
   const hooks = exchange.service.chain.onRequestData;
   for (let i = 0; i < hooks.length; i++) {
     const filter = hooks[i];
@@ -50,7 +66,7 @@ export function runRequestData(
   return true;
 }
 
-export function runRequestTrailers(exchange: HttpExchange, trailers: HeaderBlock): boolean {
+function runRequestTrailers(exchange: HttpExchange, trailers: HeaderBlock): boolean {
   const hooks = exchange.service.chain.onRequestTrailers;
   for (let i = 0; i < hooks.length; i++) {
     const filter = hooks[i];

@@ -1,12 +1,13 @@
 // The way back: the response's head, body and trailers through the filters to the client, and the answers that the mesh makes
 // itself.
 import { formatAddress } from "#config/model/address.ts";
-import { ANSWERED, PAUSE } from "#filters/filter.ts";
+import { ANSWERED, PAUSE, type BodyTransform } from "#filters/filter.ts";
 import { isInsideMesh } from "#filters/local-client.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 
 import type { UpstreamAttempt } from "./attempt.ts";
+import { BodyTransforms, NO_BYTES } from "./body-transforms.ts";
 import { leaveResponse } from "./edge.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callResponseData, callResponseHead, callResponseTrailers } from "./hooks.ts";
@@ -22,12 +23,28 @@ export class ResponseSide {
   isHeadSent = false;
   /** The answer is our own. */
   #isLocal = false;
+  /** ... and the exchange's local reply. */
+  #isReplied = false;
   readonly #exchange: HttpExchange;
+  /** Undefined unless a filter changes the body. */
+  #transforms: BodyTransforms | undefined = undefined;
+  /** The head that waits for them. */
+  #heldHead: HeaderBlock | undefined = undefined;
   /** Bytes that the client took beyond its high-water mark: the upstream gets credit for them when it drains. */
   #heldCredit = 0;
 
   constructor(exchange: HttpExchange) {
     this.#exchange = exchange;
+  }
+
+  /** The head waits for the body, and another answer may still be given. */
+  get isHeadHeld(): boolean {
+    return this.#heldHead !== undefined;
+  }
+
+  transform(step: BodyTransform): void {
+    this.#transforms ??= new BodyTransforms(this.#exchange);
+    this.#transforms.add(step);
   }
 
   /** Runs the filters from the given one on, then sends the head. */
@@ -50,7 +67,8 @@ export class ResponseSide {
       pausing.isHeadEnd = end;
       return;
     }
-    this.#sendHead(head, end);
+    if (this.#transforms === undefined) this.#sendHead(head, end);
+    else this.#beginTransformed(this.#transforms, head, end);
   }
 
   onData(attempt: UpstreamAttempt, bytes: Buffer, start: number, end: number, last: boolean): void {
@@ -71,7 +89,7 @@ export class ResponseSide {
       }
     }
     if (this.#isHeld()) exchange.pausing?.keep(bytes, start, end, last);
-    else this.#sendData(attempt, bytes, start, end, last);
+    else this.#passData(attempt, bytes, start, end, last);
   }
 
   onTrailers(trailers: HeaderBlock): void {
@@ -90,6 +108,7 @@ export class ResponseSide {
     }
     const grpcStatus = exchange.isGrpc ? trailers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
+    if (this.#transforms !== undefined && !this.#endTransformed(this.#transforms, trailers)) return;
     exchange.downstream.sendTrailers(trailers);
     this.#onComplete();
   }
@@ -108,7 +127,7 @@ export class ResponseSide {
     if (pausing === undefined) return;
     for (const { bytes, last } of pausing.takeChunks()) {
       if (exchange.isOver) return;
-      this.#sendData(this.#isLocal ? undefined : attempt, bytes, 0, bytes.length, last);
+      this.#passData(this.#isLocal ? undefined : attempt, bytes, 0, bytes.length, last);
     }
     const { trailers } = pausing;
     pausing.trailers = undefined;
@@ -120,15 +139,17 @@ export class ResponseSide {
     const exchange = this.#exchange;
     const reply = exchange.localReply;
     if (reply === undefined) return;
-    if (this.isHeadSent) {
+    // The second: a filter could not change this very reply.
+    if (this.isHeadSent || this.#isReplied) {
       exchange.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, reply.detail));
       exchange.finish(DONE);
       return;
     }
+    this.#isReplied = true;
     const endpoint = exchange.attempts.at(-1)?.endpoint;
     const { head, body } = renderReply(reply, {
       requestId: exchange.requestId,
-      isGrpc: exchange.isGrpc,
+      isGrpc: exchange.wantsGrpc,
       isHead: exchange.request.get(":method") === "HEAD",
       proxyName: exchange.service.proxyName,
       isTrusted: isInsideMesh(exchange.connection),
@@ -141,11 +162,13 @@ export class ResponseSide {
   sendWhole(head: HeaderBlock, body: Buffer): void {
     const exchange = this.#exchange;
     this.#isLocal = true;
+    this.#transforms = undefined;
+    this.#heldHead = undefined;
     mutateResponse(exchange, head);
     this.runHead(0, head, body.length === 0);
     if (body.length === 0 || exchange.isOver) return;
     if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
-    else this.#sendData(undefined, body, 0, body.length, true);
+    else this.#passData(undefined, body, 0, body.length, true);
   }
 
   #isHeld(): boolean {
@@ -170,15 +193,74 @@ export class ResponseSide {
   }
 
   /** `attempt`: whose bytes they are, to be credited; undefined = ours. */
-  #sendData(attempt: UpstreamAttempt | undefined, bytes: Buffer, start: number, end: number, last: boolean): void {
-    const size = end - start;
-    this.#exchange.responseBytes += size;
+  #passData(attempt: UpstreamAttempt | undefined, bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (this.#transforms === undefined) this.#sendData(attempt, end - start, bytes, start, end, last);
+    else this.#transformData(this.#transforms, attempt, bytes, start, end, last);
+  }
+
+  /** `credit`: how many bytes of the attempt these are, or were made of. */
+  #sendData(
+    attempt: UpstreamAttempt | undefined,
+    credit: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
+    this.#exchange.responseBytes += end - start;
     const hasRoom = this.#exchange.downstream.sendData(bytes, start, end, last);
-    if (size > 0 && attempt !== undefined) {
-      if (hasRoom) attempt.stream?.consumed(size);
-      else this.#heldCredit += size;
+    if (credit > 0 && attempt !== undefined) {
+      if (hasRoom) attempt.stream?.consumed(credit);
+      else this.#heldCredit += credit;
     }
     if (last) this.#onComplete();
+  }
+
+  #beginTransformed(transforms: BodyTransforms, head: HeaderBlock, end: boolean): void {
+    if (!end && !transforms.holdsHead) {
+      this.#sendHead(head, false);
+      return;
+    }
+    head.detach();
+    this.#heldHead = head;
+    if (end) this.#transformData(transforms, undefined, NO_BYTES, 0, 0, true);
+  }
+
+  #transformData(
+    transforms: BodyTransforms,
+    attempt: UpstreamAttempt | undefined,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
+    const made = transforms.data(bytes, start, end, last);
+    const size = end - start;
+    if (made === undefined) this.#exchange.sendLocalReply();
+    else if (made.length > 0 || last) {
+      this.#sendMade(made, last, attempt, size);
+      return;
+    }
+    if (size > 0) attempt?.stream?.consumed(size);
+  }
+
+  /** True: trailers are left to be sent. */
+  #endTransformed(transforms: BodyTransforms, trailers: HeaderBlock): boolean {
+    const made = transforms.trailers(trailers);
+    const last = trailers.length === 0;
+    if (made === undefined) this.#exchange.sendLocalReply();
+    else if (made.length > 0 || last || this.#heldHead !== undefined) this.#sendMade(made, last, undefined, 0);
+    return made !== undefined && !last && !this.#exchange.isOver;
+  }
+
+  /** What filters made of a body, behind the head that waited for it. */
+  #sendMade(made: Buffer, last: boolean, attempt: UpstreamAttempt | undefined, credit: number): void {
+    const head = this.#heldHead;
+    this.#heldHead = undefined;
+    const isEmpty = made.length === 0;
+    if (head !== undefined && isEmpty && last && credit > 0) attempt?.stream?.consumed(credit);
+    if (head !== undefined) this.#sendHead(head, isEmpty && last);
+    if (!isEmpty || (last && head === undefined)) this.#sendData(attempt, credit, made, 0, made.length, last);
   }
 
   #onComplete(): void {
