@@ -5,7 +5,7 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR } from "#lib/http/stream-error.ts";
 import { FRAME } from "./frame.ts";
 import { ServerDialogue } from "./testing/dialogue.ts";
-import { data, frame, GET, get, headers, plainBlock, POST, settings, uint32 } from "./testing/frames.ts";
+import { data, frame, GET, get, headers, plainBlock, POST, settings, settingsAck, uint32 } from "./testing/frames.ts";
 
 const CALM = H2_ERROR.ENHANCE_YOUR_CALM;
 
@@ -89,10 +89,47 @@ describe("an HTTP/2 server under attack", () => {
       assert.equal(dialogue.host.closeError?.code, CALM);
       const reading = new ServerDialogue();
       assert.equal(
-        flood(reading, 5000, () => bytes),
+        flood(reading, 5000, (i) => {
+          if (i % 900 === 0) reading.clock.advance(1000);
+          return bytes;
+        }),
         0,
       );
     }
+  });
+
+  it("cuts off more than a thousand frames a second that carry nothing, beside what streams and answers explain", () => {
+    const idle: readonly Buffer[] = [
+      settings(),
+      settingsAck(),
+      frame(FRAME.PING, 0, 0, Buffer.alloc(8)),
+      frame(FRAME.PING, 1, 0, Buffer.alloc(8)),
+      frame(0x10, 0, 0, Buffer.alloc(5)),
+      frame(0x77, 0xff, 9),
+      uint32(FRAME.RST_STREAM, 1, H2_ERROR.CANCEL),
+    ];
+    for (const bytes of idle) {
+      const dialogue = new ServerDialogue({ maxIdleFramesPerSecond: 1000 });
+      dialogue.clock.advance(5000);
+      dialogue.send(get(1), uint32(FRAME.RST_STREAM, 1, H2_ERROR.CANCEL));
+      const took = flood(dialogue, 3000, () => bytes);
+      assert.ok(took > 900 && took <= 1005, `${took} of ${String(bytes[3])}`);
+      assert.equal(dialogue.host.closeError?.code, CALM);
+    }
+    const dialogue = new ServerDialogue({ maxIdleFramesPerSecond: 10 });
+    dialogue.clock.advance(5000);
+    const took = flood(dialogue, 400, (i) =>
+      Buffer.concat([get(i * 2 + 1), frame(FRAME.PING, 0, 0, Buffer.alloc(8)), settings()]),
+    );
+    assert.equal(took, 0);
+  });
+
+  it("cuts off DATA of padding alone", () => {
+    const dialogue = new ServerDialogue({ maxIdleFramesPerSecond: 10 });
+    dialogue.clock.advance(5000);
+    dialogue.send(headers(1, POST, false));
+    const took = flood(dialogue, 100, () => frame(FRAME.DATA, 8, 1, Buffer.from([2, 0, 0])));
+    assert.ok(took > 10 && took < 20, `${took}`);
   });
 
   it("cuts off PRIORITY and WINDOW_UPDATE floods", () => {

@@ -199,6 +199,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     if (stream === undefined) {
       if (this.isIdle(id)) this.connectionError(H2_ERROR.PROTOCOL_ERROR, "HEADERS on a stream that was never opened");
       else if (!this.closed.wasResetByUs(id)) this.writeReset(id, H2_ERROR.STREAM_CLOSED);
+      this.countsAsFlood();
       return;
     }
     if (stream.isRemoteClosed) return this.streamError(stream, H2_ERROR.STREAM_CLOSED, "HEADERS after END_STREAM");
@@ -218,6 +219,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     if (problem !== "")
       return this.streamError(stream, H2_ERROR.PROTOCOL_ERROR, `The response is malformed: ${problem}`);
     if (status < 200) {
+      if (this.countsAsFlood()) return;
       stream.handler?.onInformational(block);
       return;
     }
@@ -251,6 +253,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     stream.sendWindow = this.peer.initialWindowBytes;
     this.streams.add(stream);
     this.guard.countStream();
+    this.guard.countWork();
     this.sender.writeHeaders(stream, withAuthority(head), end, true);
     if (this.#nextStreamId > MAX_STREAM_ID) this.#retire();
   }

@@ -70,6 +70,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     if (this.isClosed) return;
     this.#hasReceived = true;
     this.nowMs = this.clock.nowMs();
+    this.guard.beginRead(this.nowMs);
     if (this.guard.hasWaiting && this.host.out.pendingBytes === 0) this.guard.clearWaiting();
     this.reader.read(bytes, start, end);
   }
@@ -99,12 +100,15 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
       case FRAME.GOAWAY:
         if (id !== 0) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "GOAWAY on a stream");
         if (end - start < 8) return this.connectionError(H2_ERROR.FRAME_SIZE_ERROR, "a short GOAWAY");
+        if (this.countsAsFlood()) return;
         return this.onGoaway(readUint31(bytes, start), readUint32(bytes, start + 4));
       case FRAME.PRIORITY:
         return this.#onPriority(id, bytes, start, end);
       case FRAME.PUSH_PROMISE:
         return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "PUSH_PROMISE, which nobody allowed");
       default:
+        // Unknown types are ignored (RFC 9113 §5.5), PRIORITY_UPDATE (RFC 9218) among them: we keep no priorities.
+        this.countsAsFlood();
     }
   }
 
@@ -124,6 +128,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (!this.closed.wasResetByUs(id)) this.#onDataAfterEnd(id);
+      else if (length === 0) this.countsAsFlood();
       return;
     }
     if (stream.isRemoteClosed) return this.streamError(stream, H2_ERROR.STREAM_CLOSED, "DATA after END_STREAM");
@@ -156,12 +161,24 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
         return;
       }
     }
-    if (length === 0 && !last) return;
+    if (length === 0 && !last) {
+      // Padding may have been all of it.
+      this.countsAsFlood();
+      return;
+    }
     if (stream.isLeaving) this.creditConnection(length);
     else stream.unconsumed += length;
     if (last) stream.isRemoteClosed = true;
     stream.handler?.onData(bytes, start, end, last);
     if (last && stream.isLocalClosed && !stream.isOver) this.finish(stream);
+  }
+
+  /** One more frame that carries nothing; true: it was one too many, and the connection is closed. */
+  protected countsAsFlood(): boolean {
+    const flood = this.guard.countIdle();
+    if (flood === "") return false;
+    this.onFlood(flood);
+    return true;
   }
 
   protected onShut(): void {
@@ -238,7 +255,10 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     if (id === 0 || this.isIdle(id))
       return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
     const stream = this.streams.get(id);
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      this.countsAsFlood();
+      return;
+    }
     const code = readUint32(bytes, start);
     this.forget(stream, false);
     stream.handler?.onReset(
@@ -257,6 +277,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
 
   #onSettings(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
     if (id !== 0) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "SETTINGS on a stream");
+    if (this.countsAsFlood()) return;
     if ((flags & FLAG.ACK) !== 0) {
       if (start !== end) return this.connectionError(H2_ERROR.FRAME_SIZE_ERROR, "SETTINGS acknowledged with a payload");
       if (!this.#sawSettings) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "the first SETTINGS is an answer");
@@ -289,6 +310,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
   #onPing(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
     if (id !== 0) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "PING on a stream");
     if (end - start !== 8) return this.connectionError(H2_ERROR.FRAME_SIZE_ERROR, "PING that is not 8 octets");
+    if (this.countsAsFlood()) return;
     if ((flags & FLAG.ACK) !== 0) {
       if (readUint32(bytes, start) === 0 && readUint32(bytes, start + 4) === PING_DRAIN) this.onDrainAcknowledged();
       return;

@@ -3,6 +3,8 @@ import type { Http2Settings } from "./settings.ts";
 
 /** A stream that lived shorter and got no answer was reset "prematurely". */
 export const PREMATURE_MS = 1000;
+/** Each stream that was opened and each DATA frame that we sent lets the peer send so many idle frames more. */
+const IDLE_FRAMES_PER_WORK = 4;
 
 /** Each method counts one event and gives the reason to close the connection, or "". */
 export class FloodGuard {
@@ -15,11 +17,37 @@ export class FloodGuard {
   #priorities = 0;
   #windowUpdates = 0;
   #emptyFrames = 0;
+  /** Of the second that ends at `#secondEndsMs`. */
+  #idleFrames = 0;
+  #work = 0;
+  #secondEndsMs = 0;
   #waitingControls = 0;
   #waitingFrames = 0;
 
   constructor(settings: Http2Settings) {
     this.#settings = settings;
+  }
+
+  /** Before each read. */
+  beginRead(nowMs: number): void {
+    if (nowMs < this.#secondEndsMs) return;
+    this.#secondEndsMs = nowMs + 1000;
+    this.#idleFrames = 0;
+    this.#work = 0;
+  }
+
+  /**
+   * A frame that carries nothing for any stream of ours: SETTINGS, PING, GOAWAY, PRIORITY, unknown types, whatever comes for a
+   * stream that is over or refused, DATA of padding alone, an informational response.
+   */
+  countIdle(): string {
+    const limit = this.#settings.maxIdleFramesPerSecond + IDLE_FRAMES_PER_WORK * this.#work;
+    return ++this.#idleFrames > limit ? "too many frames that carry nothing" : "";
+  }
+
+  /** A stream that is served was opened. */
+  countWork(): void {
+    this.#work++;
   }
 
   countStream(): void {
@@ -59,6 +87,7 @@ export class FloodGuard {
   }
 
   countDataSent(): void {
+    this.#work++;
     this.#dataFramesSent++;
   }
 

@@ -155,7 +155,10 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     if (stream !== undefined) return this.#onTrailers(stream, isEnd, dependsOnSelf, block);
     if ((id & 1) === 0) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "a client's stream with an even number");
     if (id <= this.#lastStreamId) {
-      if (this.closed.wasResetByUs(id)) return;
+      if (this.closed.wasResetByUs(id)) {
+        this.countsAsFlood();
+        return;
+      }
       const code = this.closed.has(id) ? H2_ERROR.STREAM_CLOSED : H2_ERROR.PROTOCOL_ERROR;
       return this.connectionError(code, "HEADERS on a stream that is over");
     }
@@ -163,6 +166,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     this.guard.countStream();
     if (this.#isFinal || this.streams.size >= this.settings.maxConcurrentStreams) {
       this.refuseStream(id, H2_ERROR.REFUSED_STREAM);
+      this.countsAsFlood();
       return;
     }
     if (dependsOnSelf) return this.#refuse(id, H2_ERROR.PROTOCOL_ERROR);
@@ -189,6 +193,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
       stream.webSocketKey = toUpgradeRequest(block, systemRandom);
     } else if (facts.methodAt >= 0 && block.values[facts.methodAt] === "CONNECT") stream.kind = KIND_CONNECT;
     else stream.contentLeft = contentLength;
+    this.guard.countWork();
     this.streams.add(stream);
     stream.handler = this.#handler.onStream(stream);
     stream.handler.onHead(block, isEnd);
@@ -218,6 +223,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     this.sender.writeBlock(id, HeaderBlock.of([":status", "431"], ["content-length", "0"]), true, false);
     if (isEnd) this.closed.add(id, false);
     else this.refuseStream(id, H2_ERROR.NO_ERROR);
+    this.onFlood(this.guard.countPrematureReset());
   }
 
   #closeWhenDone(): void {

@@ -41,6 +41,8 @@ export interface Http2Settings {
   readonly settingsTimeoutMs: number;
   /** Streams reset early (within a second, before an answer) that are always tolerated; past them, half of all streams. */
   readonly maxPrematureResets: number;
+  /** Frames that carry nothing, beside what the connection's streams explain (`FloodGuard.countIdle`). */
+  readonly maxIdleFramesPerSecond: number;
 }
 
 /** Envoy's defaults (16 MiB and 24 MiB windows, 1024 streams, 60 KiB and 100 fields of headers). */
@@ -62,6 +64,7 @@ export const DEFAULT_HTTP2_SETTINGS: Http2Settings = {
   streamBufferBytes: 64 * 1024,
   settingsTimeoutMs: 10_000,
   maxPrematureResets: 500,
+  maxIdleFramesPerSecond: 1000,
 };
 
 /** What the peer told us; before it did, the protocol's defaults. */

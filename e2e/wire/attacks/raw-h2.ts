@@ -129,7 +129,11 @@ export class RawH2 {
 }
 
 /** The first field of a response, which `:status` always is. */
-function statusOf(payload: Buffer): string {
+function statusOf(block: Buffer): string {
+  let from = 0;
+  // Sizes of the dynamic table come before it.
+  while (((block[from] ?? 0) & 0xe0) === 0x20) from++;
+  const payload = block.subarray(from);
   const first = payload[0] ?? 0;
   if (first >= 0x88 && first <= 0x8e) return String(STATUSES[first - 0x88]);
   const length = payload[1] ?? 0;
@@ -151,6 +155,8 @@ function statusOf(payload: Buffer): string {
   return status;
 }
 
+const SESSION_MS = 3000;
+
 /** Runs `session` on one connection after another until the time is up, with a rest between them. */
 export async function again(
   target: AttackTarget,
@@ -160,10 +166,13 @@ export async function again(
 ): Promise<AttackReport> {
   const tally = new Tally();
   const end = performance.now() + target.ms;
-  const isTimeUp = (): boolean => performance.now() >= end;
-  while (!isTimeUp()) {
+  while (performance.now() < end) {
     const peer = new RawH2(target.port, tally, options);
-    await session(peer, tally, isTimeUp);
+    // The last one too gets the time that a busy machine takes to end it.
+    const sessionEnd = Math.max(end, performance.now() + SESSION_MS);
+    await session(peer, tally, () => performance.now() >= sessionEnd);
+    // One that never read learns now what became of it.
+    peer.socket.resume();
     await peer.over(1500);
     peer.destroy();
     await new Promise((resolve) => setTimeout(resolve, restMs));
