@@ -125,8 +125,8 @@ export interface RouteOverride {
 /** What is asked of the balancer for one attempt. */
 export interface Pick {
   readonly cluster: Cluster;
-  /** Only endpoints with all these labels; "" = only endpoints without that label. Add to it to narrow. */
-  readonly labels: Record<string, string>;
+  /** Only endpoints with all these labels; "" = only endpoints without that label. To narrow, put another object in its place. */
+  labels: Readonly<Record<string, string>>;
   /** Key for hashing balancers; undefined = random. */
   hash: number | undefined;
   /** Endpoints not to take again if there is another. */

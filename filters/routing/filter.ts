@@ -124,7 +124,7 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
         });
         return ANSWERED;
       }
-      pick.labels[settings] = tenant ?? "";
+      pick.labels = { ...pick.labels, [settings]: tenant ?? "" };
       return CONTINUE;
     },
   };

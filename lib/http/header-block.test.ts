@@ -20,10 +20,13 @@ describe("a header block", () => {
     const { block, bytes } = makeRaw();
     block.detach();
     bytes.fill(0);
-    assert.equal(block.values[1], undefined);
+    assert.equal(block.knownValueAt(1), undefined);
     assert.deepEqual([block.get("a"), block.get("b"), block.get("c")], ["text", "one", "two"]);
     // What a codec noted about the bytes around is gone, what the value is stays.
-    assert.deepEqual(block.flags, [0, 0, 1 | FIELD_NEVER_INDEXED]);
+    assert.deepEqual(
+      [0, 1, 2].map((i) => block.flagsAt(i)),
+      [0, 0, 1 | FIELD_NEVER_INDEXED],
+    );
     block.detach();
     assert.equal(block.get("b"), "one");
   });
@@ -32,8 +35,8 @@ describe("a header block", () => {
     const { block } = makeRaw();
     block.set("c", "three");
     assert.equal(block.get("c"), "three");
-    assert.equal(block.starts[2], 0);
-    assert.equal(block.flags[2], FIELD_NEVER_INDEXED);
+    assert.equal(block.startAt(2), 0);
+    assert.equal(block.flagsAt(2), FIELD_NEVER_INDEXED);
   });
 
   it("removes fields in place and keeps the order of the others, with their spelling", () => {
@@ -41,9 +44,9 @@ describe("a header block", () => {
     block.add("c", "3", "C");
     block.add("b", "4");
     assert.ok(block.delete("b"));
-    assert.deepEqual([block.length, block.nameAt(1), block.rawNames[1], block.rawNames[0]], [2, "c", "C", undefined]);
+    assert.deepEqual([block.length, block.nameAt(1), block.rawNameAt(1), block.rawNameAt(0)], [2, "c", "C", undefined]);
     block.add("d", "5");
-    assert.equal(block.rawNames[2], undefined);
+    assert.equal(block.rawNameAt(2), undefined);
     assert.ok(!block.delete("x"));
   });
 

@@ -1,8 +1,8 @@
 // One header or trailer block as flat arrays: read by name, changed in place, values made into strings only when asked for.
 
 /**
- * Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3). Higher bits are
- * a codec's own and are gone after `detach`, `clone` and `set`.
+ * Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3). Higher bits, up to
+ * 0x100, are a codec's own and are gone after `detach`, `clone` and `set`.
  */
 export const FIELD_HUFFMAN = 1;
 export const FIELD_NEVER_INDEXED = 2;
@@ -10,27 +10,63 @@ export const FIELD_NEVER_INDEXED = 2;
 /** Turns the Huffman bytes of a value into a string; given by the HTTP/2 codec, so that this module knows no HPACK. */
 export type HuffmanDecoder = (bytes: Buffer, start: number, end: number) => string;
 
+/** What gave a field, compared by identity when it is relayed: an HPACK table's entry, or what only knows the name. */
+export interface FieldSource {
+  /** The field's whole value; undefined = only the name is known. */
+  readonly value: string | undefined;
+}
+
+/** Of the number that holds a field's length and flags. */
+const FLAG_BITS = 9;
+const FLAG_MASK = (1 << FLAG_BITS) - 1;
+
+/**
+ * What a block's arrays begin as. A copy of a full array is one move of memory; an array that grows field by field is made anew at
+ * 17 fields and at 42. So many fields hold most heads, ours beside theirs.
+ */
+const FIELDS = 20;
+const NO_NAMES: readonly string[] = Array.from({ length: FIELDS }, () => "");
+const NO_VALUES: readonly (string | FieldSource | undefined)[] = Array.from({ length: FIELDS }, () => undefined);
+const NO_SPANS: readonly number[] = Array.from({ length: FIELDS * 2 }, () => 0);
+
 /**
  * Names are lower case and pseudo-headers (`:method`, `:scheme`, `:authority`, `:path`, `:protocol`, `:status`) are ordinary
- * fields that come first. A value is either a string or a range of `bytes`: such offsets are valid only within the turn in
- * which the block was received, unless `detach` was called. A WebSocket upgrade is held as HTTP/1.1 writes it (`GET` with
- * `connection: upgrade` and `upgrade: websocket`, answered with 101), whichever protocol carried it.
+ * fields that come first. A value is either a string or a range of `bytes`, of less than 8 MiB: such offsets are valid only within
+ * the turn in which the block was received, unless `detach` was called. A WebSocket upgrade is held as HTTP/1.1 writes it (`GET`
+ * with `connection: upgrade` and `upgrade: websocket`, answered with 101), whichever protocol carried it.
  */
 export class HeaderBlock {
-  length = 0;
-  readonly names: string[] = [];
-  readonly values: (string | undefined)[] = [];
-  readonly starts: number[] = [];
-  readonly ends: number[] = [];
-  readonly flags: number[] = [];
-  /** The HPACK table entry that gave the field, compared by identity when it is relayed. Reset when the value is changed. */
-  readonly entries: (object | undefined)[] = [];
-  /** The letters of an HTTP/1 name as it was sent; undefined = the lower-case name. */
-  readonly rawNames: (string | undefined)[] = [];
+  /** Fields; the arrays below may be longer. */
+  #length = 0;
+  readonly #names: string[];
+  /** A known value, or what gave the field, or undefined for bytes alone. */
+  readonly #values: (string | FieldSource | undefined)[];
+  /** Two for each field: where its bytes start (0 = it has none), and their length and the flags. */
+  readonly #spans: number[];
+  /** The letters of HTTP/1 names as they were sent; most blocks have none. */
+  #rawNames: (string | undefined)[] | undefined = undefined;
   /** Where values lie that are ranges: a range starts above 0; what starts at 0 is only a string. */
   bytes: Buffer | undefined = undefined;
   #ownsBytes = false;
   huffman: HuffmanDecoder | undefined = undefined;
+
+  /** `from`: the detached block to begin as a copy of (see `clone`). */
+  constructor(from?: HeaderBlock) {
+    if (from === undefined) {
+      this.#names = NO_NAMES.slice();
+      this.#values = NO_VALUES.slice();
+      this.#spans = NO_SPANS.slice();
+      return;
+    }
+    this.#names = from.#names.slice();
+    this.#values = from.#values.slice();
+    this.#spans = from.#spans.slice();
+    this.#rawNames = from.#rawNames?.slice();
+    this.#length = from.#length;
+    this.bytes = from.bytes;
+    this.#ownsBytes = true;
+    this.huffman = from.huffman;
+  }
 
   /** A block of these pairs, for replies and tests. */
   static of(...pairs: readonly (readonly [name: string, value: string])[]): HeaderBlock {
@@ -39,19 +75,24 @@ export class HeaderBlock {
     return block;
   }
 
-  /** Appends a field whose value is known. `name` must be lower case. */
+  /** Fields. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Appends a field whose value is known. `name` must be lower case; `rawName` is HTTP/1's spelling of it. */
   add(name: string, value: string, rawName?: string): void {
-    this.#push(name, value, 0, 0, 0, undefined, rawName);
+    this.#push(name, value, 0, 0, rawName);
   }
 
   /** Appends a field whose value stays bytes (of `this.bytes`) until somebody asks. For codecs. */
-  addRaw(name: string, start: number, end: number, flags: number, entry?: object, rawName?: string): void {
-    this.#push(name, undefined, start, end, flags, entry, rawName);
+  addRaw(name: string, start: number, end: number, flags: number, source?: FieldSource, rawName?: string): void {
+    this.#push(name, source, start, ((end - start) << FLAG_BITS) | flags, rawName);
   }
 
   /** Appends a field that an HPACK table entry gave whole. For codecs. */
-  addEntry(name: string, value: string, entry: object): void {
-    this.#push(name, value, 0, 0, 0, entry, undefined);
+  addEntry(name: string, entry: FieldSource): void {
+    this.#push(name, entry, 0, 0, undefined);
   }
 
   /** The first value under this name, or undefined. */
@@ -67,8 +108,7 @@ export class HeaderBlock {
   /** All values under this name joined by `, ` (`; ` for cookie), or undefined: what a matcher looks at. */
   getJoined(name: string): string | undefined {
     let joined: string | undefined;
-    for (let i = 0; i < this.length; i++) {
-      if (this.names[i] !== name) continue;
+    for (let i = this.indexOf(name); i >= 0; i = this.indexOf(name, i + 1)) {
       const value = this.valueAt(i);
       joined = joined === undefined ? value : `${joined}${name === "cookie" ? "; " : ", "}${value}`;
     }
@@ -82,51 +122,106 @@ export class HeaderBlock {
       this.add(name, value);
       return;
     }
-    this.values[first] = value;
-    this.starts[first] = 0;
-    this.ends[first] = 0;
-    this.entries[first] = undefined;
-    this.flags[first] = (this.flags[first] ?? 0) & FIELD_NEVER_INDEXED;
-    for (let i = this.length - 1; i > first; i--) if (this.names[i] === name) this.#removeAt(i);
+    this.setValueAt(first, value);
+    for (let i = this.#length - 1; i > first; i--) if (this.#names[i] === name) this.#removeAt(i);
   }
 
   /** Removes all values under this name; says whether there were any. */
   delete(name: string): boolean {
-    let removed = false;
-    for (let i = this.length - 1; i >= 0; i--) {
-      if (this.names[i] !== name) continue;
-      this.#removeAt(i);
-      removed = true;
-    }
-    return removed;
+    const first = this.indexOf(name);
+    if (first < 0) return false;
+    for (let i = this.#length - 1; i >= first; i--) if (this.#names[i] === name) this.#removeAt(i);
+    return true;
   }
 
   /** Removes the fields whose name the test accepts. */
   deleteWhere(test: (name: string) => boolean): void {
-    for (let i = this.length - 1; i >= 0; i--) if (test(this.names[i] ?? "")) this.#removeAt(i);
+    for (let i = this.#length - 1; i >= 0; i--) if (test(this.#names[i] ?? "")) this.#removeAt(i);
   }
 
-  indexOf(name: string): number {
-    const names = this.names;
-    for (let i = 0; i < this.length; i++) if (names[i] === name) return i;
+  /** Removes all fields. */
+  deleteAll(): void {
+    for (let i = this.#length - 1; i >= 0; i--) this.#removeAt(i);
+  }
+
+  /** The place of the first field of this name from `from` on, or -1. */
+  indexOf(name: string, from = 0): number {
+    const names = this.#names;
+    for (let i = from; i < this.#length; i++) if (names[i] === name) return i;
     return -1;
   }
 
   nameAt(index: number): string {
-    return this.names[index] ?? "";
+    return this.#names[index] ?? "";
   }
 
   valueAt(index: number): string {
-    const value = this.values[index];
-    if (value !== undefined) return value;
-    const made = this.#decode(index);
-    this.values[index] = made;
-    return made;
+    return this.knownValueAt(index) ?? this.#decode(index);
+  }
+
+  /** The value if it is a string already; undefined = it is bytes. */
+  knownValueAt(index: number): string | undefined {
+    const value = this.#values[index];
+    return typeof value === "string" ? value : value?.value;
+  }
+
+  /** Replaces one value; of the flags only that it must not be indexed stays. */
+  setValueAt(index: number, value: string): void {
+    this.#values[index] = value;
+    this.#spans[index * 2] = 0;
+    this.#spans[index * 2 + 1] = (this.#spans[index * 2 + 1] ?? 0) & FIELD_NEVER_INDEXED;
+  }
+
+  /** Replaces one value by a range of `bytes`. For codecs. */
+  setRangeAt(index: number, start: number, end: number): void {
+    this.#values[index] = undefined;
+    this.#spans[index * 2] = start;
+    this.#spans[index * 2 + 1] = (end - start) << FLAG_BITS;
+  }
+
+  /** Gives one field another name and keeps its value. */
+  renameAt(index: number, name: string): void {
+    if (typeof this.#values[index] === "object") this.#values[index] = this.knownValueAt(index);
+    this.#names[index] = name;
+  }
+
+  /** Where the value's bytes start; 0 = it has none. */
+  startAt(index: number): number {
+    return this.#spans[index * 2] ?? 0;
+  }
+
+  endAt(index: number): number {
+    return (this.#spans[index * 2] ?? 0) + ((this.#spans[index * 2 + 1] ?? 0) >>> FLAG_BITS);
+  }
+
+  flagsAt(index: number): number {
+    return (this.#spans[index * 2 + 1] ?? 0) & FLAG_MASK;
+  }
+
+  /** What gave the field, until its value was decoded or changed. For codecs. */
+  sourceAt(index: number): FieldSource | undefined {
+    const value = this.#values[index];
+    return typeof value === "string" ? undefined : value;
+  }
+
+  /** The name as HTTP/1 spelled it; undefined = in lower case, or HTTP/2. */
+  rawNameAt(index: number): string | undefined {
+    return this.#rawNames?.[index];
+  }
+
+  setRawNameAt(index: number, rawName: string): void {
+    this.#rawNames ??= [];
+    this.#rawNames[index] = rawName;
+  }
+
+  /** Whether any name was spelled by HTTP/1. */
+  get hasRawNames(): boolean {
+    return this.#rawNames?.some((raw) => raw !== undefined) === true;
   }
 
   /** Calls for each field in order. Not for the hot path. */
   forEach(visit: (name: string, value: string) => void): void {
-    for (let i = 0; i < this.length; i++) visit(this.nameAt(i), this.valueAt(i));
+    for (let i = 0; i < this.#length; i++) visit(this.nameAt(i), this.valueAt(i));
   }
 
   /**
@@ -136,15 +231,16 @@ export class HeaderBlock {
   detach(): void {
     const bytes = this.bytes;
     if (bytes === undefined || this.#ownsBytes) return;
-    const { starts, ends, flags, length } = this;
+    const spans = this.#spans;
+    const end = this.#length * 2;
     let from = bytes.length;
     let to = 0;
-    for (let i = 0; i < length; i++) {
-      const start = starts[i] ?? 0;
-      const end = ends[i] ?? 0;
+    for (let i = 0; i < end; i += 2) {
+      const start = spans[i] ?? 0;
       if (start === 0) continue;
+      const behind = start + ((spans[i + 1] ?? 0) >>> FLAG_BITS);
       if (start < from) from = start;
-      if (end > to) to = end;
+      if (behind > to) to = behind;
     }
     this.#ownsBytes = true;
     if (from >= to) return;
@@ -153,13 +249,12 @@ export class HeaderBlock {
     const own = Buffer.allocUnsafe(to - from + 1);
     bytes.copy(own, 1, from, to);
     const shift = from - 1;
-    for (let i = 0; i < length; i++) {
-      const start = starts[i] ?? 0;
+    for (let i = 0; i < end; i += 2) {
+      const start = spans[i] ?? 0;
       if (start === 0) continue;
-      starts[i] = start - shift;
-      ends[i] = (ends[i] ?? 0) - shift;
+      spans[i] = start - shift;
       // What a codec noted beside these speaks of the bytes around the value.
-      flags[i] = (flags[i] ?? 0) & (FIELD_HUFFMAN | FIELD_NEVER_INDEXED);
+      spans[i + 1] = (spans[i + 1] ?? 0) & ~(FLAG_MASK ^ (FIELD_HUFFMAN | FIELD_NEVER_INDEXED));
     }
     this.bytes = own;
   }
@@ -167,83 +262,52 @@ export class HeaderBlock {
   /** A detached copy. It makes no strings: this block is detached too, and both share the bytes, which never change again. */
   clone(): HeaderBlock {
     this.detach();
-    const copy = new HeaderBlock();
-    copy.bytes = this.bytes;
-    copy.#ownsBytes = true;
-    copy.huffman = this.huffman;
-    for (let i = 0; i < this.length; i++)
-      copy.#push(
-        this.names[i] ?? "",
-        this.values[i],
-        this.starts[i] ?? 0,
-        this.ends[i] ?? 0,
-        this.flags[i] ?? 0,
-        this.entries[i],
-        this.rawNames[i],
-      );
-    return copy;
-  }
-
-  /** Empties it for another use. */
-  clear(): void {
-    this.#truncate(0);
-    this.bytes = undefined;
-    this.#ownsBytes = false;
+    return new HeaderBlock(this);
   }
 
   #decode(index: number): string {
     const bytes = this.bytes;
     if (bytes === undefined)
-      throw new Error(`Cannot read header "${this.names[index]}": its bytes are gone; detach() the block first`);
-    const start = this.starts[index] ?? 0;
-    const end = this.ends[index] ?? 0;
-    if (((this.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) return bytes.toString("latin1", start, end);
-    if (this.huffman === undefined) throw new Error("Cannot read a Huffman-coded header: the block has no decoder");
-    return this.huffman(bytes, start, end);
+      throw new Error(`Cannot read header "${this.#names[index]}": its bytes are gone; detach() the block first`);
+    const start = this.startAt(index);
+    const end = this.endAt(index);
+    let made: string;
+    if ((this.flagsAt(index) & FIELD_HUFFMAN) === 0) made = bytes.toString("latin1", start, end);
+    else if (this.huffman === undefined)
+      throw new Error("Cannot read a Huffman-coded header: the block has no decoder");
+    else made = this.huffman(bytes, start, end);
+    this.#values[index] = made;
+    return made;
   }
 
   #push(
     name: string,
-    value: string | undefined,
+    value: string | FieldSource | undefined,
     start: number,
-    end: number,
-    flags: number,
-    entry: object | undefined,
+    lengthAndFlags: number,
     rawName: string | undefined,
   ): void {
-    const i = this.length++;
-    this.names[i] = name;
-    this.values[i] = value;
-    this.starts[i] = start;
-    this.ends[i] = end;
-    this.flags[i] = flags;
-    this.entries[i] = entry;
-    // Left empty by HTTP/2, which has none.
-    if (rawName !== undefined) this.rawNames[i] = rawName;
-    else if (i < this.rawNames.length) this.rawNames[i] = undefined;
+    const i = this.#length++;
+    this.#names[i] = name;
+    this.#values[i] = value;
+    this.#spans[i * 2] = start;
+    this.#spans[i * 2 + 1] = lengthAndFlags;
+    if (rawName !== undefined) this.setRawNameAt(i, rawName);
+    else if (this.#rawNames !== undefined && i < this.#rawNames.length) this.#rawNames[i] = undefined;
   }
 
   #removeAt(index: number): void {
-    const last = --this.length;
+    const last = --this.#length;
+    const names = this.#names;
+    const values = this.#values;
+    const spans = this.#spans;
     for (let i = index; i < last; i++) {
-      this.names[i] = this.names[i + 1] ?? "";
-      this.values[i] = this.values[i + 1];
-      this.starts[i] = this.starts[i + 1] ?? 0;
-      this.ends[i] = this.ends[i + 1] ?? 0;
-      this.flags[i] = this.flags[i + 1] ?? 0;
-      this.entries[i] = this.entries[i + 1];
+      names[i] = names[i + 1] ?? "";
+      values[i] = values[i + 1];
+      spans[i * 2] = spans[i * 2 + 2] ?? 0;
+      spans[i * 2 + 1] = spans[i * 2 + 3] ?? 0;
     }
-    if (index < this.rawNames.length) this.rawNames.splice(index, 1);
-  }
-
-  #truncate(length: number): void {
-    this.names.length = length;
-    this.values.length = length;
-    this.starts.length = length;
-    this.ends.length = length;
-    this.flags.length = length;
-    this.entries.length = length;
-    this.rawNames.length = length;
-    this.length = length;
+    values[last] = undefined;
+    if (this.#rawNames !== undefined && index < this.#rawNames.length) this.#rawNames.splice(index, 1);
   }
 }

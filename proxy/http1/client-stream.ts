@@ -240,7 +240,7 @@ function acceptsTrailers(head: HeaderBlock): boolean {
 /** A client that writes its names in lower case gets `host` so too. */
 function isLowerCase(head: HeaderBlock): boolean {
   for (let i = 0; i < head.length; i++) {
-    const raw = head.rawNames[i];
+    const raw = head.rawNameAt(i);
     if (raw !== undefined) return raw.charCodeAt(0) > 96;
   }
   return false;

@@ -34,7 +34,7 @@ function isOwn(name: string): boolean {
 export function contentLengthOf(block: HeaderBlock): number {
   let found = -1;
   for (let i = 0; i < block.length; i++) {
-    if (block.names[i] !== "content-length") continue;
+    if (block.nameAt(i) !== "content-length") continue;
     const text = block.valueAt(i);
     if (found >= 0 || !/^\d{1,15}$/.test(text)) return -1;
     found = Number(text);
@@ -70,11 +70,11 @@ export function writeFields(out: Outbox, block: HeaderBlock, withContentLength: 
   let runEnd = -1;
   let hasCookie = false;
   for (let i = 0; i < block.length; i++) {
-    const name = block.names[i] ?? "";
+    const name = block.nameAt(i);
     if (isOwn(name) && !(withContentLength && name === "content-length")) continue;
-    if (bytes !== undefined && ((block.flags[i] ?? 0) & FIELD_H1_LINE) !== 0) {
-      const lineStart = (block.starts[i] ?? 0) - name.length - 2;
-      const lineEnd = (block.ends[i] ?? 0) + 2;
+    if (bytes !== undefined && (block.flagsAt(i) & FIELD_H1_LINE) !== 0) {
+      const lineStart = block.startAt(i) - name.length - 2;
+      const lineEnd = block.endAt(i) + 2;
       if (lineStart === runEnd && lineEnd - runStart <= MAX_PIECE) {
         runEnd = lineEnd;
         continue;
@@ -109,7 +109,7 @@ export function writeLine(out: Outbox, name: string, text: string): void {
 /** HTTP/2 may split a cookie into crumbs, which HTTP/1 must not (RFC 9113 §8.2.3). `index`: the first. */
 function writeCookie(out: Outbox, block: HeaderBlock, index: number): void {
   for (let i = index + 1; i < block.length; i++) {
-    if (block.names[i] !== "cookie") continue;
+    if (block.nameAt(i) !== "cookie") continue;
     const joined = block.getJoined("cookie") ?? "";
     if (isCleanValue(joined)) writeValue(out, "cookie", joined);
     return;
@@ -120,13 +120,13 @@ function writeCookie(out: Outbox, block: HeaderBlock, index: number): void {
 /** A field with a byte that HTTP/1 cannot carry is left out: it would end the name, the line, or the head. */
 function writeField(out: Outbox, block: HeaderBlock, index: number, name: string): void {
   if (!isToken(name)) return;
-  const raw = block.rawNames[index];
+  const raw = block.rawNameAt(index);
   // Filters may set rawNames; only another spelling of the name itself is believed.
   const spelled = raw !== undefined && raw.length === name.length && raw.toLowerCase() === name ? raw : name;
   const bytes = block.bytes;
-  if (bytes !== undefined && block.values[index] === undefined && ((block.flags[index] ?? 0) & FIELD_HUFFMAN) === 0) {
-    const start = block.starts[index] ?? 0;
-    const end = block.ends[index] ?? 0;
+  if (bytes !== undefined && block.knownValueAt(index) === undefined && (block.flagsAt(index) & FIELD_HUFFMAN) === 0) {
+    const start = block.startAt(index);
+    const end = block.endAt(index);
     if (!isCleanRange(bytes, start, end)) return;
     writeText(out, `${spelled}: `);
     writeBytes(out, bytes, start, end);

@@ -73,14 +73,12 @@ export class RequestHead {
     if (fields.hostCount > 1) return this.#refuseHead(400, "more than one Host field");
     if (fields.hostCount === 0) {
       if (line.minorVersion === 1) return this.#refuseHead(400, "no Host field");
-      if (!line.hasAuthority) block.values[AUTHORITY_INDEX] = options.defaultHost;
+      if (!line.hasAuthority) block.setValueAt(AUTHORITY_INDEX, options.defaultHost);
       return true;
     }
     if (!isAuthority(bytes, fields.hostStart, fields.hostEnd)) return this.#refuseHead(400, "an invalid Host field");
     if (line.hasAuthority) return true;
-    block.values[AUTHORITY_INDEX] = undefined;
-    block.starts[AUTHORITY_INDEX] = fields.hostStart;
-    block.ends[AUTHORITY_INDEX] = fields.hostEnd;
+    block.setRangeAt(AUTHORITY_INDEX, fields.hostStart, fields.hostEnd);
     return true;
   }
 

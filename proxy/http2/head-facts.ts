@@ -173,8 +173,7 @@ function hasRequestPseudo(facts: HeadFacts): boolean {
 function checkHost(facts: HeadFacts, block: HeaderBlock): string {
   if (facts.hostAt < 0) return "";
   if (facts.authorityAt < 0) {
-    block.names[facts.hostAt] = ":authority";
-    block.entries[facts.hostAt] = undefined;
+    block.renameAt(facts.hostAt, ":authority");
     return "";
   }
   const host = block.valueAt(facts.hostAt).toLowerCase();
@@ -185,10 +184,10 @@ function checkHost(facts: HeadFacts, block: HeaderBlock): string {
 
 /** Looks at the first octet, or at the first Huffman code: `/` is 011000. */
 function beginsWithSlash(block: HeaderBlock, at: number): boolean {
-  const value = block.values[at];
+  const value = block.knownValueAt(at);
   if (value !== undefined) return value.charCodeAt(0) === 0x2f;
-  const start = block.starts[at] ?? 0;
-  if (start === block.ends[at]) return false;
+  const start = block.startAt(at);
+  if (start === block.endAt(at)) return false;
   const octet = block.bytes?.[start] ?? 0;
-  return ((block.flags[at] ?? 0) & FIELD_HUFFMAN) === 0 ? octet === 0x2f : octet >> 2 === 0x18;
+  return (block.flagsAt(at) & FIELD_HUFFMAN) === 0 ? octet === 0x2f : octet >> 2 === 0x18;
 }

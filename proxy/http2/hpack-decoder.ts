@@ -80,7 +80,7 @@ export class HpackDecoder {
     if (entry === undefined) return false;
     const name = entry.name;
     if (!this.#fits(entry.size, block)) return true;
-    block.addEntry(name.text, entry.value, entry);
+    block.addEntry(name.text, entry);
     this.#note(name, entry.classes, block);
     return true;
   }
@@ -139,7 +139,7 @@ export class HpackDecoder {
     if (facts.listBytes <= this.#maxListBytes && facts.fields <= this.#maxFields) return true;
     if (!facts.isTooLarge) {
       facts.isTooLarge = true;
-      block.length = 0;
+      block.deleteAll();
     }
     return false;
   }

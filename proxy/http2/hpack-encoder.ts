@@ -44,10 +44,10 @@ export class HpackEncoder {
   bound(block: HeaderBlock): number {
     let bytes = 32;
     for (let i = 0; i < block.length; i++) {
-      const value = block.values[i];
-      const raw = (block.ends[i] ?? 0) - (block.starts[i] ?? 0);
+      const value = block.knownValueAt(i);
+      const raw = block.endAt(i) - block.startAt(i);
       const length = value === undefined ? raw : Math.max(raw, value.length);
-      bytes += length + (block.names[i]?.length ?? 0) * 2 + 16;
+      bytes += length + block.nameAt(i).length * 2 + 16;
     }
     return bytes;
   }
@@ -61,38 +61,37 @@ export class HpackEncoder {
     this.#at = at;
     if (this.#mustResize) this.#announceSize();
     const length = block.length;
-    const names = block.names;
     let isOrdered = true;
     let i = 0;
-    while (i < length && names[i]?.charCodeAt(0) === COLON) this.#field(block, i++, dropsHost);
+    while (i < length && block.nameAt(i).charCodeAt(0) === COLON) this.#field(block, i++, dropsHost);
     const firstRegular = i;
     for (; i < length; i++) {
-      if (names[i]?.charCodeAt(0) !== COLON) continue;
+      if (block.nameAt(i).charCodeAt(0) !== COLON) continue;
       isOrdered = false;
       this.#field(block, i, dropsHost);
     }
     for (i = firstRegular; i < length; i++) {
-      if (!isOrdered && names[i]?.charCodeAt(0) === COLON) continue;
+      if (!isOrdered && block.nameAt(i).charCodeAt(0) === COLON) continue;
       this.#field(block, i, dropsHost);
     }
     return this.#at;
   }
 
   #field(block: HeaderBlock, i: number, dropsHost: boolean): void {
-    const known = block.entries[i];
+    const known = block.sourceAt(i);
     if (known instanceof HeaderEntry) {
-      this.#entry(known, block.flags[i] ?? 0, dropsHost);
+      this.#entry(known, block.flagsAt(i), dropsHost);
       return;
     }
-    const name = known instanceof HeaderName ? known : nameMemory.ofText(block.names[i] ?? "");
-    const start = block.starts[i] ?? 0;
+    const name = known instanceof HeaderName ? known : nameMemory.ofText(block.nameAt(i));
+    const start = block.startAt(i);
     const bytes = block.bytes;
     if (name.kind !== NAME.ORDINARY) {
       if (name.kind >= NAME.INVALID && this.#isDropped(name, block, i, dropsHost)) return;
       if (name.kind < NAME.UNKNOWN_PSEUDO && this.#staticPseudo(name, block, i)) return;
     }
-    if (start > 0 && bytes !== undefined) this.#raw(name, bytes, start, block.ends[i] ?? 0, block.flags[i] ?? 0);
-    else this.#text(name, block.valueAt(i), block.flags[i] ?? 0);
+    if (start > 0 && bytes !== undefined) this.#raw(name, bytes, start, block.endAt(i), block.flagsAt(i));
+    else this.#text(name, block.valueAt(i), block.flagsAt(i));
   }
 
   #isDropped(name: HeaderName, block: HeaderBlock, i: number, dropsHost: boolean): boolean {
@@ -112,7 +111,7 @@ export class HpackEncoder {
 
   /** Fields of an HTTP/1 message, or of our own: what the static table holds whole. */
   #staticPseudo(name: HeaderName, block: HeaderBlock, i: number): boolean {
-    const value = block.values[i];
+    const value = block.knownValueAt(i);
     let index = 0;
     if (value === undefined) return false;
     if (name.kind === NAME.METHOD) index = value === "GET" ? 2 : value === "POST" ? 3 : 0;

@@ -1,4 +1,5 @@
 // Header names met once and remembered: their text, what the protocol says about them, and how they are written in HPACK.
+import type { FieldSource } from "#lib/http/header-block.ts";
 import { decodeHuffman, encodeHuffman, scanHuffman } from "./huffman.ts";
 
 /** What a name means to the codec; everything but ORDINARY is looked at while a block is decoded or encoded. */
@@ -23,7 +24,9 @@ export const NAME = {
   DROPPED: 13,
 } as const;
 
-export class HeaderName {
+export class HeaderName implements FieldSource {
+  /** Only the name is known. */
+  readonly value = undefined;
   readonly text: string;
   /** One of `NAME`. */
   readonly kind: number;

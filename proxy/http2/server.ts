@@ -191,7 +191,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     if (facts.protocolAt >= 0 && block.valueAt(facts.protocolAt) === "websocket") {
       stream.kind = KIND_WEBSOCKET;
       stream.webSocketKey = toUpgradeRequest(block, systemRandom);
-    } else if (facts.methodAt >= 0 && block.values[facts.methodAt] === "CONNECT") stream.kind = KIND_CONNECT;
+    } else if (facts.methodAt >= 0 && block.knownValueAt(facts.methodAt) === "CONNECT") stream.kind = KIND_CONNECT;
     else stream.contentLeft = contentLength;
     this.guard.countWork();
     this.streams.add(stream);

@@ -27,6 +27,7 @@ import { replyTimeout } from "./replies.ts";
 import { mutateResponse, rewriteRequest } from "./rewrite.ts";
 
 const NO_LABELS: Labels = {};
+const NOBODY: readonly Endpoint[] = [];
 
 export class AttemptLoop implements AttemptOwner {
   current: UpstreamAttempt | undefined = undefined;
@@ -65,14 +66,11 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     const { upstream, compiled } = exchange;
     if (exchange.isOver || upstream === undefined) return;
-    const avoid: Endpoint[] = [];
-    if (compiled?.retry?.avoidPreviousHosts !== false)
-      for (const { endpoint } of exchange.attempts) if (endpoint !== undefined) avoid.push(endpoint);
     this.#pick = {
       cluster: upstream.config,
       labels: this.#subset(),
       hash: compiled?.hash(exchange.request, exchange),
-      avoid,
+      avoid: compiled?.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
       isMirror: false,
     };
     this.runPick(0);
@@ -103,7 +101,7 @@ export class AttemptLoop implements AttemptOwner {
     const number = exchange.attempts.length + 1;
     const now = exchange.service.clock.nowMs();
     const attempt = new UpstreamAttempt(this, number, now, typeof picked === "string" ? NO_ENDPOINT : picked);
-    exchange.attempts.push(attempt);
+    exchange.attempts = number === 1 ? [attempt] : [...exchange.attempts, attempt];
     this.current = attempt;
     if (typeof picked === "string") {
       attempt.endpoint = undefined;
@@ -312,11 +310,17 @@ export class AttemptLoop implements AttemptOwner {
     return this.mayRepeat || (target?.changesRequest === true && service.chain.onAttemptEnd.length > 0);
   }
 
-  #subset(): Record<string, string> {
+  #subset(): Labels {
     const action = this.#exchange.compiled?.config.action;
     const own = action?.kind === "forward" ? action.subset : NO_LABELS;
-    return { ...own, ...this.#exchange.target?.weighted?.subset };
+    const weighted = this.#exchange.target?.weighted?.subset;
+    return weighted === undefined ? own : { ...own, ...weighted };
   }
+}
+
+function endpointsOf(attempts: readonly UpstreamAttempt[]): readonly Endpoint[] {
+  if (attempts.length === 0) return NOBODY;
+  return attempts.map(({ endpoint }) => endpoint).filter((endpoint) => endpoint !== undefined);
 }
 
 function describeLabels(labels: Labels): string {

@@ -56,6 +56,7 @@ import { RequestTransforms } from "./request-transforms.ts";
 import { ResponseSide } from "./response-side.ts";
 import { allowsUpgrade } from "./upgrades.ts";
 
+const NO_ATTEMPTS: readonly UpstreamAttempt[] = [];
 const NO_NOTES: ReadonlyMap<string, string | number | boolean> = new Map();
 
 /**
@@ -67,7 +68,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   readonly connection: ConnectionView;
   readonly downstream: HttpStream;
   readonly slots: unknown[] = [];
-  readonly attempts: UpstreamAttempt[] = [];
+  attempts: readonly UpstreamAttempt[] = NO_ATTEMPTS;
   readonly trace: TraceContext = makeNoTrace();
   readonly startMs: number;
   readonly body: RequestBody;
@@ -109,8 +110,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   /** Undefined until a filter pauses. */
   pausing: Pausing | undefined = undefined;
   #refusal: LocalReply | undefined = undefined;
-  /** Most requests have none. */
-  #notes: Map<string, string | number | boolean> | undefined = undefined;
+  /** Key, value, key, value: a Map for the one note that most requests have would cost more than all else of it. */
+  #notes: (string | number | boolean)[] | undefined = undefined;
 
   constructor(service: HttpService, connection: ConnectionView, downstream: HttpStream) {
     this.service = service;
@@ -141,7 +142,11 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   get notes(): ReadonlyMap<string, string | number | boolean> {
-    return this.#notes ?? NO_NOTES;
+    const pairs = this.#notes;
+    if (pairs === undefined) return NO_NOTES;
+    const notes = new Map<string, string | number | boolean>();
+    for (let i = 0; i < pairs.length; i += 2) notes.set(String(pairs[i]), pairs[i + 1] ?? "");
+    return notes;
   }
 
   get requestBytes(): number {
@@ -164,8 +169,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   note(key: string, value: string | number | boolean): void {
-    this.#notes ??= new Map();
-    this.#notes.set(key, value);
+    if (this.#notes === undefined) this.#notes = [key, value];
+    else this.#notes.push(key, value);
   }
 
   flag(flag: ResponseFlag): void {

@@ -21,7 +21,7 @@ export function packOrigProto(head: HeaderBlock): void {
   let titled = 0;
   let lower = 0;
   for (let i = 0; i < head.length; i++) {
-    const raw = head.rawNames[i];
+    const raw = head.rawNameAt(i);
     if (raw === undefined) continue;
     const name = head.nameAt(i);
     if (raw === name) lower++;
@@ -30,7 +30,7 @@ export function packOrigProto(head: HeaderBlock): void {
   const isTitled = titled > lower;
   let text = isTitled ? "1.1;t" : "1.1";
   for (let i = 0; i < head.length; i++) {
-    const raw = head.rawNames[i];
+    const raw = head.rawNameAt(i);
     const name = head.nameAt(i);
     if (raw !== undefined && raw !== (isTitled ? titleCase(name) : name)) text += `;${raw}`;
   }
@@ -52,7 +52,7 @@ export function unpackOrigProto(head: HeaderBlock): boolean {
   for (let i = 0; i < head.length; i++) {
     const name = head.nameAt(i);
     if (name.startsWith(":")) continue;
-    head.rawNames[i] = exceptions.get(name) ?? (isTitled ? titleCase(name) : name);
+    head.setRawNameAt(i, exceptions.get(name) ?? (isTitled ? titleCase(name) : name));
   }
   return true;
 }

@@ -183,8 +183,7 @@ export class ResponseSide {
       if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
     }
     leaveResponse(head, exchange.connection, exchange.service.config);
-    if (exchange.connection.peerIdentity !== undefined && head.rawNames.some((raw) => raw !== undefined))
-      packOrigProto(head);
+    if (exchange.connection.peerIdentity !== undefined && head.hasRawNames) packOrigProto(head);
     exchange.responseHeadMs = exchange.service.clock.nowMs();
     this.isHeadSent = true;
     exchange.downstream.sendHead(head, end);
