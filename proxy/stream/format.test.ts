@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { makeSeededRandom } from "#lib/random.ts";
 
 import { makeUuid } from "./edge.ts";
+import { TextBuffer } from "#lib/text-buffer.ts";
+
 import { compileFormat, compileJsonFormat } from "./format.ts";
 import { ExchangeBench } from "./testing/bench.ts";
 
@@ -21,7 +23,9 @@ function finish(userAgent: string): ExchangeBench {
 function lineOf(bench: ExchangeBench, fields: Parameters<typeof compileJsonFormat>[0]): unknown {
   const [exchange] = bench.done;
   assert.ok(exchange !== undefined);
-  return JSON.parse(compileJsonFormat(fields)(exchange));
+  const out = new TextBuffer();
+  compileJsonFormat(fields)(exchange, out);
+  return JSON.parse(out.bytes.toString());
 }
 
 describe("a JSON log format", () => {

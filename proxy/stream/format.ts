@@ -1,6 +1,7 @@
 // Envoy's command operators (`%REQ(X)%`, `%RESPONSE_CODE%` ...) over an exchange: for access logs and header values.
 // Source: Envoy docs, "Access logging: command operators".
 import type { JsonValue } from "#config/model/filter-config.ts";
+import type { TextBuffer } from "#lib/text-buffer.ts";
 
 import type { HttpExchange } from "./exchange.ts";
 import { makeOperator, type FormatValue, type Operator } from "./format-operators.ts";
@@ -54,7 +55,7 @@ export function formatText(exchange: HttpExchange, format: string): string {
 }
 
 /** Compiles a JSON log format into what writes the JSON text: strings are formats, the rest stays as it is. */
-export function compileJsonFormat(value: JsonValue): (exchange: HttpExchange) => string {
+export function compileJsonFormat(value: JsonValue): (exchange: HttpExchange, out: TextBuffer) => void {
   const parts: (string | CompiledFormat)[] = [];
   addJson(parts, value);
   const texts: string[] = [""];
@@ -67,10 +68,12 @@ export function compileJsonFormat(value: JsonValue): (exchange: HttpExchange) =>
     }
   }
   const last = texts.pop() ?? "";
-  return (exchange) => {
-    let text = "";
-    for (let i = 0; i < formats.length; i++) text += (texts[i] ?? "") + jsonText(formats[i]?.(exchange));
-    return text + last;
+  return (exchange, out) => {
+    for (let i = 0; i < formats.length; i++) {
+      out.write(texts[i] ?? "");
+      writeJson(out, formats[i]?.(exchange));
+    }
+    out.write(last);
   };
 }
 
@@ -96,17 +99,8 @@ function addJson(parts: (string | CompiledFormat)[], value: JsonValue): void {
 }
 
 /** An absent value is null. */
-function jsonText(value: FormatValue): string {
-  if (typeof value === "string") return isPlain(value) ? `"${value}"` : JSON.stringify(value);
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
-  return value === undefined ? "null" : String(value);
-}
-
-/** Printable ASCII that JSON does not escape. */
-function isPlain(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return false;
-  }
-  return true;
+function writeJson(out: TextBuffer, value: FormatValue): void {
+  if (typeof value === "string") out.writeJson(value);
+  else if (value === undefined || (typeof value === "number" && !Number.isFinite(value))) out.write("null");
+  else out.write(String(value));
 }

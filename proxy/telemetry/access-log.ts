@@ -4,20 +4,24 @@ import fs from "node:fs";
 import type { AccessLog } from "#config/model/telemetry.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
+import { TextBuffer } from "#lib/text-buffer.ts";
 import type { HttpExchange } from "#proxy/stream/exchange.ts";
 import { compileFormat, compileJsonFormat } from "#proxy/stream/format.ts";
 
-/** Makes the line of one exchange, line end included. */
-export type LineMaker = (exchange: HttpExchange) => string;
+/** Writes the line of one exchange, line end included. */
+export type LineMaker = (exchange: HttpExchange, out: TextBuffer) => void;
 
 /** Throws when the format has an unknown operator. */
 export function compileAccessLog(config: AccessLog): LineMaker {
   if (config.format.kind === "text") {
     const format = compileFormat(config.format.format);
-    return (exchange) => String(format(exchange) ?? "-");
+    return (exchange, out) => out.write(String(format(exchange) ?? "-"));
   }
-  const format = compileJsonFormat(config.format.fields);
-  return (exchange) => `${format(exchange)}\n`;
+  const write = compileJsonFormat(config.format.fields);
+  return (exchange, out) => {
+    write(exchange, out);
+    out.write("\n");
+  };
 }
 
 const FLUSH_BYTES = 65_536;
@@ -29,7 +33,9 @@ export class LineFile {
   readonly #clock: Clock;
   readonly #log: Log;
   #fd: number | undefined;
-  #pending = "";
+  #pending = new TextBuffer();
+  /** The other of two buffers, while it is not being written. */
+  #spare: TextBuffer | undefined;
   #timer: Timer | undefined;
   #isWriting = false;
   #dropped = 0;
@@ -41,11 +47,20 @@ export class LineFile {
   }
 
   write(line: string): void {
-    if (this.#pending.length > FLUSH_BYTES * 64) {
-      this.#dropped++;
-      return;
-    }
-    this.#pending += line;
+    const out = this.begin();
+    if (out === undefined) return;
+    out.write(line);
+    this.end();
+  }
+
+  /** Where to write the next line, to be followed by `end`; undefined = the file takes nothing, the line is lost and counted. */
+  begin(): TextBuffer | undefined {
+    if (this.#pending.length <= FLUSH_BYTES * 64) return this.#pending;
+    this.#dropped++;
+    return undefined;
+  }
+
+  end(): void {
     if (this.#pending.length >= FLUSH_BYTES) this.#flush();
     else this.#timer ??= this.#clock.setTimer(FLUSH_MS, () => this.#flush());
   }
@@ -54,10 +69,10 @@ export class LineFile {
   closeNow(): void {
     this.#timer?.cancel();
     const pending = this.#pending;
-    this.#pending = "";
-    if (pending === "") return;
+    this.#pending = new TextBuffer();
+    if (pending.length === 0) return;
     try {
-      fs.writeSync(this.#open(), pending);
+      fs.writeSync(this.#open(), pending.bytes);
     } catch (error) {
       this.#log.warn("the access log cannot be written", { path: this.#path, error });
     }
@@ -72,27 +87,33 @@ export class LineFile {
   #flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#isWriting || this.#pending === "") return;
-    const bytes = Buffer.from(this.#pending);
-    this.#pending = "";
+    if (this.#isWriting || this.#pending.length === 0) return;
+    const full = this.#pending;
+    this.#pending = this.#spare ?? new TextBuffer();
+    this.#spare = undefined;
     this.#isWriting = true;
     try {
-      this.#writeAll(this.#open(), bytes, 0);
+      this.#writeAll(this.#open(), full, 0);
     } catch (error) {
-      this.#onWritten(error);
+      this.#onWritten(full, error);
     }
   }
 
-  #writeAll(fd: number, bytes: Buffer, from: number): void {
-    fs.write(fd, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error === null && from + written < bytes.length) this.#writeAll(fd, bytes, from + written);
-      else if (error?.code === "EAGAIN") this.#clock.setTimer(FLUSH_MS, () => this.#writeAll(fd, bytes, from));
-      else this.#onWritten(error);
+  #writeAll(fd: number, full: TextBuffer, from: number): void {
+    fs.write(fd, full.bytes, from, full.length - from, null, (error, written) => {
+      if (error === null && from + written < full.length) this.#writeAll(fd, full, from + written);
+      else if (error?.code === "EAGAIN") this.#clock.setTimer(FLUSH_MS, () => this.#writeAll(fd, full, from));
+      else this.#onWritten(full, error);
     });
   }
 
-  #onWritten(error: unknown): void {
+  #onWritten(written: TextBuffer, error: unknown): void {
     this.#isWriting = false;
+    // One that grew because the file was slow is let go.
+    if (written.capacity <= FLUSH_BYTES * 4) {
+      written.clear();
+      this.#spare = written;
+    }
     if (error !== null) this.#log.warn("the access log cannot be written", { path: this.#path, error });
     if (this.#dropped > 0)
       this.#log.warn("access log lines were dropped: the file does not take them", {
@@ -100,6 +121,6 @@ export class LineFile {
         lines: this.#dropped,
       });
     this.#dropped = 0;
-    if (this.#pending !== "") this.#timer ??= this.#clock.setTimer(FLUSH_MS, () => this.#flush());
+    if (this.#pending.length > 0) this.#timer ??= this.#clock.setTimer(FLUSH_MS, () => this.#flush());
   }
 }

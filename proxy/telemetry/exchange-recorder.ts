@@ -65,7 +65,12 @@ export class ExchangeRecorder implements ExchangeObserver {
     ) {
       explain.add(makeExplainRecord(exchange));
     }
-    for (const { file, makeLine } of this.#logsOf(exchange.service)) file.write(makeLine(exchange));
+    for (const { file, makeLine } of this.#logsOf(exchange.service)) {
+      const out = file.begin();
+      if (out === undefined) continue;
+      makeLine(exchange, out);
+      file.end();
+    }
   }
 
   #count(exchange: HttpExchange): void {
