@@ -140,7 +140,7 @@ export class HeaderBlock {
   }
 
   /** Removes all fields. */
-  deleteAll(): void {
+  clear(): void {
     for (let i = this.#length - 1; i >= 0; i--) this.#removeAt(i);
   }
 

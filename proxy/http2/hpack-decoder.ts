@@ -139,7 +139,7 @@ export class HpackDecoder {
     if (facts.listBytes <= this.#maxListBytes && facts.fields <= this.#maxFields) return true;
     if (!facts.isTooLarge) {
       facts.isTooLarge = true;
-      block.deleteAll();
+      block.clear();
     }
     return false;
   }
