@@ -21,6 +21,7 @@ class NullOutbox implements Outbox {
   buffer = Buffer.alloc(1 << 20);
   position = 0;
   pendingBytes = 0;
+  bytesFlushed = 0;
   reserve(): void {
     if (this.position > 900_000) this.position = 0;
   }

@@ -57,6 +57,8 @@ export interface Outbox {
   reserve(bytes: number): void;
   /** Bytes written here that the kernel has not taken yet. */
   readonly pendingBytes: number;
+  /** Bytes that have left it so far. */
+  readonly bytesFlushed: number;
 }
 
 /** Common to server and client codecs. */
@@ -87,6 +89,11 @@ export interface ServerCodec extends Codec {
 
 /** Given to a client codec: the pool. */
 export interface ClientHandler {
+  /**
+   * The peer ends the connection (FIN, RST, GOAWAY without an error) unasked, while no answer is on its way: nothing runs, or
+   * nothing was answered. Before `onRetired`.
+   */
+  onPeerClosed?(): void;
   /** `isAvailable` of the codec has become true. */
   onAvailable(): void;
   /** No new stream may be opened (GOAWAY, `Connection: close`, FIN, error); running ones go on. */
@@ -99,6 +106,8 @@ export interface ClientCodec extends Codec {
   readonly isAvailable: boolean;
   /** Streams that may run at once: 1, or the peer's SETTINGS_MAX_CONCURRENT_STREAMS. */
   readonly maxStreams: number;
+  /** When the last stream ended, of a codec with a clock (HTTP/2); 0 = none has, or the codec has none. */
+  readonly idleSinceMs: number;
   /** Opens a stream; call only while `isAvailable`, and send the head before returning to the loop. */
   open(handler: StreamHandler): HttpStream;
 }

@@ -6,6 +6,7 @@ class MemoryOutbox implements Outbox {
   buffer = Buffer.alloc(65536 + 16384);
   position = 0;
   pendingBytes = 0;
+  bytesFlushed = 0;
   readonly chunks: Buffer[] = [];
 
   reserve(bytes: number): void {
@@ -16,6 +17,7 @@ class MemoryOutbox implements Outbox {
   flush(): void {
     if (this.position === 0) return;
     this.chunks.push(Buffer.from(this.buffer.subarray(0, this.position)));
+    this.bytesFlushed += this.position;
     this.position = 0;
   }
 }

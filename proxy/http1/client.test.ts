@@ -16,9 +16,11 @@ class Dialogue {
   readonly host = new MemoryHost();
   available = 0;
   retired = 0;
+  peerClosed = 0;
   readonly codec = new Http1Client(this.host, {
     onAvailable: () => void this.available++,
     onRetired: () => void this.retired++,
+    onPeerClosed: () => void this.peerClosed++,
   });
   recorded = new RecordingStream();
 
@@ -242,5 +244,61 @@ describe("an HTTP/1 client connection", () => {
       upstream.take(),
       "GET /x HTTP/1.1\r\nHost: a\r\nX-ODD-Case: 1\r\nAccept: */*\r\nuser-agent: t\r\n\r\n",
     );
+  });
+});
+
+describe("the end of an HTTP/1 connection by its server", () => {
+  function answered(keepAlive = ""): Dialogue {
+    const dialogue = new Dialogue();
+    dialogue.open();
+    dialogue.take();
+    dialogue.receive(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${keepAlive}\r\n`);
+    return dialogue;
+  }
+
+  it("is told where it comes unasked: idle, or before any answer, by FIN or RST", async () => {
+    for (const isRunning of [false, true]) {
+      for (const isFin of [false, true]) {
+        const dialogue = answered();
+        await turn();
+        if (isRunning) dialogue.open();
+        if (isFin) dialogue.codec.receiveEnd();
+        else dialogue.codec.connectionLost(LOST);
+        assert.equal(dialogue.peerClosed, 1);
+        assert.equal(dialogue.retired, 1);
+      }
+    }
+  });
+
+  it("is not told where it was announced, comes within an answer, or is our own doing", async () => {
+    const announced = answered("Connection: close\r\n");
+    await turn();
+    announced.codec.receiveEnd();
+    const within = new Dialogue();
+    within.open();
+    within.receive("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab");
+    within.codec.receiveEnd();
+    const drained = answered();
+    await turn();
+    drained.codec.drain();
+    drained.codec.receiveEnd();
+    for (const { peerClosed } of [announced, within, drained]) assert.equal(peerClosed, 0);
+  });
+
+  it("comes after as many requests as Keep-Alive said, a total or what is left", async () => {
+    for (const values of [
+      [2, 2],
+      [2, 1],
+    ]) {
+      const dialogue = new Dialogue();
+      for (const max of values) {
+        assert.equal(dialogue.codec.isAvailable, true);
+        dialogue.open();
+        dialogue.receive(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=5, max=${max}\r\n\r\n`);
+        await turn();
+      }
+      assert.equal(dialogue.retired, 1);
+      assert.equal(dialogue.host.isClosed, true);
+    }
   });
 });

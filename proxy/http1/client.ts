@@ -31,9 +31,12 @@ const MAX_INFORMATIONAL = 64;
 export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   readonly protocol = "http1";
   readonly maxStreams = 1;
+  readonly idleSinceMs = 0;
   isDraining = false;
   /** What the server said in `Keep-Alive: timeout`, in ms; -1 = nothing. A pool must stop using the connection before. */
   keepAliveTimeoutMs = -1;
+  /** Requests after which the server closes, by `Keep-Alive: max`. */
+  #announcedRequests = Infinity;
   readonly #host: Http1Host;
   readonly #handler: ClientHandler;
   readonly #options: Http1ClientOptions;
@@ -85,7 +88,8 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     this.#hasAnswerBegun = false;
     this.#informational = 0;
     this.#requests++;
-    if (this.#options.maxRequests > 0 && this.#requests >= this.#options.maxRequests) this.#retire();
+    const { maxRequests } = this.#options;
+    if ((maxRequests > 0 && this.#requests >= maxRequests) || this.#requests >= this.#announcedRequests) this.#retire();
     return stream;
   }
 
@@ -113,6 +117,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
 
   receiveEnd(): void {
     this.#hasPeerEnded = true;
+    this.#tellPeerClosed();
     this.#retire();
     switch (this.#phase) {
       case CLOSED:
@@ -139,6 +144,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   }
 
   connectionLost(error: StreamError): void {
+    this.#tellPeerClosed();
     this.#retire();
     if (this.#phase === CLOSED && this.#current === undefined) return;
     this.#phase = CLOSED;
@@ -256,6 +262,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
       return;
     }
     if (fields.keepAliveTimeout >= 0) this.keepAliveTimeoutMs = fields.keepAliveTimeout * 1000;
+    if (fields.keepAliveMax > 0) this.#takeMax(fields.keepAliveMax);
     const isPersistent = !fields.hasClose && (line.minorVersion === 1 || fields.hasKeepAlive);
     const isLastByKeepAlive = fields.keepAliveMax === 0 || fields.keepAliveTimeout === 0;
     if (!isPersistent || isLastByKeepAlive || head.body === "until-close") this.#retire();
@@ -377,6 +384,18 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     stream.handler.onReset(
       isUnsent ? makeStreamError(error.origin, error.scope, error.code, error.message, true, error.status) : error,
     );
+  }
+
+  /** Some servers count it down (Apache), others always say the total (Node): the first value is good for both. */
+  #takeMax(max: number): void {
+    const total = this.#requests === 1 ? max : this.#requests + max;
+    this.#announcedRequests = Math.min(this.#announcedRequests, total);
+    if (this.#requests >= this.#announcedRequests) this.#retire();
+  }
+
+  #tellPeerClosed(): void {
+    const isUnanswered = this.#phase === IDLE || (this.#phase === HEAD && !this.#hasAnswerBegun);
+    if (isUnanswered && !this.#isRetired) this.#handler.onPeerClosed?.();
   }
 
   #retire(): void {

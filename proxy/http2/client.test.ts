@@ -134,6 +134,35 @@ describe("an HTTP/2 client", () => {
     assert.deepEqual(dialogue.told, ["retired"]);
   });
 
+  it("knows that the server never heard of what had not left when it went, and does not send it any more", () => {
+    const dialogue = new ClientDialogue();
+    const sent = open(dialogue);
+    assert.equal(dialogue.answer().length, 1);
+    const unsent = [open(dialogue), open(dialogue)];
+    dialogue.client.receiveEnd();
+    assert.equal(sent.recorder.error?.isUnprocessed, false);
+    for (const { recorder } of unsent) assert.equal(recorder.error?.isUnprocessed, true);
+    assert.deepEqual(dialogue.answer(), []);
+    assert.ok(dialogue.host.isClosed);
+  });
+
+  it("tells when the server ends it unasked, unless an answer is on its way", () => {
+    for (const [isAnswered, expected] of [
+      [false, ["closed", "retired"]],
+      [true, ["retired"]],
+    ] as const) {
+      const dialogue = new ClientDialogue();
+      const told: string[] = [];
+      dialogue.onPeerClosed = () => void told.push("closed");
+      open(dialogue);
+      if (isAnswered) dialogue.send(headers(1, OK, false));
+      dialogue.send(goaway(1));
+      assert.deepEqual([...told, ...dialogue.told], expected);
+      dialogue.client.receiveEnd();
+      assert.equal(told.length + dialogue.told.length, expected.length);
+    }
+  });
+
   it("fails what runs when the server goes", () => {
     const dialogue = new ClientDialogue();
     const { recorder } = open(dialogue);

@@ -24,11 +24,15 @@ interface HeldHead {
  */
 export class Http2Client extends Http2Endpoint implements ClientCodec {
   readonly #handler: ClientHandler;
+  idleSinceMs = 0;
   #nextStreamId = 1;
   /** Opened by `open`, without a number yet. */
   #opening = 0;
   #held: HeldHead[] = [];
   #isRetired = false;
+  /** What had left the outbox when the first stream that may still lie in it was written, and that stream. */
+  #flushedBytes = 0;
+  #firstUnsentId = 0;
   #wasFull = false;
 
   constructor(host: CodecHost, handler: ClientHandler, settings: Http2Settings, clock: Clock) {
@@ -104,13 +108,20 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   /** The server will say no more: what is not answered never will be. */
   receiveEnd(): void {
     if (this.isClosed) return;
+    this.#tellPeerClosed();
     this.#retire();
-    this.#failAll(makeStreamError("transport", "connection", H2_ERROR.CANCEL, "The peer closed the connection"));
+    const error = makeStreamError("transport", "connection", H2_ERROR.CANCEL, "The peer closed the connection");
+    this.#failUnsent(error);
+    this.abandonStreams(error);
     this.closeCleanly();
   }
 
   override connectionLost(error: StreamError): void {
-    if (!this.isClosed) this.#retire();
+    if (!this.isClosed) {
+      this.#tellPeerClosed();
+      this.#retire();
+      this.#failUnsent(error);
+    }
     super.connectionLost(error);
   }
 
@@ -143,6 +154,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   }
 
   protected onGoaway(lastStreamId: number, code: number): void {
+    if (code === H2_ERROR.NO_ERROR) this.#tellPeerClosed();
     this.#retire();
     const error = makeStreamError(
       "peer",
@@ -151,11 +163,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
       `The peer ended the connection before this stream: ${formatErrorCode(code)}`,
       true,
     );
-    for (const stream of this.streams.all()) {
-      if (stream.id <= lastStreamId || stream.isOver) continue;
-      this.forget(stream, true);
-      stream.handler?.onReset(error);
-    }
+    this.#failAbove(lastStreamId, error);
     this.#closeWhenDone();
   }
 
@@ -180,6 +188,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   }
 
   protected afterStream(_stream: Http2Stream): void {
+    if (this.activeStreams === 0) this.idleSinceMs = this.nowMs;
     if (this.#isRetired) this.#closeWhenDone();
     else if (this.#wasFull && this.isAvailable) this.#becomeAvailable();
   }
@@ -254,6 +263,11 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     this.streams.add(stream);
     this.guard.countStream();
     this.guard.countWork();
+    const { bytesFlushed } = this.host.out;
+    if (this.#firstUnsentId === 0 || bytesFlushed !== this.#flushedBytes) {
+      this.#flushedBytes = bytesFlushed;
+      this.#firstUnsentId = id;
+    }
     this.sender.writeHeaders(stream, withAuthority(head), end, true);
     if (this.#nextStreamId > MAX_STREAM_ID) this.#retire();
   }
@@ -277,13 +291,31 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     this.afterStream(stream);
   }
 
-  #failAll(error: StreamError): void {
-    this.abandonStreams(error);
+  #failAbove(lastStreamId: number, error: StreamError): void {
+    for (const stream of this.streams.all()) {
+      if (stream.id <= lastStreamId || stream.isOver) continue;
+      this.forget(stream, true);
+      stream.handler?.onReset(error);
+    }
+  }
+
+  /** Streams of which nothing has left the outbox: the peer provably knows nothing of them, and must not learn of them now. */
+  #failUnsent(error: StreamError): void {
+    const { out } = this.host;
+    if (this.#firstUnsentId === 0 || out.bytesFlushed !== this.#flushedBytes || out.position === 0) return;
+    out.position = 0;
+    this.#failAbove(this.#firstUnsentId - 1, { ...error, isUnprocessed: true });
   }
 
   #becomeAvailable(): void {
     this.#wasFull = false;
     this.#handler.onAvailable();
+  }
+
+  #tellPeerClosed(): void {
+    if (this.#isRetired) return;
+    for (const stream of this.streams.all()) if (stream.isHeadReceived) return;
+    this.#handler.onPeerClosed?.();
   }
 
   #retire(): void {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { HeaderBlock } from "#lib/http/header-block.ts";
+import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 
 import { ExchangeBench } from "./testing/bench.ts";
 
@@ -141,5 +142,87 @@ describe("an attempt", () => {
     bench.request("GET", "/a", true);
     assert.equal(bench.downstream.sent[0], "head 500");
     assert.deepEqual(bench.attempt.stream.sent, ["reset 8"]);
+  });
+});
+
+describe("a connection that ends before any answer", () => {
+  const CLOSED = makeStreamError("peer", "connection", H2_ERROR.CANCEL, "The server closed the connection");
+  const UNSENT = { ...CLOSED, isUnprocessed: true };
+
+  function lose(method: string, error: StreamError, isReused: boolean, end = true): ExchangeBench {
+    const bench = new ExchangeBench({ action: { prefixRewrite: "/base/" }, onOpen: (one) => one.ready(isReused) });
+    bench.request(method, "/a", end);
+    if (!end) bench.data("hello", true);
+    bench.attempt.handler?.onReset(error);
+    return bench;
+  }
+
+  it("gives an idempotent request to a new one, as it was, when it had been used before", () => {
+    for (const method of ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]) {
+      const bench = lose(method, CLOSED, true);
+      assert.deepEqual(bench.attempt.stream.sent, ["head /base/a end", "head /base/a end"], method);
+      assert.equal(bench.attempt.waiter?.care, "fresh");
+      assert.deepEqual(bench.attempt.reports, [], "the endpoint did nothing wrong");
+      bench.attempt.answer(200, "ok");
+      assert.deepEqual(bench.downstream.sent, ["head 200", "data ok end"]);
+      assert.equal(bench.exchange.notes.get("resent"), CLOSED.message);
+      assert.equal(bench.done.length, 1);
+    }
+  });
+
+  it("gives it the body again too", () => {
+    const bench = lose("PUT", CLOSED, true, false);
+    assert.deepEqual(bench.attempt.stream.sent, ["head /base/a", "data hello end", "head /base/a", "data hello end"]);
+  });
+
+  it("fails a POST that may have been executed, and any request on a connection that was new", () => {
+    assert.deepEqual(lose("POST", CLOSED, true).downstream.sent[0], "head 503");
+    assert.deepEqual(lose("GET", CLOSED, false).downstream.sent[0], "head 503");
+  });
+
+  it("sends a POST again of which nothing had left, body and all", () => {
+    const bench = lose("POST", UNSENT, true, false);
+    assert.deepEqual(bench.attempt.stream.sent, ["head /base/a", "data hello end", "head /base/a", "data hello end"]);
+    bench.attempt.answer(200, "ok");
+    assert.equal(bench.downstream.sent[0], "head 200");
+  });
+
+  it("sends nothing a third time", () => {
+    const bench = lose("GET", CLOSED, true);
+    bench.attempt.handler?.onReset(CLOSED);
+    assert.equal(bench.downstream.sent[0], "head 503");
+    assert.deepEqual(bench.attempt.reports.length, 1);
+  });
+
+  it("leaves to the retry policy what the server said of one stream, and what is our own doing", () => {
+    const refused = makeStreamError("peer", "stream", H2_ERROR.REFUSED_STREAM, "refused", true);
+    assert.equal(lose("GET", refused, true).downstream.sent[0], "head 503");
+    const ours = makeStreamError("us", "connection", H2_ERROR.PROTOCOL_ERROR, "bad frame");
+    assert.equal(lose("GET", ours, true).downstream.sent[0], "head 503");
+  });
+
+  it("does not send again what an interim answer was given to", () => {
+    const bench = new ExchangeBench({ onOpen: (one) => one.ready(true) });
+    bench.request("GET", "/a", true);
+    bench.attempt.handler?.onInformational(HeaderBlock.of([":status", "103"]));
+    bench.attempt.handler?.onReset(CLOSED);
+    assert.deepEqual(bench.downstream.sent.slice(0, 2), ["informational 103", "head 503"]);
+  });
+
+  it("with a retry policy sends again what the filters changed, from the request as it came, and counts no retry", () => {
+    const bench = new ExchangeBench({
+      filters: [RETRY_FILTER],
+      retry: { numRetries: 1 },
+      action: { prefixRewrite: "/base/" },
+      onOpen: (one) => one.ready(true),
+    });
+    bench.request("GET", "/a", true);
+    bench.attempt.handler?.onReset(CLOSED);
+    assert.deepEqual(bench.attempt.stream.sent, ["head /base/a end", "head /base/a end"]);
+    bench.attempt.answer(503, "no");
+    bench.clock.advance(300);
+    bench.attempt.answer(200, "yes");
+    assert.deepEqual(bench.downstream.sent, ["head 200", "data yes end"]);
+    assert.equal(bench.exchange.attempts.length, 2);
   });
 });

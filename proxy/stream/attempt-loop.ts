@@ -16,7 +16,7 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream } from "#lib/http/stream.ts";
 import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
-import type { RequestPriority } from "#proxy/upstream/contract.ts";
+import type { Care, RequestPriority } from "#proxy/upstream/contract.ts";
 
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
 import type { HttpExchange } from "./exchange.ts";
@@ -28,6 +28,7 @@ import { mutateResponse, rewriteRequest } from "./rewrite.ts";
 
 const NO_LABELS: Labels = {};
 const NOBODY: readonly Endpoint[] = [];
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export class AttemptLoop implements AttemptOwner {
   current: UpstreamAttempt | undefined = undefined;
@@ -100,7 +101,8 @@ export class AttemptLoop implements AttemptOwner {
     if (picked === undefined) return;
     const number = exchange.attempts.length + 1;
     const now = exchange.service.clock.nowMs();
-    const attempt = new UpstreamAttempt(this, number, now, typeof picked === "string" ? NO_ENDPOINT : picked);
+    const endpoint = typeof picked === "string" ? NO_ENDPOINT : picked;
+    const attempt = new UpstreamAttempt(this, number, now, endpoint, this.#care());
     exchange.attempts = number === 1 ? [attempt] : [...exchange.attempts, attempt];
     this.current = attempt;
     if (typeof picked === "string") {
@@ -123,6 +125,12 @@ export class AttemptLoop implements AttemptOwner {
       return;
     }
     const head = exchange.request;
+    if (attempt.isResent && !this.#keepsOriginal()) {
+      // It is as the first connection got it.
+      stream.sendHead(head, exchange.body.isEmpty);
+      exchange.body.attach(stream);
+      return;
+    }
     // What goes upstream is changed for this attempt alone; the next one begins with the copy, which has left the receive buffer.
     if (this.#keepsOriginal()) exchange.request = head.clone();
     rewriteRequest(exchange, head, attempt);
@@ -184,6 +192,23 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     exchange.body.onUpstreamDrain();
     if (exchange.answering.isSent && exchange.body.isSent) exchange.finish(undefined);
+  }
+
+  /**
+   * A connection that was idle may be closed by its peer while a request is on its way to it, which is nobody's fault and no
+   * retry: once, on a new connection, and nobody hears of it (RFC 9112 §9.3.1, RFC 9110 §9.2.2; decisions: 0007).
+   */
+  mayResend(attempt: UpstreamAttempt, error: StreamError): boolean {
+    const exchange = this.#exchange;
+    if (exchange.isOver || attempt !== this.current || attempt.isResent || attempt.hasInformational) return false;
+    if (error.scope !== "connection" || error.origin === "us" || error.origin === "user") return false;
+    if (!error.isUnprocessed && (attempt.care !== "none" || !attempt.isReused)) return false;
+    const { body } = exchange;
+    if (exchange.isUpgradeRequest || exchange.response !== undefined || exchange.localReply !== undefined) return false;
+    if (!body.canReplay) return false;
+    body.detachUpstream();
+    exchange.note("resent", error.message);
+    return true;
   }
 
   onAttemptFailed(attempt: UpstreamAttempt, reason: AttemptFailure, detail: string, isUnprocessed: boolean): void {
@@ -302,6 +327,13 @@ export class AttemptLoop implements AttemptOwner {
       const left = (asked ?? 0) - (attempt.startMs - exchange.startMs);
       if (asked !== undefined) head.set("grpc-timeout", formatGrpcTimeout(Math.max(1, left)));
     }
+  }
+
+  /** RFC 9110 §9.2.2; a key makes any method so (draft-ietf-httpapi-idempotency-key-header). */
+  #care(): Care {
+    const { request, isUpgradeRequest } = this.#exchange;
+    if (isUpgradeRequest) return "proven";
+    return IDEMPOTENT.has(request.get(":method") ?? "") || request.has("idempotency-key") ? "none" : "proven";
   }
 
   /** What goes upstream must not change what a next attempt begins with. */

@@ -4,10 +4,12 @@ import type { Attempt, AttemptFailure, AttemptOutcome } from "#filters/filter.ts
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
-import type { OpenTicket, OpenWaiter, PickedEndpoint, UpstreamConnectionInfo } from "#proxy/upstream/contract.ts";
+import type { Care, OpenTicket, OpenWaiter, PickedEndpoint, UpstreamConnectionInfo } from "#proxy/upstream/contract.ts";
 
 /** What the exchange hears of its current attempt. */
 export interface AttemptOwner {
+  /** The stream was lost with its connection before any answer: whether the same attempt begins again on a new one. */
+  mayResend(attempt: UpstreamAttempt, error: StreamError): boolean;
   onAttemptReady(attempt: UpstreamAttempt, stream: HttpStream): void;
   onAttemptHead(attempt: UpstreamAttempt, head: HeaderBlock, end: boolean): void;
   onAttemptInformational(head: HeaderBlock): void;
@@ -30,15 +32,25 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   outcome: AttemptOutcome | undefined = undefined;
   connection: UpstreamConnectionInfo | undefined = undefined;
   stream: HttpStream | undefined = undefined;
+  /** What losing the connection would do to the request. */
+  care: Care;
+  /** Its connection had carried other requests before. */
+  isReused = false;
+  /** It was sent again, on a new connection. */
+  isResent = false;
+  /** 103, 100 or another interim answer came. */
+  hasInformational = false;
   /** The response, or the end of it. */
   hasHead = false;
   isOver = false;
   readonly #owner: AttemptOwner;
   readonly #picked: PickedEndpoint;
+  #protocol: "http1" | "http2" = "http1";
   #ticket: OpenTicket | undefined = undefined;
 
-  constructor(owner: AttemptOwner, number: number, startMs: number, picked: PickedEndpoint) {
+  constructor(owner: AttemptOwner, number: number, startMs: number, picked: PickedEndpoint, care: Care) {
     this.#owner = owner;
+    this.care = care;
     this.number = number;
     this.startMs = startMs;
     this.#picked = picked;
@@ -47,6 +59,7 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
 
   /** Asks for a stream; the owner hears `onAttemptReady` or `onAttemptFailed`, perhaps before this returns. */
   start(downstreamProtocol: "http1" | "http2"): void {
+    this.#protocol = downstreamProtocol;
     const ticket = this.#picked.open(downstreamProtocol, this, this);
     if (this.stream === undefined && !this.isOver) this.#ticket = ticket;
   }
@@ -57,9 +70,10 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     if (this.stream === undefined && !this.isOver) this.#ticket = ticket;
   }
 
-  onReady(stream: HttpStream, connection: UpstreamConnectionInfo): void {
+  onReady(stream: HttpStream, connection: UpstreamConnectionInfo, isReused: boolean): void {
     this.#ticket = undefined;
     this.stream = stream;
+    this.isReused = isReused;
     this.connection = connection;
     this.#owner.onAttemptReady(this, stream);
   }
@@ -77,7 +91,9 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   }
 
   onInformational(head: HeaderBlock): void {
-    if (!this.isOver) this.#owner.onAttemptInformational(head);
+    if (this.isOver) return;
+    this.hasInformational = true;
+    this.#owner.onAttemptInformational(head);
   }
 
   onData(bytes: Buffer, start: number, end: number, last: boolean): void {
@@ -92,7 +108,15 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   onReset(error: StreamError): void {
     if (this.isOver) return;
     if (this.hasHead) this.#owner.onAttemptBroken(this, error);
+    else if (this.#owner.mayResend(this, error)) this.#resend();
     else this.#owner.onAttemptFailed(this, failureOf(error), error.message, error.isUnprocessed);
+  }
+
+  #resend(): void {
+    this.isResent = true;
+    this.care = "fresh";
+    this.stream = undefined;
+    this.start(this.#protocol);
   }
 
   onDrain(): void {

@@ -295,7 +295,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.answer(replyClusterFull(this.upstream.config));
       return;
     }
-    if (!this.isUpgradeRequest && !this.body.isComplete && this.loop.mayRepeat) this.body.allowReplay();
+    if (!this.isUpgradeRequest && !this.body.isComplete) this.body.allowReplay();
     this.timers.prepareRoute(action, this.isGrpc, this.request);
     if (this.body.isComplete) this.timers.onRequestComplete();
     if (action.mirrors.length > 0) startMirrors(this);

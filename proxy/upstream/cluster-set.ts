@@ -5,6 +5,7 @@ import type { ClusterLoadAssignment, EndpointHealth } from "#config/model/endpoi
 import type { ClusterSet, ClusterSnapshot, UpstreamCluster } from "./contract.ts";
 import { ClusterRuntime, type UpstreamContext } from "./cluster.ts";
 import { DnsWatch, type LookupHost } from "./dns-watch.ts";
+import { PeerLifetimes } from "./peer-lifetime.ts";
 
 interface Entry {
   readonly runtime: ClusterRuntime;
@@ -21,6 +22,7 @@ interface Entry {
  * | checked health, slow start                   | cluster, address:port   | the endpoint leaves                                           |
  * | peak EWMA, active requests, totals           | cluster, address:port   | the endpoint leaves                                           |
  * | pools                                        | cluster, address:port, HTTP version | the endpoint leaves (they drain); on another TLS setting, identity, secret or HTTP option connections drain and the waiters go over |
+ * | how long a peer keeps its connections        | address:port, HTTP version | never; forgotten after 10 min without confirmation (`peer-lifetime.ts`) |
  * | balancer's turn, hash tables, subsets        | cluster                 | anything of the cluster or its endpoints changed: they hold no history that matters |
  * | addresses of DNS names                       | cluster                 | the names or the refresh time changed                         |
  * | breaker                                      | cluster                 | its policy changed (`proxy/resilience/breakers.ts`)           |
@@ -31,6 +33,7 @@ interface Entry {
 export class ClusterTable implements ClusterSet {
   readonly #context: UpstreamContext;
   readonly #entries = new Map<string, Entry>();
+  readonly #lifetimes = new PeerLifetimes();
 
   constructor(context: UpstreamContext) {
     this.#context = context;
@@ -78,7 +81,7 @@ export class ClusterTable implements ClusterSet {
     const given = isDns ? undefined : assignmentOf(cluster, assignments);
     const assignment = given ?? known?.runtime.assignment ?? emptyAssignment(cluster.name);
     const entry = known ?? {
-      runtime: new ClusterRuntime(cluster, assignment, this.#context),
+      runtime: new ClusterRuntime(cluster, assignment, this.#context, this.#lifetimes),
       dns: undefined,
       dnsKey: "",
     };

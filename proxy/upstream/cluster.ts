@@ -28,6 +28,7 @@ import { EndpointState } from "./endpoint-state.ts";
 import type { LocalityGroup } from "./host-selector.ts";
 import { OriginalDestinations } from "./original-destination.ts";
 import { OutlierDetector } from "./outlier.ts";
+import type { PeerLifetimes } from "./peer-lifetime.ts";
 import { Picked, type PickOwner } from "./picked.ts";
 import type { PoolContext } from "./pool.ts";
 import { SubsetIndex } from "./subset-index.ts";
@@ -62,7 +63,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   #index: SubsetIndex | undefined = undefined;
   #detector: OutlierDetector | undefined = undefined;
 
-  constructor(config: Cluster, assignment: ClusterLoadAssignment, context: UpstreamContext) {
+  constructor(config: Cluster, assignment: ClusterLoadAssignment, context: UpstreamContext, lifetimes: PeerLifetimes) {
     this.config = config;
     this.#context = context;
     const { name, limits, highPriorityLimits } = config;
@@ -71,7 +72,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       highPriorityLimits,
       context.cells.shares(`circuit/${name}/high`, CIRCUIT_CELLS),
     );
-    this.#poolContext = { clock: context.clock, connector: context.connector, circuit: this.#circuit };
+    const { clock, connector } = context;
+    this.#poolContext = { clock, connector, circuit: this.#circuit, lifetimes, afterEvents: setImmediate };
     this.#destinations = new OriginalDestinations(context.clock);
     this.#assignment = assignment;
     this.#setDetector();

@@ -55,7 +55,7 @@ export interface UpstreamCluster {
 
 export type PickFailure = "no-healthy-endpoint" | "no-endpoint-in-subset" | "cluster-empty";
 
-/** One choice; `open` may be called once. */
+/** One choice; `open` may be called once, and again after its stream was lost before an answer. */
 export interface PickedEndpoint {
   readonly endpoint: Endpoint;
   /**
@@ -76,8 +76,22 @@ export interface PickedEndpoint {
   done(): void;
 }
 
+/** What the pool must know before it gives a request a connection that its peer may be about to close. */
+export type Care =
+  /** It may be sent again when it is lost. */
+  | "none"
+  /** It must not be lost: only a connection that was proven to last, or a new one. */
+  | "proven"
+  /** It was lost once: a new connection. */
+  | "fresh";
+
 export interface OpenWaiter {
-  onReady(stream: HttpStream, connection: UpstreamConnectionInfo): void;
+  /** Undefined = none. */
+  readonly care?: Care;
+  /** The clock's reading just before `open`, which saves another; undefined = not read. */
+  readonly startMs?: number;
+  /** `isReused`: other requests went on the connection before. */
+  onReady(stream: HttpStream, connection: UpstreamConnectionInfo, isReused: boolean): void;
   onFailure(reason: AttemptFailure, detail: string): void;
 }
 

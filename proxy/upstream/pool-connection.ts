@@ -11,6 +11,8 @@ export interface PoolConnectionOwner {
   onConnectionReady(connection: PoolConnection): void;
   onConnectionFailed(connection: PoolConnection, reason: AttemptFailure, detail: string): void;
   onConnectionAvailable(connection: PoolConnection): void;
+  /** Its peer ends it unasked; `onConnectionRetired` and `onConnectionClosed` follow. */
+  onConnectionPeerClosed(connection: PoolConnection): void;
   onConnectionRetired(connection: PoolConnection): void;
   onConnectionClosed(connection: PoolConnection): void;
 }
@@ -20,7 +22,8 @@ const BUSY_SHARE = 0.8;
 /** A connection is congested when more than this has waited for its socket for longer than that (contracts.md: pools). */
 const CONGESTED_BYTES = 1024 * 1024;
 const CONGESTED_MS = 10;
-/** A peer that closes idle connections after T ms is not sent a request after T less this share, or a second. */
+
+/** A peer that says it closes idle connections after T ms is not sent a request after T less this share, or a second. */
 const KEEP_ALIVE_MARGIN = 0.2;
 const MAX_KEEP_ALIVE_MARGIN_MS = 1000;
 
@@ -38,10 +41,15 @@ export class PoolConnection implements HttpConnectionHandler {
   opened = 0;
   /** Stands in its pool's list of those that may take a stream. */
   isListed = false;
-  /** A stream was opened since the pool last looked for idle connections. */
-  wasUsed = true;
   connectedMs = 0;
-  idleSinceMs = 0;
+  /** When its last stream was opened, and how long it had been idle then. */
+  takenMs = 0;
+  idleBeforeMs = 0;
+  /** The running request tries a count that nobody has proven. */
+  isTrial = false;
+  /** It has spoken for a longer life of its like. */
+  isWitness = false;
+  #freeSinceMs = 0;
   ticket: OpenTicket | undefined = undefined;
   #congestedSinceMs = Infinity;
   #connection: HttpConnection | undefined = undefined;
@@ -73,10 +81,20 @@ export class PoolConnection implements HttpConnectionHandler {
     return nowMs - this.#congestedSinceMs > CONGESTED_MS;
   }
 
-  /** How long it may lie idle before the peer will close it under our hands; Infinity = nothing is known. */
+  /** By the peer's own word, how long it may lie idle before it is closed under our hands; Infinity = it said nothing. */
   get maxIdleMs(): number {
     const timeoutMs = this.#connection?.keepAliveTimeoutMs ?? -1;
     return timeoutMs < 0 ? Infinity : timeoutMs - Math.min(timeoutMs * KEEP_ALIVE_MARGIN, MAX_KEEP_ALIVE_MARGIN_MS);
+  }
+
+  /** When its last stream ended, or it was made. */
+  get idleSinceMs(): number {
+    return Math.max(this.#freeSinceMs, this.#connection?.codec.idleSinceMs ?? 0);
+  }
+
+  /** An HTTP/1 codec has no clock: its pool says when it has become free. */
+  set idleSinceMs(nowMs: number) {
+    this.#freeSinceMs = nowMs;
   }
 
   /** Unix ms at which the peer's certificate ends; Infinity without one. */
@@ -101,7 +119,7 @@ export class PoolConnection implements HttpConnectionHandler {
     const connection = this.#connection;
     if (connection === undefined) throw new Error("Cannot open a stream: the connection is not ready");
     this.opened++;
-    this.wasUsed = true;
+    this.isWitness = false;
     return connection.codec.open(handler);
   }
 
@@ -121,6 +139,8 @@ export class PoolConnection implements HttpConnectionHandler {
   destroy(why: string): void {
     if (this.state === "connecting") this.retire();
     else if (this.state !== "closed") {
+      this.state = "retired";
+      this.#owner.onConnectionRetired(this);
       this.#connection?.destroy(makeStreamError("us", "connection", H2_ERROR.CANCEL, why));
     }
   }
@@ -142,6 +162,10 @@ export class PoolConnection implements HttpConnectionHandler {
 
   onAvailable(): void {
     if (this.state === "ready") this.#owner.onConnectionAvailable(this);
+  }
+
+  onPeerClosed(): void {
+    if (this.state === "ready") this.#owner.onConnectionPeerClosed(this);
   }
 
   onRetired(): void {

@@ -5,18 +5,19 @@ import type { CircuitLimits } from "#config/model/cluster.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
 import type { ConnectTarget } from "./connector.ts";
-import type { OpenTicket } from "./contract.ts";
+import type { Care, OpenTicket } from "./contract.ts";
+import { PeerLifetimes } from "./peer-lifetime.ts";
 import { Pool } from "./pool.ts";
 import { resolveTarget } from "./target.ts";
 import { clusterOf, endpointOf, HTTP_OPTIONS } from "./testing/cluster-of.ts";
-import { deafHandler, FakeConnector, RecordingWaiter } from "./testing/fake-connector.ts";
+import { deafHandler, type FakeConnection, FakeConnector, RecordingWaiter } from "./testing/fake-connector.ts";
 
 interface Setup {
   readonly clock: FakeClock;
   readonly connector: FakeConnector;
   readonly circuit: CircuitCounters;
   readonly pool: Pool;
-  readonly open: () => RecordingWaiter;
+  readonly open: (care?: Care) => RecordingWaiter;
 }
 
 function setUp(
@@ -24,15 +25,17 @@ function setUp(
   http: Partial<typeof HTTP_OPTIONS> = {},
   limits: Partial<CircuitLimits> = {},
   maxStreams = 100,
+  afterEvents: (look: () => void) => void = (look) => look(),
 ): Setup {
   const cluster = clusterOf("c", { http: { ...HTTP_OPTIONS, ...http } });
   const clock = new FakeClock();
-  const connector = new FakeConnector(maxStreams);
+  const connector = new FakeConnector(maxStreams, () => clock.nowMs());
   const circuit = new CircuitCounters({ ...cluster.limits, ...limits });
   const target = targetOf(resolveTarget(cluster, endpointOf("10.0.0.1", 80), protocol));
-  const pool = new Pool(target, { clock, connector, circuit });
-  const open = (): RecordingWaiter => {
-    const waiter = new RecordingWaiter();
+  const lifetimes = new PeerLifetimes();
+  const pool = new Pool(target, { clock, connector, circuit, lifetimes, afterEvents });
+  const open = (care?: Care): RecordingWaiter => {
+    const waiter = new RecordingWaiter(care);
     pool.open(deafHandler, waiter);
     return waiter;
   };
@@ -70,7 +73,7 @@ test("a waiter takes the connection that becomes free before its own is up", () 
 
 test("an HTTP/2 pool puts many waiters on one connection", () => {
   const { connector, open, circuit } = setUp("http2");
-  const waiters = Array.from({ length: 50 }, open);
+  const waiters = Array.from({ length: 50 }, () => open());
   assert.equal(connector.attempts.length, 1);
   connector.at(0).succeed();
   assert.ok(waiters.every((waiter) => waiter.stream?.connection === connector.at(0)));
@@ -79,7 +82,7 @@ test("an HTTP/2 pool puts many waiters on one connection", () => {
 
 test("where ALPN decides, a burst begins one connection, and the others when that one turns out to be HTTP/1", () => {
   const { connector, open } = setUp("auto");
-  const waiters = Array.from({ length: 5 }, open);
+  const waiters = Array.from({ length: 5 }, () => open());
   assert.equal(connector.attempts.length, 1);
   connector.at(0).succeed();
   assert.equal(connector.attempts.length, 5);
@@ -337,7 +340,7 @@ test("property: limits hold, each waiter is answered exactly once, and counters 
         const step = (kind: string, pick: number): void => {
           const live = connector.attempts.filter((one) => decided.has(one) && !one.isClosed);
           if (kind === "open") {
-            const waiter = new RecordingWaiter();
+            const waiter = new RecordingWaiter(pick % 3 === 0 ? "proven" : pick % 7 === 0 ? "fresh" : "none");
             waiters.push({ waiter, ticket: pool.open(deafHandler, waiter), isCancelled: false });
           } else if (kind === "up" || kind === "fail") {
             const one = choose(connecting(), pick);
@@ -355,7 +358,7 @@ test("property: limits hold, each waiter is answered exactly once, and counters 
               break;
             }
           } else if (kind === "goAway") choose(live, pick)?.goAway();
-          else if (kind === "lose") choose(live, pick)?.lose();
+          else if (kind === "lose") choose(live, pick)?.peerCloses();
           else if (kind === "retarget") pool.retarget(pool.target);
           else {
             const one = choose(waiters, pick);
@@ -363,7 +366,7 @@ test("property: limits hold, each waiter is answered exactly once, and counters 
             one.ticket.cancel();
             one.isCancelled = true;
           }
-          clock.advance(20);
+          clock.advance(pick % 5 === 0 ? 200 : 20);
         };
         for (const { kind, pick } of actions) {
           step(kind, pick);
@@ -395,4 +398,133 @@ test("property: limits hold, each waiter is answered exactly once, and counters 
     ),
     { numRuns: 300 },
   );
+});
+
+/** Opens, answers and frees one HTTP/1 stream on a connection of its own. */
+function useOnce({ connector, open }: Setup, care: Care = "none"): FakeConnection {
+  const before = connector.attempts.length;
+  const waiter = open(care);
+  if (connector.attempts.length > before) connector.at(before).succeed();
+  const connection = waiter.stream?.connection;
+  assert.ok(connection !== undefined, "the request got a connection");
+  waiter.stream?.finish();
+  return connection;
+}
+
+test("after one close for idleness no request takes a connection in the time before it, and some are kept to be watched", () => {
+  const setup = setUp("http1");
+  const { connector, clock, open } = setup;
+  const waiters = Array.from({ length: 6 }, () => open());
+  for (let n = 0; n < 6; n++) connector.at(n).succeed();
+  for (const { stream } of waiters) stream?.finish();
+  clock.advance(1000);
+  connector.at(0).peerCloses();
+  clock.advance(400);
+  const watched = connector.attempts.filter(({ isClosed }) => !isClosed);
+  assert.equal(watched.length, 3);
+  for (const one of watched) one.peerCloses();
+  const fresh = useOnce(setup);
+  assert.equal(fresh, connector.at(6));
+  clock.advance(740);
+  assert.equal(useOnce(setup), fresh);
+  clock.advance(760);
+  assert.notEqual(useOnce(setup), fresh);
+});
+
+test("what was learned goes again when the watched connections outlive it", () => {
+  const setup = setUp("http1");
+  const { connector, clock, open } = setup;
+  const waiters = Array.from({ length: 5 }, () => open());
+  for (let n = 0; n < 5; n++) connector.at(n).succeed();
+  for (const { stream } of waiters) stream?.finish();
+  clock.advance(1000);
+  connector.at(4).peerCloses();
+  clock.advance(4000);
+  useOnce(setup);
+  assert.equal(connector.attempts.length, 5);
+});
+
+test("a request that must not be lost takes a new connection while nobody knows whether an idle one lasts", () => {
+  const setup = setUp("http1");
+  const { connector, clock } = setup;
+  const first = useOnce(setup);
+  clock.advance(1000);
+  const second = useOnce(setup, "proven");
+  assert.notEqual(second, first);
+  clock.advance(1000);
+  assert.equal(useOnce(setup, "proven"), second, "the first has been open and idle for two seconds");
+  assert.equal(useOnce(setup), second);
+  assert.equal(connector.attempts.length, 2);
+});
+
+test("of the requests that must not be lost one at a time goes where no connection has been before", () => {
+  const { connector, open } = setUp("http1");
+  const waiters = [open(), open(), open()];
+  for (let n = 0; n < 3; n++) connector.at(n).succeed();
+  for (const { stream } of waiters) stream?.finish();
+  const careful = Array.from({ length: 3 }, () => open("proven"));
+  assert.equal(careful[0]?.stream?.connection, connector.at(2));
+  assert.equal(connector.attempts.length, 5, "the other two get new connections");
+  for (let n = 3; n < 5; n++) connector.at(n).succeed();
+  careful[0]?.stream?.finish();
+  const after = [open("proven"), open("proven")];
+  assert.deepEqual(
+    after.map(({ stream }) => stream?.connection),
+    [connector.at(2), connector.at(1)],
+    "one tries a third request, and the second has been shown to be served",
+  );
+});
+
+test("a peer that closes after N requests without a word is given N", () => {
+  const setup = setUp("http1");
+  const { clock } = setup;
+  for (let round = 0; round < 2; round++) {
+    let connection = useOnce(setup);
+    for (let i = 0; i < 4; i++) connection = useOnce(setup);
+    connection.peerCloses();
+    clock.advance(2000);
+  }
+  for (let i = 0; i < 5; i++) useOnce(setup);
+  assert.equal(setup.connector.attempts.length, 3);
+  assert.equal(setup.connector.at(2).isClosed, true, "it was told with the fifth");
+});
+
+test("where the cluster's connections are used up a doubtful one is better than none, but not one that is sure to end", () => {
+  const doubtful = setUp("http1", {}, { maxConnections: 1 });
+  const only = useOnce(doubtful);
+  doubtful.clock.advance(5000);
+  assert.equal(useOnce(doubtful, "proven"), only);
+  const ending = setUp("http1", {}, { maxConnections: 1 });
+  const first = useOnce(ending);
+  first.keepAliveTimeoutMs = 5000;
+  ending.clock.advance(5000);
+  assert.notEqual(useOnce(ending, "fresh"), first);
+  assert.equal(first.isClosed, true);
+});
+
+test("a request that was lost once gets a connection that nothing was sent on, in HTTP/2 together with others like it", () => {
+  const setup = setUp("http1");
+  const first = useOnce(setup);
+  assert.notEqual(useOnce(setup, "fresh"), first);
+  const { connector, open } = setUp("http2");
+  open().stream?.finish();
+  connector.at(0).succeed();
+  connector.at(0).goAway();
+  const again = Array.from({ length: 10 }, () => open("fresh"));
+  connector.at(1).succeed();
+  assert.ok(again.every(({ stream }) => stream?.connection === connector.at(1)));
+});
+
+test("a request that must not be lost looks twice at a connection that was idle: a FIN may have come", () => {
+  const looks: (() => void)[] = [];
+  const setup = setUp("http1", {}, {}, 100, (look) => void looks.push(look));
+  const { connector, clock, open } = setup;
+  const first = useOnce(setup);
+  clock.advance(20);
+  const waiter = open("proven");
+  assert.equal(waiter.isAnswered, false);
+  first.peerCloses();
+  looks[0]?.();
+  connector.at(1).succeed();
+  assert.equal(waiter.stream?.connection, connector.at(1));
 });

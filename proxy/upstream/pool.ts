@@ -1,28 +1,46 @@
 // The connections of one worker to one endpoint with one protocol and identity, and the requests that wait for one.
 import type { AttemptFailure } from "#filters/filter.ts";
-import type { Clock, Timer } from "#lib/clock.ts";
+import type { Clock } from "#lib/clock.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { formatAddress } from "#config/model/address.ts";
 import type { CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
 import type { Connector, ConnectTarget } from "./connector.ts";
-import type { OpenTicket, OpenWaiter } from "./contract.ts";
+import type { Care, OpenTicket, OpenWaiter } from "./contract.ts";
+import {
+  DOUBTFUL_COUNT,
+  ENDING_COUNT,
+  ENDING_IDLE,
+  type PeerLifetime,
+  type PeerLifetimes,
+  UNPROVEN_COUNT,
+  UNPROVEN_IDLE,
+  USABLE,
+} from "./peer-lifetime.ts";
 import { PoolConnection, type PoolConnectionOwner } from "./pool-connection.ts";
+import { PoolSweep } from "./pool-sweep.ts";
+import { SecondLook } from "./second-look.ts";
 import { WaiterQueue, Waiting } from "./waiter-queue.ts";
 
 export interface PoolContext {
   readonly clock: Clock;
   readonly connector: Connector;
   readonly circuit: CircuitCounters;
+  /** What is known of endpoints; it outlives the pools. */
+  readonly lifetimes: PeerLifetimes;
+  /** Calls back when the socket events that are due now have been handled; `setImmediate` outside of tests. */
+  readonly afterEvents: (callback: () => void) => void;
 }
 
 const NOTHING_TO_CANCEL: OpenTicket = { cancel: () => undefined };
 const MAX_FOR_CONGESTION = 4;
-/** Connections drain so long before the peer's certificate ends. */
-const EXPIRY_MARGIN_MS = 60_000;
-const MIN_SWEEP_MS = 50;
-const MAX_SWEEP_MS = 30_000;
 /** Streams that a connection which may be HTTP/2 is expected to carry until the peer has said (RFC 9113 §6.5.2 recommends 100). */
 const EXPECTED_H2_STREAMS = 100;
+/** Connections looked at for one request that not every connection is good for; then a new one is the better choice. */
+const MAX_LOOKED_AT = 16;
+/** After idling so long a FIN may have come that the loop has not read yet. */
+const SECOND_LOOK_MS = 10;
+/** A connection that ends so long after it took a request ended at work, not for want of it. */
+const AT_WORK_MS = 250;
 
 /**
  * HTTP/1: one stream a connection, the newest idle one first, so that the others can go idle. HTTP/2: all streams on the first
@@ -33,6 +51,9 @@ const EXPECTED_H2_STREAMS = 100;
  * wait for others' connections) and `maxPendingRequests`. A failed connection fails all waiters of an HTTP/2 pool, since
  * they all waited for it; of an HTTP/1 pool the oldest, and all when nothing is left that could serve them.
  *
+ * A connection is not used when its peer is about to close it, by the peer's own word or by what `PeerLifetime` has learned. What
+ * an unlucky request may cost is its `Care`. Where the cluster's connections are used up, care gives way to being served at all.
+ *
  * `retarget` is for a changed certificate or setting: what is open drains, what comes uses the new target.
  */
 export class Pool implements PoolConnectionOwner {
@@ -42,9 +63,10 @@ export class Pool implements PoolConnectionOwner {
   /** May take a stream, the newest last. Checked again when taken. */
   readonly #available: PoolConnection[] = [];
   readonly #waiting = new WaiterQueue();
+  readonly #lifetime: PeerLifetime;
   /** Streams that the connections being made will carry. */
   #expected = 0;
-  #sweep: Timer | undefined = undefined;
+  readonly #sweep: PoolSweep;
   #isClosing = false;
   /** What the last connection spoke; with ALPN deciding, HTTP/2 until known, so that a burst does not begin one for each. */
   #isHttp2 = true;
@@ -52,6 +74,8 @@ export class Pool implements PoolConnectionOwner {
   constructor(target: ConnectTarget, context: PoolContext) {
     this.#target = target;
     this.#context = context;
+    this.#lifetime = context.lifetimes.get(`${formatAddress(target)}/${target.protocol}`);
+    this.#sweep = new PoolSweep(this.#connections, () => this.#target, context, this.#lifetime);
   }
 
   get target(): ConnectTarget {
@@ -71,11 +95,19 @@ export class Pool implements PoolConnectionOwner {
   }
 
   /** A stream at once, later, or a failure: see `PickedEndpoint.open`. */
-  open(handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+  open(handler: StreamHandler, waiter: OpenWaiter, isSecondLook = false): OpenTicket {
+    const nowMs = waiter.startMs === undefined || isSecondLook ? this.#context.clock.nowMs() : waiter.startMs;
     if (this.#waiting.length === 0) {
-      const connection = this.#take();
+      const care = waiter.care ?? "none";
+      const connection = this.#take(care, nowMs);
       if (connection !== undefined) {
-        this.#give(connection, handler, waiter);
+        if (care === "proven" && !isSecondLook && this.#isLongIdle(connection, nowMs)) {
+          this.#list(connection);
+          const look = new SecondLook(this, handler, waiter);
+          this.#context.afterEvents(() => look.run());
+          return look;
+        }
+        this.#give(connection, handler, waiter, nowMs);
         return NOTHING_TO_CANCEL;
       }
     }
@@ -109,11 +141,12 @@ export class Pool implements PoolConnectionOwner {
 
   onConnectionReady(connection: PoolConnection): void {
     this.#expected -= connection.expectedStreams;
-    connection.connectedMs = this.#context.clock.nowMs();
-    connection.idleSinceMs = connection.connectedMs;
+    const nowMs = this.#context.clock.nowMs();
+    connection.connectedMs = nowMs;
+    connection.idleSinceMs = nowMs;
     this.#isHttp2 = connection.isMultiplexed;
-    this.#scheduleSweep();
-    this.#serve(connection);
+    this.#sweep.schedule();
+    this.#serve(connection, nowMs);
   }
 
   onConnectionFailed(connection: PoolConnection, reason: AttemptFailure, detail: string): void {
@@ -131,8 +164,24 @@ export class Pool implements PoolConnectionOwner {
   }
 
   onConnectionAvailable(connection: PoolConnection): void {
-    if (connection.maxIdleMs !== Infinity) connection.idleSinceMs = this.#context.clock.nowMs();
-    this.#serve(connection);
+    const nowMs = this.#context.clock.nowMs();
+    connection.idleSinceMs = nowMs;
+    if (!connection.isMultiplexed) {
+      this.#endTrial(connection);
+      this.#lifetime.seenServing(connection.opened - 1);
+      this.#lifetime.seenOpen(connection.idleBeforeMs, 0);
+    }
+    this.#serve(connection, nowMs);
+  }
+
+  onConnectionPeerClosed(connection: PoolConnection): void {
+    const nowMs = this.#context.clock.nowMs();
+    const isBusy = connection.activeStreams > 0;
+    if (isBusy && nowMs - connection.takenMs > AT_WORK_MS) return;
+    const idleMs = isBusy ? connection.idleBeforeMs : nowMs - connection.idleSinceMs;
+    const requests = isBusy ? connection.opened - 1 : connection.opened;
+    this.#lifetime.closed(idleMs, requests, !connection.isMultiplexed, nowMs);
+    this.#sweep.restart();
   }
 
   onConnectionRetired(connection: PoolConnection): void {
@@ -146,30 +195,56 @@ export class Pool implements PoolConnectionOwner {
     this.#connectMore();
   }
 
-  /** The best connection that takes a stream now. */
-  #take(): PoolConnection | undefined {
+  /** The best connection for such a request now; HTTP/1's is unlisted. */
+  #take(care: Care, nowMs: number): PoolConnection | undefined {
     const available = this.#available;
-    for (let i = available.length - 1; i >= 0; i--) {
+    const oldest = available[0];
+    if (care === "proven" && oldest !== undefined && available.length > 1 && oldest.activeStreams === 0)
+      this.#lifetime.seenOpen(nowMs - oldest.idleSinceMs, oldest.opened);
+    let busy: PoolConnection | undefined;
+    let left = MAX_LOOKED_AT;
+    for (let i = available.length - 1; i >= 0 && left > 0; i--) {
       const connection = available[i];
       if (connection === undefined) continue;
       if (!connection.isAvailable) {
         this.#unlist(connection);
         continue;
       }
-      if (!connection.isMultiplexed) {
-        this.#unlist(connection);
-        // A request on a connection that the peer is about to close would fail: the keep-alive race.
-        const { maxIdleMs } = connection;
-        if (maxIdleMs === Infinity || this.#context.clock.nowMs() - connection.idleSinceMs < maxIdleMs)
-          return connection;
-        connection.retire();
+      const fit = this.#judge(connection, care, nowMs);
+      if (fit === ENDING_IDLE) {
+        this.#sweep.retireStale(nowMs);
+        break;
+      }
+      // Those before it have been idle for longer.
+      if (fit === UNPROVEN_IDLE) break;
+      if (fit === ENDING_COUNT) connection.retire();
+      if (fit !== USABLE && (fit !== UNPROVEN_COUNT || this.#lifetime.isTrying(nowMs))) {
+        left--;
         continue;
       }
+      if (!connection.isMultiplexed) {
+        this.#unlist(connection);
+        return connection;
+      }
       if (!connection.isBusy && !this.#isCongested(connection)) return connection;
+      busy ??= connection;
     }
-    const busy = available[available.length - 1];
     if (busy !== undefined && this.#expected === 0) this.#connect(false);
     return busy;
+  }
+
+  /** A connection that carries streams is alive. */
+  #judge(connection: PoolConnection, care: Care, nowMs: number): number {
+    if (connection.activeStreams > 0) return USABLE;
+    if (care === "fresh") return connection.opened === 0 ? USABLE : DOUBTFUL_COUNT;
+    // A mesh peer ends no connection without GOAWAY, and serves what was on its way.
+    const isCareful = care === "proven" && this.#target.expectedIdentity === undefined;
+    const idleMs = nowMs - connection.idleSinceMs;
+    return this.#lifetime.judge(idleMs, connection.opened, connection.maxIdleMs, isCareful, !connection.isMultiplexed);
+  }
+
+  #isLongIdle(connection: PoolConnection, nowMs: number): boolean {
+    return connection.activeStreams === 0 && nowMs - connection.idleSinceMs >= SECOND_LOOK_MS && connection.opened > 0;
   }
 
   /** A few connections more may relieve a socket that is full; beyond that the peer is slow, whatever we open. */
@@ -177,34 +252,80 @@ export class Pool implements PoolConnectionOwner {
     return this.#connections.size < MAX_FOR_CONGESTION && connection.isCongested(this.#context.clock);
   }
 
-  #give(connection: PoolConnection, handler: StreamHandler, waiter: OpenWaiter): void {
+  #give(connection: PoolConnection, handler: StreamHandler, waiter: OpenWaiter, nowMs: number): void {
     const { info } = connection;
     if (info === undefined) return;
+    if (connection.activeStreams === 0) {
+      connection.takenMs = nowMs;
+      connection.idleBeforeMs = nowMs - connection.idleSinceMs;
+      if (waiter.care === "proven" && this.#judge(connection, "proven", nowMs) === UNPROVEN_COUNT) {
+        connection.isTrial = true;
+        this.#lifetime.startTrial(nowMs);
+      }
+    }
     const stream: HttpStream = connection.open(handler);
     const limit = this.#target.http.maxRequestsPerConnection;
+    const learned = connection.isMultiplexed ? Infinity : this.#lifetime.limitRequests;
     // Before the head is sent, so that an HTTP/1 codec says `Connection: close` in it.
-    if (limit > 0 && connection.opened >= limit) connection.retire();
-    waiter.onReady(stream, info);
+    if ((limit > 0 && connection.opened >= limit) || connection.opened >= learned) connection.retire();
+    waiter.onReady(stream, info, connection.opened > 1);
+  }
+
+  #endTrial(connection: PoolConnection): void {
+    if (!connection.isTrial) return;
+    connection.isTrial = false;
+    this.#lifetime.endTrial();
   }
 
   /** Gives those that wait what this connection can carry, and keeps it for later. */
-  #serve(connection: PoolConnection): void {
+  #serve(connection: PoolConnection, nowMs: number): void {
     this.#unlist(connection);
-    while (this.#waiting.length > 0 && connection.isAvailable) {
-      const waiting = this.#shift();
-      if (waiting !== undefined) this.#give(connection, waiting.handler, waiting.waiter);
+    while (connection.isAvailable) {
+      const { first } = this.#waiting;
+      if (first === undefined) break;
+      const isInNeed = this.#waiting.length > this.#expected;
+      if (!isInNeed && !this.#suits(connection, first.waiter.care ?? "none", nowMs)) break;
+      this.#shift();
+      this.#give(connection, first.handler, first.waiter, nowMs);
     }
     // A waiter may have opened a stream meanwhile, so that it is listed already.
-    if (connection.isAvailable && !connection.isListed) {
-      connection.isListed = true;
-      this.#available.push(connection);
-    }
+    if (connection.isAvailable) this.#list(connection);
     if (this.#isClosing) this.close();
     else this.#connectMore();
   }
 
+  #suits(connection: PoolConnection, care: Care, nowMs: number): boolean {
+    const fit = this.#judge(connection, care, nowMs);
+    return fit === USABLE || (fit === UNPROVEN_COUNT && !this.#lifetime.isTrying(nowMs));
+  }
+
+  #list(connection: PoolConnection): void {
+    if (connection.isListed) return;
+    connection.isListed = true;
+    this.#available.push(connection);
+  }
+
   #connectMore(): void {
     while (this.#waiting.length > this.#expected && this.#connect(true));
+    if (this.#waiting.length > this.#expected && this.#available.length > 0) this.#serveInNeed();
+  }
+
+  /** No connection can be made for those that wait: they get what there is, unless it is sure to end. */
+  #serveInNeed(): void {
+    const nowMs = this.#context.clock.nowMs();
+    while (this.#waiting.length > this.#expected) {
+      const connection = this.#available.at(-1);
+      if (connection === undefined) return;
+      this.#unlist(connection);
+      if (!connection.isAvailable) continue;
+      const waiting = this.#judge(connection, "none", nowMs) >= ENDING_IDLE ? undefined : this.#shift();
+      if (waiting === undefined) {
+        connection.retire();
+        continue;
+      }
+      this.#give(connection, waiting.handler, waiting.waiter, nowMs);
+      if (connection.isAvailable) this.#list(connection);
+    }
   }
 
   /** `isNeeded`: somebody waits. False: the cluster's connections are used up. */
@@ -248,11 +369,9 @@ export class Pool implements PoolConnectionOwner {
 
   #drop(connection: PoolConnection): void {
     this.#unlist(connection);
+    this.#endTrial(connection);
     if (this.#connections.delete(connection)) this.#context.circuit.releaseConnection();
-    if (this.#connections.size === 0) {
-      this.#sweep?.cancel();
-      this.#sweep = undefined;
-    }
+    if (this.#connections.size === 0) this.#sweep.cancel();
   }
 
   #unlist(connection: PoolConnection): void {
@@ -261,35 +380,6 @@ export class Pool implements PoolConnectionOwner {
     const last = this.#available.length - 1;
     if (this.#available[last] === connection) this.#available.length = last;
     else this.#available.splice(this.#available.indexOf(connection), 1);
-  }
-
-  /** Idle and old connections are looked for a few times per limit, so that requests need not read the clock. */
-  #scheduleSweep(): void {
-    if (this.#sweep !== undefined) return;
-    const { idleTimeoutMs, maxConnectionDurationMs } = this.#target.http;
-    const shortest = Math.min(idleTimeoutMs || Infinity, maxConnectionDurationMs || Infinity);
-    if (shortest === Infinity && this.#target.tls === undefined) return;
-    const delayMs = Math.min(MAX_SWEEP_MS, Math.max(MIN_SWEEP_MS, shortest / 4));
-    this.#sweep = this.#context.clock.setTimer(delayMs, () => {
-      this.#sweep = undefined;
-      this.#retireStale();
-      if (this.#connections.size > 0) this.#scheduleSweep();
-    });
-  }
-
-  #retireStale(): void {
-    const nowMs = this.#context.clock.nowMs();
-    const { idleTimeoutMs, maxConnectionDurationMs } = this.#target.http;
-    for (const connection of this.#copy()) {
-      if (connection.state !== "ready") continue;
-      if (connection.wasUsed || connection.activeStreams > 0) connection.idleSinceMs = nowMs;
-      connection.wasUsed = false;
-      const idleMs = nowMs - connection.idleSinceMs;
-      const isIdle = (idleTimeoutMs > 0 && idleMs >= idleTimeoutMs) || idleMs >= connection.maxIdleMs;
-      const isOld = maxConnectionDurationMs > 0 && nowMs - connection.connectedMs >= maxConnectionDurationMs;
-      const isExpiring = this.#context.clock.wallMs() >= connection.validUntilMs - EXPIRY_MARGIN_MS;
-      if (isIdle || isOld || isExpiring) connection.retire();
-    }
   }
 
   #where(): string {

@@ -49,7 +49,7 @@ export class RawTunnel implements RawConnectionHandler, OpenTicket {
     this.#isAnswered = true;
     // From here on only `onClosed` gives the place back.
     this.#ticket = undefined;
-    this.#waiter.onReady(stream, info);
+    this.#waiter.onReady(stream, info, false);
   }
 
   onConnectFailed(reason: AttemptFailure, detail: string): void {

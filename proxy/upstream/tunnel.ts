@@ -65,7 +65,7 @@ export class MeshTunnel implements StreamHandler, OpenWaiter, OpenTicket {
     const status = head.get(":status") ?? "none";
     if (status.startsWith("2")) {
       this.#state = "open";
-      this.#waiter.onReady(this.#stream, this.#info);
+      this.#waiter.onReady(this.#stream, this.#info, false);
       if (end) this.#handler.onData(Buffer.alloc(0), 0, 0, true);
       return;
     }

@@ -27,6 +27,10 @@ export class WaiterQueue {
   #first: Waiting | undefined = undefined;
   #last: Waiting | undefined = undefined;
 
+  get first(): Waiting | undefined {
+    return this.#first;
+  }
+
   push(waiting: Waiting): void {
     waiting.isQueued = true;
     waiting.previous = this.#last;

@@ -80,11 +80,13 @@ export class SocketOutbox implements WireOutbox, Flushable {
   flush(): void {
     const length = this.position;
     if (length === 0) return;
+    const socket = this.#socket;
+    // What never left stays visible: the request in it provably reached nobody.
+    if (socket.destroyed) return;
     const slab = this.buffer;
     this.position = 0;
     this.buffer = EMPTY;
-    const socket = this.#socket;
-    if (this.#isShut || socket.destroyed || socket.writableEnded) {
+    if (this.#isShut || socket.writableEnded) {
       this.#loop.giveSlab(slab);
       return;
     }

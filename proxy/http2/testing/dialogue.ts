@@ -37,11 +37,13 @@ export class ClientDialogue {
   readonly clock = new FakeClock();
   readonly client: Http2Client;
   readonly told: string[] = [];
+  onPeerClosed: () => void = () => undefined;
 
   constructor(changes: Partial<Http2Settings> = {}, peer: readonly (readonly [number, number])[] | "silent" = []) {
     const handler = {
       onAvailable: () => void this.told.push("available"),
       onRetired: () => void this.told.push("retired"),
+      onPeerClosed: () => this.onPeerClosed(),
     };
     this.client = new Http2Client(this.host, handler, makeSettings(changes), this.clock);
     if (peer !== "silent") this.send(settings(...peer), settingsAck());

@@ -6,6 +6,7 @@ import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-er
 class SocketOutbox implements Outbox {
   buffer = Buffer.allocUnsafeSlow(65536);
   position = 0;
+  bytesFlushed = 0;
   readonly #socket: Socket;
   #isScheduled = false;
 
@@ -31,6 +32,7 @@ class SocketOutbox implements Outbox {
     if (this.position === 0) return;
     const written = this.buffer.subarray(0, this.position);
     this.buffer = Buffer.allocUnsafeSlow(65536);
+    this.bytesFlushed += this.position;
     this.position = 0;
     if (this.#socket.writable) this.#socket.write(written);
   }

@@ -96,14 +96,15 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
     return this.open("http2", handler, waiter);
   }
 
-  ready(): void {
-    this.waiter?.onReady(this.stream, {
+  ready(isReused = false): void {
+    const info = {
       protocol: "http2",
       isTls: true,
       peerIdentity: undefined,
       localAddress: "127.0.0.1",
       localPort: 1,
-    });
+    } as const;
+    this.waiter?.onReady(this.stream, info, isReused);
   }
 
   fail(reason: AttemptFailure, detail = reason as string): void {

@@ -4,12 +4,13 @@ import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { StreamError } from "#lib/http/stream-error.ts";
 import type { ClientCodec, HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import type { Connector, ConnectTarget, HttpConnectionHandler, RawConnectionHandler } from "../connector.ts";
-import type { OpenTicket, OpenWaiter, UpstreamConnectionInfo } from "../contract.ts";
+import type { Care, OpenTicket, OpenWaiter, UpstreamConnectionInfo } from "../contract.ts";
 
 export class FakeConnection implements ClientCodec {
   readonly target: ConnectTarget;
   readonly protocol: "http1" | "http2";
   readonly streams = new Set<FakeStream>();
+  idleSinceMs = 0;
   maxStreams: number;
   isDraining = false;
   keepAliveTimeoutMs = -1;
@@ -18,8 +19,10 @@ export class FakeConnection implements ClientCodec {
   isCancelled = false;
   isClosed = false;
   readonly #handler: HttpConnectionHandler;
+  readonly #nowMs: () => number;
 
-  constructor(target: ConnectTarget, handler: HttpConnectionHandler, maxStreams: number) {
+  constructor(target: ConnectTarget, handler: HttpConnectionHandler, maxStreams: number, nowMs: () => number) {
+    this.#nowMs = nowMs;
     this.target = target;
     this.protocol = target.protocol === "http2" ? "http2" : "http1";
     this.maxStreams = this.protocol === "http1" ? 1 : maxStreams;
@@ -71,6 +74,13 @@ export class FakeConnection implements ClientCodec {
     this.#closeWhenIdle();
   }
 
+  /** The peer closes it without a word, in the middle of a request or not. */
+  peerCloses(): void {
+    this.#handler.onPeerClosed?.();
+    this.#handler.onRetired();
+    this.lose();
+  }
+
   lose(): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -93,6 +103,7 @@ export class FakeConnection implements ClientCodec {
   finished(stream: FakeStream): void {
     const wasFull = !this.isAvailable;
     if (!this.streams.delete(stream)) return;
+    if (this.streams.size === 0 && this.protocol === "http2") this.idleSinceMs = this.#nowMs();
     if (wasFull && this.isAvailable) this.#handler.onAvailable();
     this.#closeWhenIdle();
   }
@@ -110,6 +121,7 @@ export class FakeConnection implements ClientCodec {
 export class FakeStream implements HttpStream {
   readonly connection: FakeConnection;
   readonly handler: StreamHandler;
+  isReused = false;
   readonly heads: HeaderBlock[] = [];
   readonly bufferedBytes = 0;
   resetWith: StreamError | undefined = undefined;
@@ -143,12 +155,15 @@ export class FakeConnector implements Connector {
   readonly raw: { target: ConnectTarget; handler: RawConnectionHandler }[] = [];
   maxStreams: number;
 
-  constructor(maxStreams = 100) {
+  readonly #nowMs: () => number;
+
+  constructor(maxStreams = 100, nowMs: () => number = () => 0) {
     this.maxStreams = maxStreams;
+    this.#nowMs = nowMs;
   }
 
   connectHttp(target: ConnectTarget, handler: HttpConnectionHandler): OpenTicket {
-    const connection = new FakeConnection(target, handler, this.maxStreams);
+    const connection = new FakeConnection(target, handler, this.maxStreams, this.#nowMs);
     this.attempts.push(connection);
     return { cancel: () => (connection.isCancelled = true) };
   }
@@ -178,19 +193,25 @@ export const deafHandler: StreamHandler = {
 
 /** Writes down what it is told. */
 export class RecordingWaiter implements OpenWaiter {
+  readonly care: Care;
   stream: FakeStream | undefined = undefined;
   info: UpstreamConnectionInfo | undefined = undefined;
   failure: string | undefined = undefined;
   detail = "";
 
+  constructor(care: Care = "none") {
+    this.care = care;
+  }
+
   get isAnswered(): boolean {
     return this.stream !== undefined || this.failure !== undefined;
   }
 
-  onReady(stream: HttpStream, info: UpstreamConnectionInfo): void {
+  onReady(stream: HttpStream, info: UpstreamConnectionInfo, isReused: boolean): void {
     if (this.isAnswered) throw new Error("answered twice");
     if (!(stream instanceof FakeStream)) throw new Error("not a stream of the fake network");
     this.stream = stream;
+    stream.isReused = isReused;
     this.info = info;
   }
 
