@@ -1,119 +1,106 @@
-// The workloads: what is sent, and how the load generator's report is read.
+// All rows, in the order of the table that they answer.
+import type { ContenderName } from "./contenders/contender.ts";
+import type { Comparison, Row, Target } from "./row.ts";
+import { requestRow, type Work } from "./rows/requests.ts";
 
-import fs from "node:fs";
+const BOTH: readonly ContenderName[] = ["heddle", "envoy"];
+const THREE: readonly ContenderName[] = ["heddle", "envoy", "haproxy"];
 
-export interface Load {
-  readonly requests: number;
-  readonly requestsPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Answers other than 2xx, and connections that failed. */
-  readonly errors: number;
+const h1 = (connections: number): Work => ({
+  app: "h1",
+  program: "load",
+  options: ["-protocol", "h1", "-connections", String(connections)],
+});
+const h2 = (connections: number, streams: number): Work => ({
+  app: "h2",
+  program: "load",
+  options: ["-protocol", "h2", "-connections", String(connections), "-streams", String(streams)],
+});
+const grpcUnary: Work = { app: "grpc", program: "grpc-client", options: ["-connections", "4", "-streams", "16"] };
+const grpcStream: Work = { ...grpcUnary, options: [...grpcUnary.options, "-ping-pong"] };
+
+function cpu(work: string, target: Target, haproxy?: Target): Comparison {
+  return { work, figure: "cpu", ratio: "theirs/ours", target, ...(haproxy === undefined ? {} : { haproxy }) };
 }
 
-export interface Row {
-  readonly name: string;
-  readonly what: string;
-  readonly protocol: "http1" | "http2";
-  readonly tools: readonly string[];
-  /** `logFile` may be written by the load generator, one line a request. */
-  command(port: number, seconds: number, logFile: string): readonly string[];
-  parse(said: string, logFile: string): Load;
-}
+const saturatedP99 = (work: string): Comparison => ({
+  work: `p99 at saturation, ${work}`,
+  figure: "p99",
+  ratio: "ours/theirs",
+  target: { most: 1 },
+});
 
-/** What a browser or a service sends beside the pseudo-fields. */
-const HEADERS: readonly string[] = [
-  "user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
-  "accept: application/json, text/plain, */*",
-  "accept-language: en-GB,en;q=0.9,de;q=0.8",
-  "accept-encoding: identity",
-  "authorization: Bearer eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJib2IiLCJhdWQiOiJzaG9wIiwiZXhwIjoxNzAwMDAwMDAwfQ.c2lnbmF0dXJl",
-  "x-tenant: acme",
-  "cookie: session=3f8a2c1b9d7e4f60; theme=dark",
-  "cache-control: no-cache",
-];
+const HEADERS = "15 fields, 1 KB, unique path, x-request-id and traceparent";
 
 export const rows: readonly Row[] = [
-  {
+  requestRow({
     name: "h1",
-    what: "HTTP/1.1, wrk, 32 connections",
-    protocol: "http1",
-    tools: ["wrk"],
-    command: (port, seconds) => [
-      "wrk",
-      "-t1",
-      "-c32",
-      `-d${seconds}s`,
-      "--latency",
-      ...HEADERS.flatMap((header) => ["-H", header]),
-      `http://127.0.0.1:${port}/products/42?page=1`,
-    ],
-    parse: parseWrk,
-  },
-  {
+    title: `HTTP/1.1 keep-alive, 32 connections, ${HEADERS}`,
+    contenders: ["heddle", "envoy", "haproxy", "nginx", "node"],
+    work: h1(32),
+    comparisons: [cpu("HTTP/1.1 keep-alive, small body, 32 connections", { least: 1.8 }, { least: 0.85 })],
+  }),
+  requestRow({
     name: "h2c",
-    what: "HTTP/2 without TLS, h2load, 4 connections with 16 streams",
-    protocol: "http2",
-    tools: ["h2load"],
-    command: (port, seconds, logFile) => [
-      "h2load",
-      `--log-file=${logFile}`,
-      "-t1",
-      "-c4",
-      "-m16",
-      `-D${seconds}`,
-      ...HEADERS.flatMap((header) => ["-H", header]),
-      `http://127.0.0.1:${port}/products/42?page=1`,
+    title: `HTTP/2 without TLS, 4 connections with 16 streams, ${HEADERS}`,
+    contenders: ["heddle", "envoy", "haproxy", "node"],
+    work: h2(4, 16),
+    comparisons: [
+      cpu("h2c, 4 connections x 16 streams, realistic headers", { least: 2.5, stretch: 3.5 }, { least: 1 }),
     ],
-    parse: parseH2load,
-  },
+  }),
+  requestRow({
+    name: "h2c-32",
+    title: `HTTP/2 without TLS, 32 connections with 1 stream, ${HEADERS}`,
+    contenders: THREE,
+    work: h2(32, 1),
+    comparisons: [cpu("h2c, 32 connections x 1 stream", { least: 2 }, { least: 0.9 })],
+  }),
+  requestRow({
+    name: "grpc",
+    title: "gRPC unary, grpc-go at both ends, 4 connections with 16 calls, 64 bytes",
+    contenders: THREE,
+    work: grpcUnary,
+    comparisons: [cpu("gRPC unary", { least: 3 }, { least: 1 })],
+  }),
+  requestRow({
+    name: "grpc-stream",
+    title: "gRPC bidirectional ping-pong, grpc-go at both ends, 4 connections with 16 streams, messages of 64 bytes",
+    contenders: THREE,
+    work: grpcStream,
+    comparisons: [cpu("gRPC bidirectional ping-pong, per message", { least: 1.4 }, { least: 1 })],
+    notes: ["A request here is one message there and back."],
+  }),
+  requestRow({
+    name: "mesh-h1",
+    title: "Mesh path: HTTP/1.1, 32 connections -> proxy = mutual TLS, h2 => proxy -> HTTP/1.1",
+    contenders: BOTH,
+    work: { ...h1(32), hops: 2, mode: "strict" },
+    comparisons: [
+      cpu("mesh path, HTTP/1.1 at both ends", { least: 1.8 }),
+      { work: "mesh path, HTTP/1.1: rate", figure: "rate", ratio: "ours/theirs", target: { least: 1.8 } },
+      saturatedP99("mesh path in HTTP/1.1"),
+    ],
+  }),
+  requestRow({
+    name: "mesh-h2",
+    title: "Mesh path in h2: 4 connections with 16 streams, both sidecars on one core",
+    contenders: BOTH,
+    work: { ...h2(4, 16), hops: 2, mode: "strict" },
+    comparisons: [cpu("mesh path in h2", { least: 3, stretch: 4 }), saturatedP99("mesh path in h2")],
+  }),
+  requestRow({
+    name: "mesh-h2-permissive",
+    title: "Mesh path in h2 into a PERMISSIVE port: the ClientHello is looked at first",
+    contenders: BOTH,
+    work: { ...h2(4, 16), hops: 2, mode: "permissive" },
+    comparisons: [cpu("mesh path in h2, PERMISSIVE port", { least: 3, stretch: 4 })],
+  }),
+  requestRow({
+    name: "mesh-grpc",
+    title: "Mesh path in gRPC unary, grpc-go at both ends, 4 connections with 16 calls",
+    contenders: BOTH,
+    work: { ...grpcUnary, hops: 2, mode: "strict" },
+    comparisons: [cpu("mesh path in gRPC", { least: 3, stretch: 4 })],
+  }),
 ];
-
-function parseWrk(said: string): Load {
-  const requests = number(/(\d+) requests in/, said);
-  return {
-    requests,
-    requestsPerSecond: number(/Requests\/sec:\s+([\d.]+)/, said),
-    p50Ms: milliseconds(/50%\s+([\d.]+)(us|ms|s)/, said),
-    p99Ms: milliseconds(/99%\s+([\d.]+)(us|ms|s)/, said),
-    errors:
-      Number(/Non-2xx or 3xx responses: (\d+)/.exec(said)?.[1] ?? "0") +
-      (/Socket errors: (.*)/.exec(said)?.[1]?.match(/\d+/g) ?? []).reduce((sum, count) => sum + Number(count), 0),
-  };
-}
-
-/** h2load prints no percentiles: they are taken from its log, whose third column is a request's time in us. */
-function parseH2load(said: string, logFile: string): Load {
-  const times: number[] = [];
-  for (const line of fs.readFileSync(logFile, "utf8").split("\n")) {
-    const time = line.split("\t", 3)[2];
-    if (time !== undefined) times.push(Number(time));
-  }
-  fs.rmSync(logFile);
-  const sorted = Float64Array.from(times).sort();
-  const percentile = (share: number): number => (sorted[Math.floor(sorted.length * share)] ?? Number.NaN) / 1000;
-  return {
-    requests: number(/(\d+) succeeded/, said),
-    requestsPerSecond: number(/finished in [\d.]+\w+, ([\d.]+) req\/s/, said),
-    p50Ms: percentile(0.5),
-    p99Ms: percentile(0.99),
-    errors: number(/(\d+) failed/, said) + number(/, (\d+) 5xx/, said) + number(/, (\d+) 4xx/, said),
-  };
-}
-
-function number(pattern: RegExp, said: string): number {
-  const found = pattern.exec(said)?.[1];
-  if (found === undefined) throw new Error(`Cannot read the load generator's report: ${pattern} is not in ${said}`);
-  return Number(found);
-}
-
-function milliseconds(pattern: RegExp, said: string): number {
-  const found = pattern.exec(said);
-  return found === null ? Number.NaN : toMs(`${found[1]}${found[2]}`);
-}
-
-function toMs(text: string): number {
-  const found = /^([\d.]+)(us|ms|s)$/.exec(text);
-  const unit = { us: 0.001, ms: 1, s: 1000 }[found?.[2] ?? ""];
-  return unit === undefined ? Number.NaN : Number(found?.[1]) * unit;
-}

@@ -4,9 +4,8 @@ import fs from "node:fs";
 import path from "node:path";
 
 const PACKAGES: Readonly<Record<string, string>> = {
-  wrk: "wrk",
-  h2load: "nghttp2-client",
   nginx: "nginx-light",
+  haproxy: "haproxy",
   taskset: "util-linux",
 };
 

@@ -3,16 +3,20 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 
+/** The proxies have one core to themselves; load generators, applications and control planes share the other. */
+export const PROXY_CORE = 0;
+export const LOAD_CORE = 1;
+
 export interface Running {
   readonly pid: number;
   readonly child: ChildProcess;
   stop(): Promise<void>;
 }
 
-/** Starts a program on one core; what it says goes to a file. */
-export function startPinned(core: number, command: readonly string[], logFile: string, env = process.env): Running {
+/** Starts a program on one core, or on several; what it says goes to a file. */
+export function startPinned(core: number | string, command: readonly string[], logFile: string): Running {
   const log = fs.openSync(logFile, "w");
-  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", log, log], env });
+  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", log, log] });
   fs.closeSync(log);
   const pid = child.pid;
   if (pid === undefined) throw new Error(`Cannot start ${command[0]}: see ${logFile}`);
@@ -37,25 +41,38 @@ export async function runPinned(core: number, command: readonly string[]): Promi
   child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
   const [code] = (await once(child, "close")) as [number | null]; // as: what "close" carries
-  if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${said}`);
+  if (code !== 0) throw new Error(`${command.slice(0, 2).join(" ")} ended with ${code}: ${said}`);
   return said;
 }
 
-/** CPU time of all threads of a process, user and system, in microseconds (from the scheduler, not from 10 ms ticks). */
-export function cpuMicros(pid: number): number {
+/** CPU time of all threads of the processes, user and system, in microseconds (from the scheduler, not from 10 ms ticks). */
+export function cpuMicros(pids: readonly number[]): number {
   let nanos = 0;
-  for (const task of fs.readdirSync(`/proc/${pid}/task`))
-    nanos += Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ", 1)[0]);
+  for (const pid of pids)
+    for (const task of fs.readdirSync(`/proc/${pid}/task`))
+      nanos += Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ", 1)[0]);
   return nanos / 1000;
 }
 
-/** Resident memory in KiB. */
-export function rssKib(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0");
+/** Resident memory of the processes together, in MiB. */
+export function rssMib(pids: readonly number[]): number {
+  const kib = (pid: number): number =>
+    Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0");
+  return pids.reduce((sum, pid) => sum + kib(pid), 0) / 1024;
 }
 
-/** Busy share of one core since `before` (of `readCore`). */
-export function readCore(core: number): { readonly busy: number; readonly all: number } {
+interface CoreTimes {
+  readonly busy: number;
+  readonly all: number;
+}
+
+/** Busy share of a core between two readings, in percent. */
+export function busyPercent(before: CoreTimes, after: CoreTimes): number {
+  return (100 * (after.busy - before.busy)) / Math.max(1, after.all - before.all);
+}
+
+/** What a core has done since the machine began, in ticks. */
+export function readCore(core: number): CoreTimes {
   const line =
     fs
       .readFileSync("/proc/stat", "utf8")
