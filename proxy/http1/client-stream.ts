@@ -4,7 +4,7 @@ import type { HttpStream, Outbox, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import { BodyWriter, BY_LENGTH, CHUNKED, NO_BODY, RAW } from "./body-writer.ts";
 import { IS_AUTHORITY, IS_TARGET, isToken } from "./characters.ts";
-import { contentLengthOf, writeBytes, writeEnd, writeFields, writeLine, writeText } from "./head-writer.ts";
+import { contentLengthOf, writeEnd, writeFields, writeLine, writeText } from "./head-writer.ts";
 import type { RequestTraits } from "./response-head.ts";
 import { makeWebsocketKey } from "./websocket-key.ts";
 
@@ -82,7 +82,7 @@ export class ClientStream implements HttpStream, RequestTraits {
     const asked = method === "GET" && !end ? head.get("upgrade") : undefined;
     if (asked !== undefined && isToken(asked.replace("/", "")) && hasUpgradeOption(head)) this.upgrade = asked;
     const withLength = this.#chooseFraming(head, method, end);
-    this.#writeHead(head, `${method} ${target} HTTP/1.1\r\n`, authority, withLength);
+    this.#writeHead(head, method, target, authority, withLength);
     this.#trackUnflushed();
     if (end) this.#finish();
   }
@@ -166,9 +166,14 @@ export class ClientStream implements HttpStream, RequestTraits {
     return false;
   }
 
-  #writeHead(head: HeaderBlock, line: string, authority: string, withLength: boolean): void {
+  #writeHead(head: HeaderBlock, method: string, target: string, authority: string, withLength: boolean): void {
     const out = this.#owner.out;
-    writeLong(out, `${line}${isLowerCase(head) ? "host" : "Host"}: ${authority}\r\n`);
+    writeText(out, method);
+    writeText(out, " ");
+    writeText(out, target);
+    writeText(out, isLowerCase(head) ? " HTTP/1.1\r\nhost: " : " HTTP/1.1\r\nHost: ");
+    writeText(out, authority);
+    writeEnd(out);
     if (this.upgrade?.toLowerCase() === "websocket" && !head.has("sec-websocket-key")) {
       writeLine(out, "Sec-WebSocket-Key", makeWebsocketKey());
       if (!head.has("sec-websocket-version")) writeLine(out, "Sec-WebSocket-Version", "13");
@@ -244,13 +249,4 @@ function isLowerCase(head: HeaderBlock): boolean {
     if (raw !== undefined) return raw.charCodeAt(0) > 96;
   }
   return false;
-}
-
-function writeLong(out: Outbox, text: string): void {
-  if (text.length <= 8192) {
-    writeText(out, text);
-    return;
-  }
-  const bytes = Buffer.from(text, "latin1");
-  writeBytes(out, bytes, 0, bytes.length);
 }

@@ -6,7 +6,7 @@ import { FIELD_H1_LINE } from "./field-scan.ts";
 
 /** `reserve` takes no more at once. */
 const MAX_PIECE = 60 * 1024;
-const CRLF = Buffer.from("\r\n");
+const SHORT = 48;
 
 /** Fields that this hop writes itself, or that never leave it. */
 function isOwn(name: string): boolean {
@@ -47,19 +47,27 @@ export function writeBytes(out: Outbox, bytes: Buffer, start: number, end: numbe
   for (let from = start; from < end;) {
     const length = Math.min(end - from, MAX_PIECE);
     out.reserve(length);
-    bytes.copy(out.buffer, out.position, from, from + length);
+    // Below so many bytes the call out of JavaScript costs more than the loop.
+    if (length <= SHORT) for (let i = 0; i < length; i++) out.buffer[out.position + i] = bytes[from + i] ?? 0;
+    else bytes.copy(out.buffer, out.position, from, from + length);
     out.position += length;
     from += length;
   }
 }
 
-/** Writes text that is known to be ASCII without control bytes. */
+/** Writes text of any length that is known to be latin1 without control bytes. */
 export function writeText(out: Outbox, text: string): void {
-  out.reserve(text.length);
+  const { length } = text;
+  if (length > MAX_PIECE) {
+    const bytes = Buffer.from(text, "latin1");
+    writeBytes(out, bytes, 0, length);
+    return;
+  }
+  out.reserve(length);
   const buffer = out.buffer;
-  let p = out.position;
-  for (let i = 0; i < text.length; i++) buffer[p++] = text.charCodeAt(i);
-  out.position = p;
+  const at = out.position;
+  for (let i = 0; i < length; i++) buffer[at + i] = text.charCodeAt(i);
+  out.position = at + length;
 }
 
 /** Writes the block's lines (without the hop's own and without pseudo-fields) but not the empty line behind them. */
@@ -101,9 +109,12 @@ export function writeEnd(out: Outbox): void {
   out.buffer[out.position++] = LF;
 }
 
-/** `Name: text CRLF`, both known to be clean. */
+/** `Name: text CRLF`, both known to be clean. Put together they would be a string of their own, made and copied again. */
 export function writeLine(out: Outbox, name: string, text: string): void {
-  writeText(out, `${name}: ${text}\r\n`);
+  writeText(out, name);
+  writeText(out, ": ");
+  writeText(out, text);
+  writeEnd(out);
 }
 
 /** HTTP/2 may split a cookie into crumbs, which HTTP/1 must not (RFC 9113 §8.2.3). `index`: the first. */
@@ -111,7 +122,7 @@ function writeCookie(out: Outbox, block: HeaderBlock, index: number): void {
   for (let i = index + 1; i < block.length; i++) {
     if (block.nameAt(i) !== "cookie") continue;
     const joined = block.getJoined("cookie") ?? "";
-    if (isCleanValue(joined)) writeValue(out, "cookie", joined);
+    if (isCleanValue(joined)) writeLine(out, "cookie", joined);
     return;
   }
   writeField(out, block, index, "cookie");
@@ -128,23 +139,14 @@ function writeField(out: Outbox, block: HeaderBlock, index: number, name: string
     const start = block.startAt(index);
     const end = block.endAt(index);
     if (!isCleanRange(bytes, start, end)) return;
-    writeText(out, `${spelled}: `);
+    writeText(out, spelled);
+    writeText(out, ": ");
     writeBytes(out, bytes, start, end);
-    writeBytes(out, CRLF, 0, 2);
+    writeEnd(out);
     return;
   }
   const value = block.valueAt(index);
-  if (isCleanValue(value)) writeValue(out, spelled, value);
-}
-
-/** Both known to be clean. */
-function writeValue(out: Outbox, spelled: string, value: string): void {
-  const length = spelled.length + value.length + 4;
-  if (length <= MAX_PIECE) writeText(out, `${spelled}: ${value}\r\n`);
-  else {
-    const text = Buffer.from(`${spelled}: ${value}\r\n`, "latin1");
-    writeBytes(out, text, 0, text.length);
-  }
+  if (isCleanValue(value)) writeLine(out, spelled, value);
 }
 
 function isCleanRange(bytes: Buffer, start: number, end: number): boolean {
