@@ -164,6 +164,10 @@ export type AttemptFailure =
   | "refused-stream"
   | "reset"
   | "reset-before-request"
+  /** The upstream broke the protocol before its head was there. */
+  | "protocol"
+  /** The request cannot be said in the upstream's protocol: nothing of it was sent. */
+  | "unsayable"
   | "per-try-timeout"
   | "no-healthy-endpoint"
   | "overflow"

@@ -55,12 +55,13 @@ function isMetByResponse(
 function isMetByFailure(condition: string, reason: Extract<AttemptOutcome, { kind: "failure" }>["reason"]): boolean {
   switch (condition) {
     case "5xx":
-      return reason !== "overflow" && reason !== "no-healthy-endpoint";
+      return reason !== "overflow" && reason !== "no-healthy-endpoint" && reason !== "unsayable";
     case "gateway-error":
-      return reason !== "overflow" && reason !== "no-healthy-endpoint";
+      return reason !== "overflow" && reason !== "no-healthy-endpoint" && reason !== "unsayable";
     case "reset":
       return (
         reason === "reset" ||
+        reason === "protocol" ||
         reason === "reset-before-request" ||
         reason === "connect-failure" ||
         reason === "connect-timeout" ||

@@ -98,6 +98,5 @@ function http2Settings(config: HttpConnectionManager): Http2Settings {
     ...config.http2,
     maxHeadersBytes: config.maxRequestHeadersBytes,
     maxHeadersCount: config.maxRequestHeadersCount,
-    streamFlushTimeoutMs: config.streamFlushTimeoutMs,
   };
 }

@@ -3,6 +3,7 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 import { Carry } from "./carry.ts";
 import { CR, IS_VALUE, LF } from "./characters.ts";
 import { FieldScan, INCOMPLETE, REFUSED, type HeadLimits } from "./field-scan.ts";
+import { dropForbiddenTrailers } from "./trailer-fields.ts";
 import { makeViolation, type Violation } from "./violation.ts";
 
 /** What a body turns into. */
@@ -29,14 +30,6 @@ const MAX_SIZE_DIGITS = 12;
 const MAX_EXTENSION_BYTES = 16 * 1024;
 /** What follows the last chunk's data when there are no trailers. */
 const END_OF_CHUNKS = Buffer.from("\r\n0\r\n\r\n");
-
-/** Trailers that would change what the head said, or concern the hop, are dropped (RFC 9110 §6.5.1). */
-const NOT_IN_TRAILERS: ReadonlySet<string> = new Set(
-  (
-    "content-length host authorization proxy-authorization content-encoding content-type content-range trailer cookie set-cookie " +
-    "cache-control max-forwards expect te"
-  ).split(" "),
-);
 
 /**
  *                            +-> EXTENSION -+
@@ -210,7 +203,7 @@ export class BodyReader {
       return REFUSED;
     }
     this.#state = DONE;
-    if (trailers.length > 0) trailers.deleteWhere((name) => NOT_IN_TRAILERS.has(name));
+    dropForbiddenTrailers(trailers);
     if (trailers.length === 0) this.#sink.onBodyData(bytes, behind, behind, true);
     else this.#sink.onBodyTrailers(trailers);
     return behind;

@@ -2,6 +2,7 @@
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Outbox } from "#lib/http/stream.ts";
 import { writeBytes, writeEnd, writeFields, writeText } from "./head-writer.ts";
+import { dropForbiddenTrailers } from "./trailer-fields.ts";
 
 /** No body: what is sent is dropped (HEAD, 204, 304). */
 export const NO_BODY = 0;
@@ -54,7 +55,10 @@ export class BodyWriter {
     if (this.framing === BY_LENGTH && this.remaining > 0) return "the body is shorter than its content-length";
     if (this.framing === CHUNKED) {
       writeText(out, "0\r\n");
-      if (isAllowed) writeFields(out, trailers, false);
+      if (isAllowed) {
+        dropForbiddenTrailers(trailers);
+        writeFields(out, trailers, false);
+      }
       writeEnd(out);
     }
     this.isDone = true;

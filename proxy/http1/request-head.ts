@@ -64,8 +64,7 @@ export class RequestHead {
       return this.#refuseHead(400, "a Connection field that names a length, a coding or the host");
     fields.stripNamed(block);
     if (fields.acceptsTrailers) block.add("te", "trailers");
-    this.#chooseUpgrade();
-    return true;
+    return this.#chooseUpgrade();
   }
 
   #checkHost(bytes: Buffer, options: Http1ServerOptions): boolean {
@@ -107,21 +106,26 @@ export class RequestHead {
    * `upgrade` and `connection: upgrade` stay only where we are ready to switch: one protocol, GET, HTTP/1.1, no body. h2c is
    * never passed on: it would smuggle requests past every filter.
    */
-  #chooseUpgrade(): void {
+  #chooseUpgrade(): boolean {
     const { line, fields, block } = this;
     this.upgrade = undefined;
-    if (fields.upgrade === undefined || !fields.hasConnectionUpgrade) return;
-    if (line.minorVersion === 0 || line.method !== "GET" || this.body !== "none") return;
+    if (fields.upgrade === undefined || !fields.hasConnectionUpgrade) return true;
+    if (line.minorVersion === 0 || line.method !== "GET" || this.body !== "none") return true;
     const offered = fields.upgrade
       .split(",")
       .map(trimBlanks)
       .filter((protocol) => protocol !== "" && !/^h2c?(?:\/|$)/i.test(protocol));
     const chosen = offered[0];
-    if (chosen === undefined || offered.length > 1) return;
+    if (chosen === undefined || offered.length > 1) return true;
+    // RFC 6455 §4.1: the key proves that the client means it; with one of ours, a form in a browser could open a WebSocket.
+    if (chosen.toLowerCase() === "websocket" && !block.has("sec-websocket-key")) {
+      return this.#refuseHead(400, "a WebSocket upgrade without Sec-WebSocket-Key");
+    }
     this.upgrade = chosen;
     this.body = "tunnel";
     block.add("connection", "upgrade", "Connection");
     block.add("upgrade", chosen, "Upgrade");
+    return true;
   }
 
   #checkSize(result: number, length: number, options: Http1ServerOptions): number {

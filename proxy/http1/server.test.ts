@@ -228,7 +228,7 @@ describe("an HTTP/1 server connection", () => {
 
   it("keeps the connection when an upgrade is refused and nothing was sent ahead", async () => {
     const dialogue = new Dialogue();
-    dialogue.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    dialogue.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: custom\r\n\r\n");
     dialogue.last.stream?.sendHead(HeaderBlock.of([":status", "404"]), true);
     await turn();
     dialogue.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -58,6 +58,7 @@ const REQUESTS: readonly (readonly [string, string, number])[] = [
   ["two hosts", `GET / HTTP/1.1\r\n${H}${H}\r\n`, 400],
   ["a host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400],
   ["a host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400],
+  ["a WebSocket without a key", `GET / HTTP/1.1\r\n${H}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`, 400],
   ["two spaces in the request line", `GET  / HTTP/1.1\r\n${H}\r\n`, 400],
   ["a tab in the request line", `GET\t/ HTTP/1.1\r\n${H}\r\n`, 400],
   ["a space in the target", `GET /a b HTTP/1.1\r\n${H}\r\n`, 400],

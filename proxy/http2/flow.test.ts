@@ -16,6 +16,7 @@ const REQUEST = [
   [":method", "GET"],
   [":scheme", "http"],
   [":path", "/"],
+  [":authority", "a"],
 ] as const;
 
 describe("flow control", () => {

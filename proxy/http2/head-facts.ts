@@ -171,7 +171,7 @@ function hasRequestPseudo(facts: HeadFacts): boolean {
 
 /** `host` gives way to `:authority`; alone it becomes it; two that differ are malformed (RFC 9113 §8.3.1). */
 function checkHost(facts: HeadFacts, block: HeaderBlock): string {
-  if (facts.hostAt < 0) return "";
+  if (facts.hostAt < 0) return facts.authorityAt < 0 ? 'neither ":authority" nor "host"' : "";
   if (facts.authorityAt < 0) {
     block.renameAt(facts.hostAt, ":authority");
     return "";

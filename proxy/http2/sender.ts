@@ -22,8 +22,6 @@ export interface SenderOwner {
   /** END_STREAM was written. */
   onLocalEnd(stream: Http2Stream): void;
   onFlood(reason: string): void;
-  /** A complete message waits for the peer's window or the socket. */
-  onFlushWait(): void;
 }
 
 export class Sender {
@@ -78,10 +76,7 @@ export class Sender {
       if (at === end) return true;
     }
     stream.buffer(bytes, at, end);
-    if (last) {
-      stream.endsAfterBuffer = true;
-      this.#owner.onFlushWait();
-    }
+    if (last) stream.endsAfterBuffer = true;
     if (stream.sendWindow > 0 && !stream.isHeld && stream.bufferedBytes > 0) this.#round.push(stream);
     if (stream.bufferedBytes <= this.#streamBufferBytes) return true;
     stream.isWaiting = true;
@@ -107,7 +102,6 @@ export class Sender {
     trailers.detach();
     stream.trailers = trailers;
     stream.endsAfterBuffer = true;
-    this.#owner.onFlushWait();
   }
 
   /** False: the connection's window would exceed its maximum. */
@@ -150,8 +144,7 @@ export class Sender {
     out.position = at + FRAME_HEADER_BYTES + length;
     this.#window -= length;
     stream.sendWindow -= length;
-    // A frame that the peer's window cut short explains nothing of what the peer sends.
-    this.#guard.countDataSent(isEnd || stream.sendWindow > 0);
+    this.#guard.countDataSent();
     if (isEnd) this.#ended(stream);
     else if (stream.bufferedBytes === 0) this.#finish(stream);
     else if (stream.sendWindow > 0) this.#round.push(stream);
@@ -195,8 +188,7 @@ export class Sender {
     out.position = at + FRAME_HEADER_BYTES + length;
     this.#window -= length;
     stream.sendWindow -= length;
-    // A frame that the peer's window cut short explains nothing of what the peer sends.
-    this.#guard.countDataSent(isEnd || stream.sendWindow > 0);
+    this.#guard.countDataSent();
     if (isEnd) this.#ended(stream);
   }
 

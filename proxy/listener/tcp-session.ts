@@ -38,6 +38,8 @@ const FLAGS: Readonly<Record<AttemptFailure, ResponseFlag>> = {
   "refused-stream": "UF",
   reset: "UF",
   "reset-before-request": "UF",
+  protocol: "UF",
+  unsayable: "UF",
   "per-try-timeout": "UF",
   "no-healthy-endpoint": "UH",
   overflow: "UO",

@@ -198,7 +198,7 @@ describe("a connection that ends before any answer", () => {
     const refused = makeStreamError("peer", "stream", H2_ERROR.REFUSED_STREAM, "refused", true);
     assert.equal(lose("GET", refused, true).downstream.sent[0], "head 503");
     const ours = makeStreamError("us", "connection", H2_ERROR.PROTOCOL_ERROR, "bad frame");
-    assert.equal(lose("GET", ours, true).downstream.sent[0], "head 503");
+    assert.equal(lose("GET", ours, true).downstream.sent[0], "head 502");
   });
 
   it("does not send again what an interim answer was given to", () => {

@@ -155,7 +155,18 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   }
 }
 
+/** What we say of an upstream that does not keep to its protocol (Envoy: `protocol_error`, 502). */
+const BROKEN_PROTOCOL: ReadonlySet<number> = new Set([
+  H2_ERROR.PROTOCOL_ERROR,
+  H2_ERROR.FLOW_CONTROL_ERROR,
+  H2_ERROR.FRAME_SIZE_ERROR,
+  H2_ERROR.STREAM_CLOSED,
+  H2_ERROR.COMPRESSION_ERROR,
+]);
+
 function failureOf(error: StreamError): AttemptFailure {
   if (error.code === H2_ERROR.REFUSED_STREAM) return "refused-stream";
+  if (error.origin === "user" && error.status === 400) return "unsayable";
+  if (error.origin === "us" && BROKEN_PROTOCOL.has(error.code)) return "protocol";
   return error.isUnprocessed ? "reset-before-request" : "reset";
 }

@@ -21,6 +21,8 @@ const FAILURES = {
     code: "upstream_reset_before_request",
     proxyStatus: "connection_terminated",
   },
+  protocol: { status: 502, flag: "UPE", code: "upstream_protocol_error", proxyStatus: "http_protocol_error" },
+  unsayable: { status: 400, flag: "DPE", code: "request_not_expressible", proxyStatus: "http_request_error" },
   "per-try-timeout": {
     status: 504,
     flag: "UT",

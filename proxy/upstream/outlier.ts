@@ -26,8 +26,13 @@ const GRPC_AS_HTTP = new Map([
   [15, 500],
 ]);
 
-/** Refused streams are the peer's right (it drains); overflow and an empty cluster are our own. */
-const NOT_ITS_FAULT: ReadonlySet<AttemptFailure> = new Set(["refused-stream", "no-healthy-endpoint", "overflow"]);
+/** Refused streams are the peer's right (it drains); overflow and an empty cluster are our own, a bad request is the client's. */
+const NOT_ITS_FAULT: ReadonlySet<AttemptFailure> = new Set([
+  "refused-stream",
+  "no-healthy-endpoint",
+  "overflow",
+  "unsayable",
+]);
 
 const MIN_STEP_MS = 1;
 

@@ -58,7 +58,6 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
   }),
   idleTimeoutMs: ms,
   streamIdleTimeoutMs: ms,
-  streamFlushTimeoutMs: ms,
   requestTimeoutMs: ms,
   requestHeadersTimeoutMs: ms,
   drainTimeoutMs: ms,

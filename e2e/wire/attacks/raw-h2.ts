@@ -129,7 +129,7 @@ export class RawH2 {
 }
 
 /** The first field of a response, which `:status` always is. */
-function statusOf(block: Buffer): string {
+export function statusOf(block: Buffer): string {
   let from = 0;
   // Sizes of the dynamic table come before it.
   while (((block[from] ?? 0) & 0xe0) === 0x20) from++;
