@@ -46,6 +46,10 @@ export interface CodecHost {
   close(error: StreamError | undefined): void;
   /** Stops and starts reading from the socket. */
   setReading(isReading: boolean): void;
+  /** The same throughout one turn of the event loop. Absent, with `rest`, where nobody else could be kept waiting. */
+  readonly turn?: number;
+  /** The codec has had its share of this turn: nothing more is read before the next, which begins with its `onTurn`. */
+  rest?(): void;
 }
 
 /** Where a codec writes: straight into a slab that is flushed once at the end of the turn. */
@@ -71,6 +75,8 @@ export interface Codec {
   connectionLost(error: StreamError): void;
   /** The socket took everything pending after it was full. */
   onSocketDrain(): void;
+  /** The turn after the one in which the codec asked its host for a `rest`. */
+  onTurn?(): void;
   /** Graceful end: GOAWAY or `Connection: close`; calls `close` on its host when the last stream is over. */
   drain(): void;
   /** Streams that are not over. */

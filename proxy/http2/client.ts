@@ -107,7 +107,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
 
   /** The server will say no more: what is not answered never will be. */
   receiveEnd(): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.mustDelayEnd) return;
     this.#tellPeerClosed();
     this.#retire();
     const error = makeStreamError("transport", "connection", H2_ERROR.CANCEL, "The peer closed the connection");

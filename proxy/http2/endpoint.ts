@@ -11,6 +11,8 @@ import { HeaderAssembly } from "./header-assembly.ts";
 import type { Http2Settings } from "./settings.ts";
 import type { Http2Stream } from "./stream.ts";
 
+/** What one connection may have handled in one turn, so that all others have theirs. */
+const FRAMES_PER_TURN = 64;
 /** Why we sent a PING: its last octet. */
 const PING_KEEPALIVE = 1;
 const PING_DRAIN = 2;
@@ -26,6 +28,10 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
   #settingsTimer: Timer | undefined = undefined;
   #keepaliveTimer: Timer | undefined = undefined;
   #hasReceived = false;
+  #turn = -1;
+  /** Bytes that came in a turn whose share of frames was used up. */
+  #rest: Buffer | undefined = undefined;
+  #hasEnded = false;
 
   constructor(host: CodecHost, settings: Http2Settings, clock: Clock, isServer: boolean) {
     super(host, settings, clock);
@@ -72,7 +78,38 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     this.nowMs = this.clock.nowMs();
     this.guard.beginRead(this.nowMs);
     if (this.guard.hasWaiting && this.host.out.pendingBytes === 0) this.guard.clearWaiting();
-    this.reader.read(bytes, start, end);
+    const { turn } = this.host;
+    if (turn !== undefined && turn !== this.#turn) {
+      this.#turn = turn;
+      this.reader.framesLeft = FRAMES_PER_TURN;
+    }
+    const stopped = this.#rest === undefined ? this.reader.read(bytes, start, end) : start;
+    if (stopped < end && !this.isClosed) this.#keepRest(bytes, stopped, end);
+  }
+
+  /** Goes on with what was left of the last turn. */
+  onTurn(): void {
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.receive(rest, 0, rest.length);
+    if (this.#rest !== undefined || !this.#hasEnded) return;
+    this.#hasEnded = false;
+    this.receiveEnd();
+  }
+
+  abstract receiveEnd(): void;
+
+  /** Whether the peer's end must wait, because what came before it does. */
+  protected get mustDelayEnd(): boolean {
+    this.#hasEnded = this.#rest !== undefined;
+    return this.#hasEnded;
+  }
+
+  /** So many frames in one turn are enough; the rest is kept, for the buffer is everybody's, and nothing more is read. */
+  #keepRest(bytes: Buffer, start: number, end: number): void {
+    const kept = bytes.subarray(start, end);
+    this.#rest = this.#rest === undefined ? Buffer.from(kept) : Buffer.concat([this.#rest, kept]);
+    this.host.rest?.();
   }
 
   onBadFrame(code: number, problem: string): void {
@@ -183,6 +220,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
 
   protected onShut(): void {
     this.reader.stop();
+    this.#rest = undefined;
     this.#settingsTimer?.cancel();
     this.#keepaliveTimer?.cancel();
   }

@@ -29,6 +29,8 @@ const STOPPED = 5;
 const EMPTY = Buffer.alloc(0);
 
 export class FrameReader {
+  /** Frames that may still begin. */
+  framesLeft = Number.POSITIVE_INFINITY;
   readonly #sink: FrameSink;
   #state = HEADER;
   #header = EMPTY;
@@ -56,11 +58,13 @@ export class FrameReader {
     this.#state = STOPPED;
   }
 
-  read(bytes: Buffer, start: number, end: number): void {
+  /** Gives where it stopped: before `end` when `framesLeft` has come to 0. */
+  read(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end) {
       switch (this.#state) {
         case HEADER:
+          if (this.framesLeft <= 0) return at;
           at = this.#readHeader(bytes, at, end);
           break;
         case PAYLOAD:
@@ -80,9 +84,10 @@ export class FrameReader {
           break;
         }
         default:
-          return;
+          return end;
       }
     }
+    return at;
   }
 
   #readHeader(bytes: Buffer, start: number, end: number): number {
@@ -117,6 +122,7 @@ export class FrameReader {
   }
 
   #parseHeader(bytes: Buffer, at: number): void {
+    this.framesLeft--;
     this.#left = ((bytes[at] ?? 0) << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
     this.#type = bytes[at + 3] ?? 0;
     this.#flags = bytes[at + 4] ?? 0;

@@ -49,6 +49,18 @@ export class CodecWire implements CodecHost, WireHandler {
     this.wire.setReading(isReading);
   }
 
+  get turn(): number {
+    return this.wire.turn;
+  }
+
+  rest(): void {
+    this.wire.rest();
+  }
+
+  onTurn(): void {
+    this.#codec?.onTurn?.();
+  }
+
   onBytes(bytes: Buffer, start: number, end: number): void {
     this.#codec?.receive(bytes, start, end);
   }

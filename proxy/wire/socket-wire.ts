@@ -91,9 +91,21 @@ export class SocketWire implements Wire, Resumable {
     else this.socket.pause();
   }
 
+  get turn(): number {
+    return this.#loop.turn;
+  }
+
+  rest(): void {
+    if (this.#isResting || this.isClosed) return;
+    this.#isResting = true;
+    this.socket.pause();
+    this.#loop.scheduleResume(this);
+  }
+
   resumeTurn(): void {
     this.#isResting = false;
-    if (this.#isReading && !this.isClosed) this.socket.resume();
+    this.#handler?.onTurn?.();
+    if (this.#isReading && !this.#isResting && !this.isClosed) this.socket.resume();
   }
 
   end(): void {
@@ -143,10 +155,7 @@ export class SocketWire implements Wire, Resumable {
       this.#turnBytes = 0;
     }
     this.#turnBytes += length;
-    if (this.#turnBytes < TURN_BYTES || this.#isResting) return;
-    this.#isResting = true;
-    this.socket.pause();
-    this.#loop.scheduleResume(this);
+    if (this.#turnBytes >= TURN_BYTES) this.rest();
   }
 
   #deliverEarly(): void {

@@ -16,6 +16,10 @@ export interface Wire {
   attach(handler: WireHandler): void;
   /** False leaves bytes in the kernel, so that the peer feels it. */
   setReading(isReading: boolean): void;
+  /** The same throughout one turn of the event loop. */
+  readonly turn: number;
+  /** Reads nothing more in this turn; the next begins with the handler's `onTurn`. */
+  rest(): void;
   /** Half-close: FIN after what is pending; reading goes on. */
   end(): void;
   /**
@@ -45,6 +49,8 @@ export interface WireHandler {
   onEnd(): void;
   /** The kernel has taken everything that was pending. */
   onDrain(): void;
+  /** The turn after a `rest`, before more is read. */
+  onTurn?(): void;
   /** The connection is gone in both directions. */
   onClose(error: WireError | undefined): void;
 }
