@@ -99,9 +99,9 @@ function cell(samples: readonly Sample[], { key, digits }: Column): string {
 }
 
 /** Round by round, so that a noisy minute hits both sides. */
-function ratioOf(result: RowResult, { figure, ratio }: Comparison, other: string): Spread | undefined {
+function ratioOf(result: RowResult, { figure, of = "heddle", ratio }: Comparison, other: string): Spread | undefined {
   const theirs = result.rounds.get(other) ?? [];
-  const ratios = (result.rounds.get("heddle") ?? []).flatMap((sample, round) => {
+  const ratios = (result.rounds.get(of) ?? []).flatMap((sample, round) => {
     const [mine, their] = [sample[figure], theirs[round]?.[figure]];
     if (mine === undefined || their === undefined) return [];
     return ratio === "theirs/ours" ? their / mine : mine / their;

@@ -14,7 +14,7 @@ export interface Column {
 /** `least`: the more the better. `most`: the less the better. */
 export type Target = { readonly least: number; readonly stretch?: number } | { readonly most: number };
 
-/** One line of the summary: Heddle's figure beside Envoy's, or beside what `against` names. */
+/** One line of the summary: Heddle's figure beside Envoy's, or that of `of` beside that of `against`. */
 export interface Comparison {
   readonly work: string;
   readonly figure: string;
@@ -22,6 +22,7 @@ export interface Comparison {
   readonly ratio: "theirs/ours" | "ours/theirs";
   readonly target: Target;
   readonly haproxy?: Target;
+  readonly of?: string;
   readonly against?: string;
 }
 

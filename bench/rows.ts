@@ -1,7 +1,12 @@
 // All rows, in the order of the table that they answer.
 import type { ContenderName } from "./contenders/contender.ts";
 import type { Comparison, Row, Target } from "./row.ts";
+import { bulkRow, tcpRow } from "./rows/bulk.ts";
+import { fixedRateRow } from "./rows/fixed-rate.ts";
+import { handshakeRow } from "./rows/handshakes.ts";
 import { requestRow, type Work } from "./rows/requests.ts";
+import { startRow } from "./rows/start.ts";
+import { workersRow } from "./rows/workers.ts";
 
 const BOTH: readonly ContenderName[] = ["heddle", "envoy"];
 const THREE: readonly ContenderName[] = ["heddle", "envoy", "haproxy"];
@@ -103,4 +108,55 @@ export const rows: readonly Row[] = [
     work: { ...grpcUnary, hops: 2, mode: "strict" },
     comparisons: [cpu("mesh path in gRPC", { least: 3, stretch: 4 })],
   }),
+  fixedRateRow({
+    name: "rate-h1",
+    title: "HTTP/1.1, one proxy, 32 connections",
+    contenders: THREE,
+    work: h1(32),
+    rate: 12_000,
+  }),
+  fixedRateRow({
+    name: "rate-h2",
+    title: "h2c, one proxy, 32 connections",
+    contenders: THREE,
+    work: h2(32, 4),
+    rate: 12_000,
+  }),
+  fixedRateRow({
+    name: "rate-mesh-h1",
+    title: "HTTP/1.1, mesh path, 32 connections",
+    contenders: BOTH,
+    work: { ...h1(32), hops: 2, mode: "strict" },
+    rate: 6000,
+  }),
+  fixedRateRow({
+    name: "rate-mesh-h2",
+    title: "h2, mesh path, 32 connections",
+    contenders: BOTH,
+    work: { ...h2(32, 4), hops: 2, mode: "strict" },
+    rate: 6000,
+  }),
+  bulkRow({ name: "bulk-h1", title: "Large bodies in HTTP/1.1, plain", protocol: "h1", target: 1 }),
+  bulkRow({ name: "bulk-h2", title: "Large bodies in h2, plain", protocol: "h2", target: 1 }),
+  bulkRow({
+    name: "bulk-mtls-h1",
+    title: "Large bodies in HTTP/1.1 over the mesh path (mTLS)",
+    protocol: "h1",
+    target: 0.9,
+    overMesh: true,
+  }),
+  bulkRow({
+    name: "bulk-mtls-h2",
+    title: "Large bodies in h2 over the mesh path (mTLS)",
+    protocol: "h2",
+    target: 0.9,
+    overMesh: true,
+  }),
+  handshakeRow({ name: "tls-full", mode: "strict", isResumed: false, target: 0.55 }),
+  handshakeRow({ name: "tls-resumed", mode: "strict", isResumed: true, target: 0.75 }),
+  handshakeRow({ name: "tls-full-permissive", mode: "permissive", isResumed: false, target: 0.55 }),
+  handshakeRow({ name: "tls-resumed-permissive", mode: "permissive", isResumed: true, target: 0.75 }),
+  tcpRow(1),
+  startRow,
+  workersRow,
 ];

@@ -28,10 +28,10 @@ export async function runRow(row: Row, { rounds, seconds, only }: RunOptions): P
       const certificates = await makeCertificates(folder);
       const open = await row.open({ folder, certificates, collector: collector.port, contenders });
       try {
-        for (const name of contenders) await open.warmUp(name);
+        for (const name of contenders) await named(name, open.warmUp(name));
         for (let round = 0; round < rounds; round++)
           for (const name of round % 2 === 0 ? contenders : contenders.toReversed()) {
-            const sample = await open.measure(name, seconds);
+            const sample = await named(name, open.measure(name, seconds));
             samples.get(name)?.push(sample);
             console.log(`${row.name} round ${round + 1} ${name.padEnd(8)} ${describe(row, sample)}`);
           }
@@ -48,6 +48,15 @@ export async function runRow(row: Row, { rounds, seconds, only }: RunOptions): P
     console.error(`${row.name} failed: ${failure} (logs: ${folder})`);
   }
   return { row, rounds: samples, notes, failure };
+}
+
+/** Whose fault it was. */
+async function named<T>(name: string, doing: Promise<T>): Promise<T> {
+  try {
+    return await doing;
+  } catch (cause) {
+    throw new Error(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
 }
 
 function describe(row: Row, sample: Sample): string {

@@ -4,6 +4,7 @@ import { getPrograms } from "./get-programs.ts";
 import { freePorts, waitForPort } from "./ports.ts";
 
 export interface App {
+  readonly pid: number;
   readonly port: number;
   /** Requests so far; undefined where it does not count. */
   requests(): Promise<number | undefined>;
@@ -33,6 +34,7 @@ export async function startApp(kind: AppKind, folder: string, bodyBytes = 2): Pr
   const running = startPinned(LOAD_CORE, command, `${folder}/app-${kind}-${port}.log`);
   await waitForPort(port, 10_000, `the application (${kind})`);
   return {
+    pid: running.pid,
     port,
     async requests() {
       if (kind === "grpc") return undefined;

@@ -14,12 +14,15 @@ export interface LoadReport {
   readonly p99Us: number;
   readonly maxUs: number;
   readonly bytes: number;
+  /** CPU time of the generator itself. */
+  readonly cpuUs: number;
   readonly suite?: string;
 }
 
 export interface Metered extends LoadReport {
   /** Of all the proxy's threads, user and system. */
   readonly cpuMicros: number;
+  /** The most that was seen. */
   readonly rssMib: number;
   readonly proxyCore: number;
   readonly loadCore: number;
@@ -34,7 +37,11 @@ export async function meterLoad(
 ): Promise<Metered> {
   const seenBefore = await app?.requests();
   const [proxyBefore, loadBefore, cpuBefore] = [readCore(PROXY_CORE), readCore(LOAD_CORE), cpuMicros(contender.pids)];
-  const report = await runLoad(program, ["-address", `127.0.0.1:${contender.port}`, ...options]);
+  let peakMib = rssMib(contender.pids);
+  const watch = setInterval(() => (peakMib = Math.max(peakMib, rssMib(contender.pids))), 100);
+  const report = await runLoad(program, ["-address", `127.0.0.1:${contender.port}`, ...options]).finally(() =>
+    clearInterval(watch),
+  );
   const cpu = cpuMicros(contender.pids) - cpuBefore;
   const [proxyCore, loadCore] = [
     busyPercent(proxyBefore, readCore(PROXY_CORE)),
@@ -43,7 +50,7 @@ export async function meterLoad(
   const seenAfter = await app?.requests();
   if (seenBefore !== undefined && seenAfter !== undefined && seenAfter - seenBefore !== report.requests)
     throw new Error(`the application saw ${seenAfter - seenBefore} requests, the load generator ${report.requests}`);
-  return { ...report, cpuMicros: cpu, rssMib: rssMib(contender.pids), proxyCore, loadCore };
+  return { ...report, cpuMicros: cpu, rssMib: Math.max(peakMib, rssMib(contender.pids)), proxyCore, loadCore };
 }
 
 /** Throws on any error. */

@@ -15,7 +15,10 @@ import (
 	"heddle.dev/bench/internal/wire"
 )
 
-// Counts are what the application saw; they are read by another goroutine.
+// What a request with a body is answered with.
+const smallBody = 2
+
+// counts are what the application saw; they are read by another goroutine.
 type counts struct {
 	requests    atomic.Int64
 	connections atomic.Int64
@@ -28,7 +31,7 @@ func Run(args []string) error {
 	protocol := flags.String("protocol", "h1", "h1, h2 or tcp")
 	address := flags.String("address", "", "where to listen")
 	control := flags.String("control", "", "where the counts are served")
-	body := flags.Int64("body", 2, "bytes of every answer's body")
+	body := flags.Int64("body", 2, "bytes of an answer's body; a request that has one itself is always answered with 2")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

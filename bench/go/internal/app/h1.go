@@ -20,22 +20,32 @@ var (
 
 // h1 is one HTTP/1.1 connection.
 type h1 struct {
-	conn   *wire.Conn
-	counts *counts
-	head   []byte
-	body   int64
+	conn    *wire.Conn
+	counts  *counts
+	answers *answers
 	// What was read of a head that is not whole yet.
 	partial []byte
 	// Left of the request's body, and of ours.
-	unread int64
-	unsent int64
+	unread  int64
+	unsent  int64
+	hadBody bool
 }
 
 func newH1(conn *wire.Conn, counts *counts, body int64) wire.Handler {
 	counts.connections.Add(1)
-	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nserver: bench\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\n"+
+	return &h1{conn: conn, counts: counts, answers: &answers{body: body, large: makeHead(body), small: makeHead(smallBody)}}
+}
+
+// answers are the two that there are.
+type answers struct {
+	body  int64
+	large []byte
+	small []byte
+}
+
+func makeHead(body int64) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nserver: bench\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\n"+
 		"content-type: application/json\r\ncache-control: no-store\r\ncontent-length: %d\r\n\r\n", body)
-	return &h1{conn: conn, counts: counts, head: []byte(head), body: body}
 }
 
 func (conn *h1) OnData(data []byte) {
@@ -60,6 +70,7 @@ func (conn *h1) OnData(data []byte) {
 		}
 		conn.counts.requests.Add(1)
 		conn.unread = contentLength(data[:end+2])
+		conn.hadBody = conn.unread > 0
 		data = data[end+len(endOfHead):]
 		if conn.unread == 0 {
 			conn.answer()
@@ -69,8 +80,13 @@ func (conn *h1) OnData(data []byte) {
 }
 
 func (conn *h1) answer() {
-	conn.conn.Write(conn.head)
-	conn.unsent += conn.body
+	if conn.hadBody {
+		conn.conn.Write(conn.answers.small)
+		conn.unsent += smallBody
+	} else {
+		conn.conn.Write(conn.answers.large)
+		conn.unsent += conn.answers.body
+	}
 	conn.OnDrained()
 }
 

@@ -14,8 +14,11 @@ import (
 	"heddle.dev/bench/internal/wire"
 )
 
-// How long requests that run at the end are waited for.
-const drainTime = 5 * time.Second
+// How long requests that run at the end are waited for: small ones, and large bodies.
+const (
+	drainTime     = 5 * time.Second
+	longDrainTime = time.Minute
+)
 
 // Beyond it there is nothing to measure.
 const maxFailures = 1000
@@ -192,8 +195,13 @@ func (driver *driver) fail(err error) {
 func (driver *driver) stop(now time.Duration) {
 	if !driver.stopping {
 		driver.stopping = true
-		driver.loop.At(now+drainTime, func(time.Duration) {
-			driver.fail(fmt.Errorf("%d requests were not answered within %s of the end", driver.started-driver.stats.Requests(), drainTime))
+		patience := drainTime
+		if driver.limit > 0 {
+			patience = longDrainTime
+		}
+		driver.loop.At(now+patience, func(time.Duration) {
+			unanswered := driver.started - driver.stats.Requests()
+			driver.fail(fmt.Errorf("%d requests were not answered within %s of the end", unanswered, patience))
 			driver.loop.Stop()
 		})
 	}

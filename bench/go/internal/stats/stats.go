@@ -8,6 +8,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats of one measurement; not safe for concurrent use: each goroutine has its own, added up at the end.
@@ -83,6 +85,7 @@ func (stats *Stats) Print() error {
 		"p99Us":    stats.latency.percentile(0.99),
 		"maxUs":    float64(stats.latency.max) / 1000,
 		"bytes":    stats.bytes,
+		"cpuUs":    ownCPU(),
 	}
 	for name, value := range stats.extra {
 		report[name] = value
@@ -91,4 +94,13 @@ func (stats *Stats) Print() error {
 		report["error"] = stats.firstFail.Error()
 	}
 	return json.NewEncoder(os.Stdout).Encode(report)
+}
+
+// ownCPU is what this program has used so far, in microseconds.
+func ownCPU() int64 {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return (usage.Utime.Nano() + usage.Stime.Nano()) / 1000
 }
