@@ -59,9 +59,9 @@ export class FloodGuard {
     this.#prematureResets >>= 1;
   }
 
-  /** Rapid reset (CVE-2023-44487), and resets that the peer provoked from us (CVE-2025-8671). */
-  countPrematureReset(): string {
-    this.#prematureResets++;
+  /** Rapid reset (CVE-2023-44487), and resets that the peer provoked from us (CVE-2025-8671); `weight`: how many it is worth. */
+  countPrematureReset(weight = 1): string {
+    this.#prematureResets += weight;
     if (this.#prematureResets <= this.#settings.maxPrematureResets) return "";
     return this.#prematureResets * 2 > this.#recentStreams ? "too many streams reset before an answer" : "";
   }

@@ -105,6 +105,7 @@ export class HpackDecoder {
       if (at >= end || this.#next < 0) return -1;
       at = this.#next;
       if (length > end - at) return -1;
+      if (!isIndexed && this.#isPastLimits(length)) return this.#skipValue(bytes, at + length, end, block);
       name = nameMemory.ofBytes(bytes, at, at + length, prefix >= 0x80);
       at += length;
     }
@@ -131,17 +132,35 @@ export class HpackDecoder {
     return valueEnd;
   }
 
+  /** Whether a field with a name of so many octets is kept by nobody. */
+  #isPastLimits(nameOctets: number): boolean {
+    const { facts } = this;
+    return facts.isTooLarge || facts.listBytes + nameOctets > this.#maxListBytes || facts.fields >= this.#maxFields;
+  }
+
+  /** The rest of a literal that nobody keeps: only its end matters, no name is made for it. */
+  #skipValue(bytes: Buffer, start: number, end: number, block: HeaderBlock): number {
+    if (start >= end) return -1;
+    const length = this.#integer(bytes, start + 1, end, 0x7f, (bytes[start] ?? 0) & 0x7f);
+    if (this.#next < 0 || length > end - this.#next) return -1;
+    this.#markTooLarge(block);
+    return this.#next + length;
+  }
+
   /** Counts a field towards the limits; past them nothing is kept. */
   #fits(size: number, block: HeaderBlock): boolean {
     const facts = this.facts;
     facts.listBytes += size;
     facts.fields++;
     if (facts.listBytes <= this.#maxListBytes && facts.fields <= this.#maxFields) return true;
-    if (!facts.isTooLarge) {
-      facts.isTooLarge = true;
-      block.clear();
-    }
+    this.#markTooLarge(block);
     return false;
+  }
+
+  #markTooLarge(block: HeaderBlock): void {
+    if (this.facts.isTooLarge) return;
+    this.facts.isTooLarge = true;
+    block.clear();
   }
 
   #note(name: HeaderName, classes: number, block: HeaderBlock): void {

@@ -27,7 +27,9 @@ export const NAME = {
 export class HeaderName implements FieldSource {
   /** Only the name is known. */
   readonly value = undefined;
-  readonly text: string;
+  text: string;
+  /** Met once so far: a peer that sends new names for ever must not make us do more for each than this. */
+  isNew = false;
   /** One of `NAME`. */
   readonly kind: number;
   /** Its first place in the static table, or 0. */
@@ -36,8 +38,7 @@ export class HeaderName implements FieldSource {
   readonly isSensitive: boolean;
   /** Differs between names, for hashing. */
   readonly salt: number;
-  /** Literal form: length and Huffman bytes. */
-  readonly wire: Buffer;
+  #wire: Buffer | undefined = undefined;
 
   constructor(text: string, staticIndex: number) {
     this.text = text;
@@ -45,17 +46,25 @@ export class HeaderName implements FieldSource {
     this.staticIndex = staticIndex;
     this.isSensitive = SENSITIVE.has(text);
     this.salt = hashText(text);
-    const coded = encodeHuffman(text);
-    const prefix: number[] = [];
-    if (coded.length < 127) prefix.push(0x80 | coded.length);
-    else {
-      prefix.push(0xff);
-      let rest = coded.length - 127;
-      for (; rest >= 128; rest >>>= 7) prefix.push((rest & 127) | 128);
-      prefix.push(rest);
-    }
-    this.wire = Buffer.concat([Buffer.from(prefix), coded]);
   }
+
+  /** Literal form: length and Huffman bytes. */
+  get wire(): Buffer {
+    return (this.#wire ??= encodeName(this.text));
+  }
+}
+
+function encodeName(text: string): Buffer {
+  const coded = encodeHuffman(text);
+  const prefix: number[] = [];
+  if (coded.length < 127) prefix.push(0x80 | coded.length);
+  else {
+    prefix.push(0xff);
+    let rest = coded.length - 127;
+    for (; rest >= 128; rest >>>= 7) prefix.push((rest & 127) | 128);
+    prefix.push(rest);
+  }
+  return Buffer.concat([Buffer.from(prefix), coded]);
 }
 
 /** One field that a table holds whole; what is relayed is recognized by this object. */
@@ -154,10 +163,16 @@ export class NameMemory {
 
   ofText(text: string): HeaderName {
     const known = this.#byText.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (!known.isNew) return known;
+      known.isNew = false;
+      known.text = internalize(text);
+      return known;
+    }
     if (this.#byText.size >= MAX_TEXTS) this.#refill();
-    const name = new HeaderName(internalize(text), 0);
-    this.#byText.set(name.text, name);
+    const name = new HeaderName(text, 0);
+    name.isNew = true;
+    this.#byText.set(text, name);
     return name;
   }
 
@@ -180,6 +195,7 @@ export class NameMemory {
       : Buffer.from(bytes.buffer, bytes.byteOffset + start, length).toString("latin1");
     if (length > MAX_REMEMBERED_BYTES) return this.#byText.get(text) ?? new HeaderName(text, 0);
     const name = this.ofText(text);
+    if (name.isNew) return name;
     this.#slotNames[slot] = name;
     this.#slotBytes[slot] = Buffer.from(bytes.slice(start, end));
     this.#slotHuffman[slot] = flag;

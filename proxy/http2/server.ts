@@ -170,7 +170,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
       return;
     }
     if (dependsOnSelf) return this.#refuse(id, H2_ERROR.PROTOCOL_ERROR);
-    if (this.decoder.facts.isTooLarge) return this.#answerTooLarge(id, isEnd);
+    if (this.decoder.facts.isTooLarge) return this.#answerTooLarge(id, isEnd, end - start);
     const problem = checkRequest(this.decoder.facts, block, this.settings.allowConnect);
     const length = this.decoder.facts.contentLength;
     if (problem !== "" || (isEnd && length > 0)) return this.#refuse(id, H2_ERROR.PROTOCOL_ERROR);
@@ -219,11 +219,12 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     this.onFlood(this.guard.countPrematureReset());
   }
 
-  #answerTooLarge(id: number, isEnd: boolean): void {
+  /** A head that is refused cost as much as its octets: each 4 KiB count as a stream that was reset. */
+  #answerTooLarge(id: number, isEnd: boolean, octets: number): void {
     this.sender.writeBlock(id, HeaderBlock.of([":status", "431"], ["content-length", "0"]), true, false);
     if (isEnd) this.closed.add(id, false);
     else this.refuseStream(id, H2_ERROR.NO_ERROR);
-    this.onFlood(this.guard.countPrematureReset());
+    this.onFlood(this.guard.countPrematureReset(1 + (octets >>> 12)));
   }
 
   #closeWhenDone(): void {
