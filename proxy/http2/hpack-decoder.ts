@@ -4,7 +4,7 @@ import { HeadFacts } from "./head-facts.ts";
 import { DecoderTable } from "./hpack-table.ts";
 import { NAME, type HeaderName } from "./hpack-names.ts";
 import { nameMemory, STATIC_COUNT, STATIC_ENTRIES } from "./hpack-static.ts";
-import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, scanHuffman, scanPlain } from "./huffman.ts";
+import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, mayTouchBlank, scanHuffman, scanPlain } from "./huffman.ts";
 
 /** The peer's encoder put this literal into its table: if it comes again, it will come as an index. */
 export const FIELD_PEER_INDEXES = 4;
@@ -192,6 +192,7 @@ export class HpackDecoder {
 /** Only for values known to hold a blank. RFC 9113 §8.2.1: none may begin or end one. */
 function hasOuterBlank(bytes: Buffer, start: number, end: number, isHuffman: boolean): boolean {
   if (!isHuffman) return isBlank(bytes[start] ?? 0) || isBlank(bytes[end - 1] ?? 0);
+  if (!mayTouchBlank(bytes, start, end)) return false;
   const text = decodeHuffman(bytes, start, end);
   return isBlank(text.charCodeAt(0)) || isBlank(text.charCodeAt(text.length - 1));
 }

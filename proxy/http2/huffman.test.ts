@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
-import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, encodeHuffman, scanHuffman } from "./huffman.ts";
+import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, encodeHuffman, mayTouchBlank, scanHuffman } from "./huffman.ts";
 
 describe("the Huffman code", () => {
   it("codes the examples of RFC 7541 C.4", () => {
@@ -28,6 +28,23 @@ describe("the Huffman code", () => {
         assert.equal(decodeHuffman(bytes, 0, bytes.length), text);
       }),
     );
+  });
+
+  it("never overlooks a blank at either end", () => {
+    const middle = fc.string({
+      unit: fc.integer({ min: 0, max: 255 }).map((n) => String.fromCharCode(n)),
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(fc.constantFrom("", " ", "\t"), middle, fc.constantFrom("", " ", "\t"), (before, text, behind) => {
+        const bytes = encodeHuffman(before + text + behind);
+        const has = /^[ \t]|[ \t]$/.test(before + text + behind);
+        if (has) assert.ok(mayTouchBlank(bytes, 0, bytes.length));
+      }),
+      { numRuns: 2000 },
+    );
+    const plain = encodeHuffman("Mozilla/5.0 (X11; Linux x86_64)");
+    assert.equal(mayTouchBlank(plain, 0, plain.length), false);
   });
 
   it("refuses EOS, padding of eight bits and padding with zeros", () => {

@@ -64,7 +64,19 @@ export function scanHuffman(bytes: Uint8Array, start: number, end: number): numb
   return (sum << 4) | ((all >> CLASS_SHIFT) & 15);
 }
 
-/** The same for plain octets; never -1. */
+/**
+ * False when no blank can begin or end the string. A blank's code (SP 010100, HTAB 1111 1111 1111 1111 1110 1010) ends in 0, so
+ * that the ones behind the last code are its padding; another code that ends in the same bits makes this true for nothing.
+ */
+export function mayTouchBlank(bytes: Uint8Array, start: number, end: number): boolean {
+  const first = bytes[start] ?? 0;
+  if (first >> 2 === 0x14 || first === 0xff) return true;
+  let tail = ((bytes[end - 2] ?? 0) << 8) | (bytes[end - 1] ?? 0);
+  while ((tail & 1) === 1) tail >>= 1;
+  return (tail & 0x3f) === 0x14 || (tail & 0xff) === 0xea;
+}
+
+/** The same as `scanHuffman` for plain octets; never -1. */
 export function scanPlain(bytes: Uint8Array, start: number, end: number): number {
   let all = 0;
   for (let i = start; i < end; i++) all |= OCTET_CLASS[bytes[i] ?? 0] ?? 0;
