@@ -6,6 +6,7 @@ import type { HttpStream } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError } from "#lib/http/stream-error.ts";
 import { MemoryHost } from "#lib/testing/memory-host.ts";
 import { Http1Client } from "./client.ts";
+import { READ_HIGH_WATER } from "./host.ts";
 import { Http1Server } from "./server.ts";
 import { RecordingStream } from "./testing/recording-stream.ts";
 
@@ -125,6 +126,21 @@ describe("an HTTP/1 client connection", () => {
     const empty = new Dialogue();
     empty.open("POST", true);
     assert.match(empty.take(), /\r\nContent-Length: 0\r\n\r\n$/);
+  });
+
+  it("is read for the next exchange although the last answer was not consumed when it ended", async () => {
+    const dialogue = new Dialogue();
+    const body = "x".repeat(2 * READ_HIGH_WATER);
+    for (const cut of [body.length, READ_HIGH_WATER + 1]) {
+      dialogue.open();
+      dialogue.recorded.isConsuming = false;
+      dialogue.receive(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, cut)}`);
+      assert.equal(dialogue.host.isReading, cut === body.length);
+      if (cut < body.length) dialogue.receive(body.slice(cut));
+      assert.equal(dialogue.recorded.isEnded, true);
+      await turn();
+      assert.equal(dialogue.host.isReading, true, `cut at ${cut}`);
+    }
   });
 
   it("never writes what would be read as another request", async () => {

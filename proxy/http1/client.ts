@@ -202,7 +202,8 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     stream.unconsumed += end - start;
     if (last) this.#endResponse();
     stream.handler.onData(bytes, start, end, last);
-    if (stream === this.#current && stream.unconsumed > READ_HIGH_WATER) this.#setReading(false);
+    // After the last byte nobody would begin to read again: the next exchange finds the connection as it is left here.
+    if (!last && stream === this.#current && stream.unconsumed > READ_HIGH_WATER) this.#setReading(false);
   }
 
   onBodyTrailers(trailers: HeaderBlock): void {
