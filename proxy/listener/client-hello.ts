@@ -18,6 +18,9 @@ export function readClientHello(bytes: Buffer): ClientHello | "more" | "other" {
   if (bytes.length === 0) return "more";
   if (bytes[0] !== HANDSHAKE) return "other";
   if (bytes.length > 1 && bytes[1] !== 3) return "other";
+  // Cheap while it is coming: a hello in many small records is joined only when it can be whole.
+  const isBegun = bytes.length >= 9 && bytes.readUInt16BE(3) >= 4;
+  if (isBegun && bytes[5] === CLIENT_HELLO && isLacking(bytes)) return "more";
   const message = joinRecords(bytes);
   if (typeof message === "string") return message;
   if (message.length > 0 && message[0] !== CLIENT_HELLO) return "other";
@@ -26,6 +29,11 @@ export function readClientHello(bytes: Buffer): ClientHello | "more" | "other" {
   if (length > MAX_HELLO_BYTES) return "other";
   if (message.length < 4 + length) return "more";
   return parseBody(message.subarray(4, 4 + length));
+}
+
+function isLacking(bytes: Buffer): boolean {
+  const length = bytes.readUIntBE(6, 3);
+  return length <= MAX_HELLO_BYTES && bytes.length < 9 + length;
 }
 
 /** The handshake bytes of all records that have begun. */

@@ -17,10 +17,14 @@ export interface PeekOptions {
   readonly onGone: () => void;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 export class Peek implements WireHandler {
   readonly #wire: Wire;
   readonly #options: PeekOptions;
-  #bytes: Buffer = Buffer.alloc(0);
+  /** Grows by doubling: bytes that come one at a time must not be copied as often. */
+  #buffer: Buffer = NOTHING;
+  #length = 0;
   #isDone = false;
   #timer: Timer | undefined;
 
@@ -37,25 +41,31 @@ export class Peek implements WireHandler {
 
   /** What has come so far. */
   get byteCount(): number {
-    return this.#bytes.length;
+    return this.#length;
   }
 
   /** Ends the looking without `onDone`: somebody else takes the wire, with these bytes. */
   take(): Buffer {
     this.#end();
-    return this.#bytes;
+    return this.#bytes();
   }
 
   onBytes(bytes: Buffer, start: number, end: number): void {
     if (this.#isDone) return;
-    const seen = bytes.subarray(start, end);
     const { clock, moreTimeoutMs = 0 } = this.#options;
-    if (this.#bytes.length === 0 && moreTimeoutMs > 0) {
+    if (this.#length === 0 && moreTimeoutMs > 0) {
       this.#timer?.cancel();
       this.#timer = clock.setTimer(moreTimeoutMs, () => this.#finish("timeout"));
     }
-    this.#bytes = this.#bytes.length === 0 ? Buffer.from(seen) : Buffer.concat([this.#bytes, seen]);
-    if (this.#bytes.length >= this.#options.maxBytes || this.#options.isEnough(this.#bytes)) this.#finish("enough");
+    const length = this.#length + end - start;
+    if (length > this.#buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(this.#length === 0 ? length : 2 * length);
+      this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#buffer = grown;
+    }
+    bytes.copy(this.#buffer, this.#length, start, end);
+    this.#length = length;
+    if (length >= this.#options.maxBytes || this.#options.isEnough(this.#bytes())) this.#finish("enough");
   }
 
   onEnd(): void {
@@ -76,7 +86,11 @@ export class Peek implements WireHandler {
   #finish(reason: "enough" | "timeout" | "end"): void {
     if (this.#isDone) return;
     this.#end();
-    this.#options.onDone(this.#bytes, reason);
+    this.#options.onDone(this.#bytes(), reason);
+  }
+
+  #bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
   }
 
   #end(): void {
