@@ -100,6 +100,7 @@ export interface HttpConnectionManager {
   };
   readonly idleTimeoutMs: number;
   readonly streamIdleTimeoutMs: number;
+  readonly streamFlushTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly drainTimeoutMs: number;

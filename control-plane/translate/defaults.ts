@@ -106,6 +106,7 @@ export const managerDefaults: Omit<HttpConnectionManager, Chosen> = {
   clientCertDetails: { subject: true, uri: true, dns: false, cert: false },
   idleTimeoutMs: 3_600_000,
   streamIdleTimeoutMs: 300_000,
+  streamFlushTimeoutMs: 300_000,
   requestTimeoutMs: 0,
   requestHeadersTimeoutMs: 60_000,
   drainTimeoutMs: 5000,

@@ -14,6 +14,7 @@ import { ConnectionLimits, type ConnectionLimitSettings, type LimitedCodec } fro
 const OFF: ConnectionLimitSettings = {
   idleTimeoutMs: 0,
   requestHeadersTimeoutMs: 0,
+  streamIdleTimeoutMs: 0,
   maxConnectionDurationMs: 0,
   maxRequestsPerConnection: 0,
 };

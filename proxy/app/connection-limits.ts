@@ -6,6 +6,8 @@ import type { ServerCodec } from "#lib/http/stream.ts";
 export interface ConnectionLimitSettings {
   readonly idleTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
+  /** Limits slow heads where `requestHeadersTimeoutMs` is off, as Envoy's does: a stream begins with its first byte. */
+  readonly streamIdleTimeoutMs: number;
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
 }
@@ -29,6 +31,7 @@ const LAST_REQUEST_MS = 1000;
 export class ConnectionLimits {
   readonly #clock: Clock;
   readonly #settings: ConnectionLimitSettings;
+  readonly #headTimeoutMs: number;
   #codec: LimitedCodec | undefined = undefined;
   #idleSinceMs: number;
   #streams = 0;
@@ -41,6 +44,8 @@ export class ConnectionLimits {
   constructor(clock: Clock, settings: ConnectionLimitSettings) {
     this.#clock = clock;
     this.#settings = settings;
+    const { requestHeadersTimeoutMs, streamIdleTimeoutMs } = settings;
+    this.#headTimeoutMs = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : streamIdleTimeoutMs;
     this.#idleSinceMs = clock.nowMs();
   }
 
@@ -87,7 +92,7 @@ export class ConnectionLimits {
   /** Bytes were read: has a head begun that is not complete? */
   received(): void {
     const codec = this.#codec;
-    if (codec === undefined || this.#settings.requestHeadersTimeoutMs <= 0) return;
+    if (codec === undefined || this.#headTimeoutMs <= 0) return;
     if (!codec.isReadingHead) {
       this.#headTimer?.cancel();
       this.#headTimer = undefined;
@@ -109,7 +114,7 @@ export class ConnectionLimits {
 
   #armHead(codec: LimitedCodec): void {
     this.#streamsAtHead = this.#streams;
-    this.#headTimer = this.#clock.setTimer(this.#settings.requestHeadersTimeoutMs, () => {
+    this.#headTimer = this.#clock.setTimer(this.#headTimeoutMs, () => {
       this.#headTimer = undefined;
       if (codec.isReadingHead) codec.refuseSlowHead();
     });

@@ -98,5 +98,6 @@ function http2Settings(config: HttpConnectionManager): Http2Settings {
     ...config.http2,
     maxHeadersBytes: config.maxRequestHeadersBytes,
     maxHeadersCount: config.maxRequestHeadersCount,
+    streamFlushTimeoutMs: config.streamFlushTimeoutMs,
   };
 }

@@ -5,7 +5,19 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR } from "#lib/http/stream-error.ts";
 import { FRAME } from "./frame.ts";
 import { ServerDialogue } from "./testing/dialogue.ts";
-import { data, frame, GET, get, headers, plainBlock, POST, settings, settingsAck, uint32 } from "./testing/frames.ts";
+import {
+  data,
+  describeFrames,
+  frame,
+  GET,
+  get,
+  headers,
+  plainBlock,
+  POST,
+  settings,
+  settingsAck,
+  uint32,
+} from "./testing/frames.ts";
 
 const CALM = H2_ERROR.ENHANCE_YOUR_CALM;
 
@@ -122,6 +134,41 @@ describe("an HTTP/2 server under attack", () => {
       Buffer.concat([get(i * 2 + 1), frame(FRAME.PING, 0, 0, Buffer.alloc(8)), settings()]),
     );
     assert.equal(took, 0);
+  });
+
+  it("cuts off windows that open byte by byte", () => {
+    const dialogue = new ServerDialogue({ maxIdleFramesPerSecond: 10 });
+    dialogue.clock.advance(5000);
+    dialogue.send(settings([4, 0]), get(1));
+    const { stream } = dialogue.handler.last;
+    stream.sendHead(HeaderBlock.of([":status", "200"]), false);
+    stream.sendData(Buffer.alloc(1000), 0, 1000, true);
+    assert.equal(
+      flood(dialogue, 100, () => uint32(FRAME.WINDOW_UPDATE, 1, 1)),
+      14,
+    );
+    const bySettings = new ServerDialogue({ maxIdleFramesPerSecond: 10 });
+    bySettings.clock.advance(5000);
+    bySettings.send(settings([4, 0]), get(1));
+    bySettings.handler.last.stream.sendHead(HeaderBlock.of([":status", "200"]), false);
+    bySettings.handler.last.stream.sendData(Buffer.alloc(1000), 0, 1000, true);
+    assert.ok(flood(bySettings, 100, (i) => settings([4, i + 1])) > 0);
+  });
+
+  it("resets a complete answer for which the peer makes no room, and not one for which it makes a little", () => {
+    const dialogue = new ServerDialogue({ streamFlushTimeoutMs: 1000 });
+    dialogue.send(settings([4, 0]), get(1), get(3));
+    for (const { stream } of dialogue.handler.requests) {
+      stream?.sendHead(HeaderBlock.of([":status", "200"]), false);
+      stream?.sendData(Buffer.alloc(1000), 0, 1000, true);
+    }
+    dialogue.host.take();
+    dialogue.clock.advance(1000);
+    assert.deepEqual(dialogue.send(uint32(FRAME.WINDOW_UPDATE, 1, 100)), ["DATA 1 100"]);
+    dialogue.clock.advance(1000);
+    assert.deepEqual(describeFrames(dialogue.host.take()), ["RST_STREAM 3 0x8"]);
+    dialogue.clock.advance(1000);
+    assert.deepEqual(describeFrames(dialogue.host.take()), ["RST_STREAM 1 0x8"]);
   });
 
   it("cuts off DATA of padding alone", () => {

@@ -1,5 +1,5 @@
 // An HTTP/2 connection's state on either side (RFC 9113): its streams, its windows, and how streams and it come to an end.
-import type { Clock } from "#lib/clock.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { CodecHost } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
@@ -30,6 +30,7 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
   /** What the peer may still send on the connection. */
   protected window: number;
   #credit = 0;
+  #flushTimer: Timer | undefined = undefined;
 
   constructor(host: CodecHost, settings: Http2Settings, clock: Clock) {
     this.host = host;
@@ -94,6 +95,29 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
   onLocalEnd(stream: Http2Stream): void {
     if (stream.isRemoteClosed) this.finish(stream);
     else if (stream.isLeaving) this.endStream(stream, H2_ERROR.NO_ERROR);
+  }
+
+  /** One timer a connection, and only while something waits: a stream without progress between two looks is reset. */
+  onFlushWait(): void {
+    const { streamFlushTimeoutMs } = this.settings;
+    if (this.#flushTimer !== undefined || streamFlushTimeoutMs <= 0 || this.isClosed) return;
+    this.#flushTimer = this.clock.setTimer(streamFlushTimeoutMs, () => this.#checkFlush());
+  }
+
+  #checkFlush(): void {
+    this.#flushTimer = undefined;
+    const stalled: Http2Stream[] = [];
+    let isWaiting = false;
+    for (const stream of this.streams.all()) {
+      if (!stream.endsAfterBuffer || stream.bufferedBytes === 0) continue;
+      if (stream.flushMark === stream.bufferedBytes) stalled.push(stream);
+      else isWaiting = true;
+      stream.flushMark = stream.bufferedBytes;
+    }
+    for (const stream of stalled) {
+      if (!stream.isOver) this.streamError(stream, H2_ERROR.CANCEL, "the peer made no room for the rest of a message");
+    }
+    if (isWaiting) this.onFlushWait();
   }
 
   onFlood(reason: string): void {
@@ -161,6 +185,7 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
 
   #shut(): void {
     this.isClosed = true;
+    this.#flushTimer?.cancel();
     this.onShut();
   }
 

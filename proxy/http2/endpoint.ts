@@ -17,6 +17,9 @@ const FRAMES_PER_TURN = 64;
 const PING_KEEPALIVE = 1;
 const PING_DRAIN = 2;
 
+/** A window that opens by less makes us write more framing than content. */
+const TINY_WINDOW_BYTES = 64;
+
 export abstract class Http2Endpoint extends Http2Connection implements FrameSink {
   protected readonly reader: FrameReader;
   readonly #isServer: boolean;
@@ -271,6 +274,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     const increment = readUint31(bytes, start);
     const flood = this.guard.countWindowUpdate();
     if (flood !== "") return this.onFlood(flood);
+    if (increment < TINY_WINDOW_BYTES && this.countsAsFlood()) return;
     if (id === 0) {
       if (increment === 0) return this.connectionError(H2_ERROR.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
       if (!this.sender.widen(increment))

@@ -38,7 +38,7 @@ export class FloodGuard {
 
   /**
    * A frame that carries nothing for any stream of ours: SETTINGS, PING, GOAWAY, PRIORITY, unknown types, whatever comes for a
-   * stream that is over or refused, DATA of padding alone, an informational response.
+   * stream that is over or refused, DATA of padding alone, a window that opens by a few bytes, an informational response.
    */
   countIdle(): string {
     const limit = this.#settings.maxIdleFramesPerSecond + IDLE_FRAMES_PER_WORK * this.#work;
@@ -86,8 +86,8 @@ export class FloodGuard {
     return ++this.#emptyFrames > this.#settings.maxConsecutiveInboundEmptyDataFrames ? "too many empty frames" : "";
   }
 
-  countDataSent(): void {
-    this.#work++;
+  countDataSent(isWork: boolean): void {
+    if (isWork) this.#work++;
     this.#dataFramesSent++;
   }
 

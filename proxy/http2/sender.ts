@@ -22,6 +22,8 @@ export interface SenderOwner {
   /** END_STREAM was written. */
   onLocalEnd(stream: Http2Stream): void;
   onFlood(reason: string): void;
+  /** A complete message waits for the peer's window or the socket. */
+  onFlushWait(): void;
 }
 
 export class Sender {
@@ -76,7 +78,10 @@ export class Sender {
       if (at === end) return true;
     }
     stream.buffer(bytes, at, end);
-    if (last) stream.endsAfterBuffer = true;
+    if (last) {
+      stream.endsAfterBuffer = true;
+      this.#owner.onFlushWait();
+    }
     if (stream.sendWindow > 0 && !stream.isHeld && stream.bufferedBytes > 0) this.#round.push(stream);
     if (stream.bufferedBytes <= this.#streamBufferBytes) return true;
     stream.isWaiting = true;
@@ -102,6 +107,7 @@ export class Sender {
     trailers.detach();
     stream.trailers = trailers;
     stream.endsAfterBuffer = true;
+    this.#owner.onFlushWait();
   }
 
   /** False: the connection's window would exceed its maximum. */
@@ -144,7 +150,8 @@ export class Sender {
     out.position = at + FRAME_HEADER_BYTES + length;
     this.#window -= length;
     stream.sendWindow -= length;
-    this.#guard.countDataSent();
+    // A frame that the peer's window cut short explains nothing of what the peer sends.
+    this.#guard.countDataSent(isEnd || stream.sendWindow > 0);
     if (isEnd) this.#ended(stream);
     else if (stream.bufferedBytes === 0) this.#finish(stream);
     else if (stream.sendWindow > 0) this.#round.push(stream);
@@ -188,7 +195,8 @@ export class Sender {
     out.position = at + FRAME_HEADER_BYTES + length;
     this.#window -= length;
     stream.sendWindow -= length;
-    this.#guard.countDataSent();
+    // A frame that the peer's window cut short explains nothing of what the peer sends.
+    this.#guard.countDataSent(isEnd || stream.sendWindow > 0);
     if (isEnd) this.#ended(stream);
   }
 

@@ -39,6 +39,8 @@ export interface Http2Settings {
   readonly streamBufferBytes: number;
   /** How long a peer may leave our SETTINGS unacknowledged. */
   readonly settingsTimeoutMs: number;
+  /** How long a complete message may wait for the peer's window without any of it being sent. */
+  readonly streamFlushTimeoutMs: number;
   /** Streams reset early (within a second, before an answer) that are always tolerated; past them, half of all streams. */
   readonly maxPrematureResets: number;
   /** Frames that carry nothing, beside what the connection's streams explain (`FloodGuard.countIdle`). */
@@ -63,6 +65,7 @@ export const DEFAULT_HTTP2_SETTINGS: Http2Settings = {
   maxHeadersCount: 100,
   streamBufferBytes: 64 * 1024,
   settingsTimeoutMs: 10_000,
+  streamFlushTimeoutMs: 300_000,
   maxPrematureResets: 500,
   maxIdleFramesPerSecond: 1000,
 };

@@ -56,6 +56,8 @@ export class Http2Stream implements HttpStream {
   /** What waits to be sent: chunks, an offset into the first, and what follows. */
   bufferedBytes = 0;
   endsAfterBuffer = false;
+  /** How much was buffered when a complete message was last looked at; -1 = not yet. */
+  flushMark = -1;
   trailers: HeaderBlock | undefined = undefined;
   /** `sendData` has answered false. */
   isWaiting = false;

@@ -340,7 +340,9 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   onIdleTimeout(): void {
     this.flag("SI");
     if (this.answering.isHeadSent) {
-      this.downstream.reset(makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "the stream was idle for too long"));
+      // Never NO_ERROR, with which a client would take what it has for the whole answer.
+      const error = makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, "the stream was idle for too long");
+      this.downstream.reset(error);
       this.finish(makeStreamError("us", "stream", H2_ERROR.CANCEL, "the stream was idle for too long"));
     } else this.answer(replyIdle());
   }

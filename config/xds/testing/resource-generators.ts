@@ -58,6 +58,7 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
   }),
   idleTimeoutMs: ms,
   streamIdleTimeoutMs: ms,
+  streamFlushTimeoutMs: ms,
   requestTimeoutMs: ms,
   requestHeadersTimeoutMs: ms,
   drainTimeoutMs: ms,

@@ -22,8 +22,8 @@ const MAX_P99_MS = 250;
 const MAX_KEPT_MIB = 48;
 
 export interface SiegeOptions {
-  /** Given the port of the application; the default has one listener `in` (HTTP/1 and HTTP/2) and one cluster `app` (HTTP/1). */
-  readonly config?: (appPort: number) => ProxyConfig;
+  /** Given the ports of two applications, so that what an attack makes of one does not slow the other; the default has one listener `in` (HTTP/1 and HTTP/2) and one cluster `app` (HTTP/1). */
+  readonly config?: (appPort: number, otherPort: number) => ProxyConfig;
   /** Where normal clients go; the default is both versions at `in`. */
   readonly normal?: (port: (listener: string) => number) => readonly NormalTarget[];
 }
@@ -55,22 +55,23 @@ export class Siege {
   /** CPU ms of the sidecar per ms of normal traffic. */
   #normalShare = 0;
 
-  private constructor(proxy: Proxy, traffic: ChildProcess, upstream: ChildProcess) {
+  private constructor(proxy: Proxy, traffic: ChildProcess, upstreams: readonly ChildProcess[]) {
     this.proxy = proxy;
     this.#traffic = traffic;
-    this.#children = [traffic, upstream];
+    this.#children = [traffic, ...upstreams];
   }
 
   static async start({ config, normal }: SiegeOptions = {}): Promise<Siege> {
-    const upstream = forkFile("upstream.ts");
-    const { port } = await nextMessage<{ port: number }>(upstream);
-    const proxy = await Proxy.start(config?.(port) ?? defaultConfig(port));
+    const upstreams = [forkFile("upstream.ts"), forkFile("upstream.ts")];
+    const [app, other] = await Promise.all(upstreams.map((upstream) => nextMessage<{ port: number }>(upstream)));
+    if (app === undefined || other === undefined) throw new Error("no upstream");
+    const proxy = await Proxy.start(config?.(app.port, other.port) ?? defaultConfig(app.port));
     const targets = normal?.((name) => proxy.port(name)) ?? [
       { version: "h1", port: proxy.port("in") },
       { version: "h2", port: proxy.port("in") },
     ];
     const traffic = forkFile("traffic.ts");
-    const siege = new Siege(proxy, traffic, upstream);
+    const siege = new Siege(proxy, traffic, upstreams);
     order(traffic, { kind: "start", targets, everyMs: EVERY_MS });
     // The first time is for warming up: compilers, connections.
     await sleep(1500);

@@ -326,6 +326,7 @@ function makeListener(): Listener {
 function makeHttp(options: BenchOptions): HttpConnectionManager {
   return {
     streamIdleTimeoutMs: 300_000,
+    streamFlushTimeoutMs: 300_000,
     requestTimeoutMs: 0,
     useRemoteAddress: false,
     generateRequestId: true,
