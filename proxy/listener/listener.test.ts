@@ -1,5 +1,6 @@
 // Listeners on real sockets: one port for TLS and plaintext, the bytes that were looked at given to TLS, swaps and closed ports.
 import assert from "node:assert/strict";
+import { createHook } from "node:async_hooks";
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -166,6 +167,22 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       assert.equal(await readAll(secure), "tls shop hello");
       assert.ok(pieces > 1);
       outer.destroy();
+    });
+
+    it("puts no JavaScript stream between the socket and TLS for the sake of the bytes that were looked at", async () => {
+      const { port } = await open(permissive);
+      let streams = 0;
+      // What Node makes for TLS over anything but a socket.
+      const hook = createHook({ init: (_id, type) => void (streams += type === "JSSTREAM" ? 1 : 0) }).enable();
+      const secure = connectTls({ port, host: "127.0.0.1", servername: "shop", rejectUnauthorized: false });
+      secure.write("hello");
+      assert.equal(await readAll(secure), "tls shop hello");
+      assert.equal(streams, 0);
+      // And so would be one seen.
+      const inert = new Duplex({ read: () => undefined, write: (_bytes, _encoding, done) => done() });
+      connectTls({ socket: inert, rejectUnauthorized: false }).destroy();
+      assert.equal(streams, 1);
+      hook.disable();
     });
 
     it("tells HTTP from other protocols in words, where chains ask for it", async () => {

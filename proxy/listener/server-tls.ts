@@ -39,6 +39,7 @@ export class ListenerTls implements ServerTls {
   ): void {
     const hello = readClientHello(firstBytes);
     const socket = wire.release();
+    // TLS runs on the socket's own handle; what the socket holds is what Node gives it first.
     if (firstBytes.length > 0) socket.unshift(firstBytes);
     this.#contextOf(tls).accept(socket, typeof hello === "string" ? "" : hello.serverName, timeoutMs, {
       onSecure: (secure, info) => {
