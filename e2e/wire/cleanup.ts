@@ -1,6 +1,9 @@
 // What a test opened is closed in reverse order: clients before the proxy, the proxy before the applications.
 import type { TestContext } from "node:test";
 
+/** Has `close` called when the test, or the file, is over. */
+export type OnEnd = (close: () => unknown) => void;
+
 const stacks = new WeakMap<TestContext, (() => unknown)[]>();
 
 /** Runs `close` when the test is over, after everything that was registered later. */

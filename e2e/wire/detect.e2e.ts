@@ -8,7 +8,7 @@ import { it, type TestContext } from "node:test";
 
 import { startHttpApp, startTcpApp } from "./apps.ts";
 import { atEnd } from "./cleanup.ts";
-import { startWay, WAYS } from "./opaque-mesh.ts";
+import { startWay, WAYS, type Way } from "./opaque-mesh.ts";
 
 const CONNECTIONS = 500;
 const MEDIAN_MS = 5;
@@ -16,6 +16,11 @@ const LONGEST_MS = 250;
 /** The machine is shared: one disturbed run of three is no finding. */
 const RUNS = 3;
 const GREETING = "220 mail.test ESMTP\r\n";
+
+async function start(t: TestContext, way: Way, appPort: number): Promise<number> {
+  const portOf = await startWay((close) => atEnd(t, close), way, { app: appPort });
+  return portOf("app");
+}
 
 async function connect(t: TestContext, port: number): Promise<net.Socket> {
   const socket = net.connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
@@ -52,7 +57,7 @@ for (const way of WAYS) {
   it(`${CONNECTIONS} greetings through ${way}: median under ${MEDIAN_MS} ms, none over ${LONGEST_MS} ms`, async (t) => {
     const app = await startTcpApp((socket) => void socket.write(GREETING));
     atEnd(t, () => app.stop());
-    const port = await startWay(t, way, app.port);
+    const port = await start(t, way, app.port);
     for (let run = 1; ; run++) {
       const times: number[] = [];
       for (let i = 0; i < CONNECTIONS; i++) times.push(await timeToGreeting(port));
@@ -72,7 +77,7 @@ for (const way of WAYS) {
   it(`clients that speak first are told by their first bytes through ${way}`, async (t) => {
     const app = await startHttpApp();
     atEnd(t, () => app.stop());
-    const port = await startWay(t, way, app.port);
+    const port = await start(t, way, app.port);
     const hasty = await connect(t, port);
     hasty.write("GET /a HTTP/1.1\r\nhost: a\r\n\r\n");
     const answer = await readUntil(hasty, /GET \/a 0\n/);
@@ -90,7 +95,7 @@ for (const way of WAYS) {
   it(`a client that was silent for longer than the time for looking may speak HTTP through ${way}`, async (t) => {
     const app = await startHttpApp();
     atEnd(t, () => app.stop());
-    const port = await startWay(t, way, app.port);
+    const port = await start(t, way, app.port);
     const [late, pieces] = [await connect(t, port), await connect(t, port)];
     await new Promise((resolve) => setTimeout(resolve, 1500));
     late.write("GET /late HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -108,7 +113,7 @@ for (const way of WAYS) {
   it(`a client that was silent for longer than the time for looking may speak anything through ${way}`, async (t) => {
     const app = await startTcpApp((socket) => socket.pipe(socket));
     atEnd(t, () => app.stop());
-    const port = await startWay(t, way, app.port);
+    const port = await start(t, way, app.port);
     const late = await connect(t, port);
     await new Promise((resolve) => setTimeout(resolve, 1500));
     late.write("*1\r\n$4\r\nPING\r\n");
@@ -119,7 +124,7 @@ for (const way of WAYS) {
 it("an agent that opens connections ahead of its requests gets its answers", async (t) => {
   const app = await startHttpApp();
   atEnd(t, () => app.stop());
-  const port = await startWay(t, "two sidecars with mutual TLS", app.port);
+  const port = await start(t, "two sidecars with mutual TLS", app.port);
   const sockets = await Promise.all(Array.from({ length: 20 }, () => connect(t, port)));
   await new Promise((resolve) => setTimeout(resolve, 50));
   const answers = await Promise.all(

@@ -1,9 +1,7 @@
 // Ways to an application for protocols that nobody told the proxy of: through one sidecar, and through two with mutual TLS.
-import type { TestContext } from "node:test";
-
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
 
-import { atEnd } from "./cleanup.ts";
+import type { OnEnd } from "./cleanup.ts";
 import { cluster, httpFilter, Proxy, tcpFilter } from "./proxy.ts";
 
 export const WAYS = ["one sidecar", "two sidecars with mutual TLS"] as const;
@@ -14,21 +12,26 @@ const CALLER = "spiffe://e2e.local/ns/e2e/sa/caller";
 const CALLED = "spiffe://e2e.local/ns/e2e/sa/called";
 const ANY_PORT = { socket_address: { address: "127.0.0.1", port_value: 0 } };
 
-/** Starts what the way needs in front of `appPort`; gives the port to call. All ends with the test. */
-export async function startWay(t: TestContext, way: Way, appPort: number): Promise<number> {
-  return way === "one sidecar" ? startOne(t, appPort) : startTwo(t, appPort);
+/** Starts what the way needs in front of applications; gives the port to call for each. */
+export async function startWay(
+  onEnd: OnEnd,
+  way: Way,
+  apps: Readonly<Record<string, number>>,
+): Promise<(app: string) => number> {
+  const proxy = way === "one sidecar" ? await startOne(onEnd, apps) : await startTwo(onEnd, apps);
+  return (app) => proxy.port(`out-${app}`);
 }
 
-async function startOne(t: TestContext, appPort: number): Promise<number> {
+async function startOne(onEnd: OnEnd, apps: Readonly<Record<string, number>>): Promise<Proxy> {
   const proxy = await Proxy.start({
-    listeners: [undeclaredListener("out", "app")],
-    clusters: [cluster("app", appPort)],
+    listeners: Object.keys(apps).map((app) => undeclaredListener(`out-${app}`, app)),
+    clusters: Object.entries(apps).map(([app, port]) => cluster(app, port)),
   });
-  atEnd(t, () => proxy.stop());
-  return proxy.port("out");
+  onEnd(() => proxy.stop());
+  return proxy;
 }
 
-async function startTwo(t: TestContext, appPort: number): Promise<number> {
+async function startTwo(onEnd: OnEnd, apps: Readonly<Record<string, number>>): Promise<Proxy> {
   const authority = await makeAuthority();
   const [caller, called] = await Promise.all([authority.issue({ uri: CALLER }), authority.issue({ uri: CALLED })]);
   const tlsOf = (pem: typeof caller): object => ({
@@ -40,20 +43,22 @@ async function startTwo(t: TestContext, appPort: number): Promise<number> {
     validation_context: { trusted_ca: { inline_string: authority.bundlePem } },
   });
   const inbound = await Proxy.start({
-    listeners: [meshListener("in", "app", tlsOf(called))],
-    clusters: [cluster("app", appPort)],
+    listeners: Object.keys(apps).map((app) => meshListener(`in-${app}`, app, tlsOf(called))),
+    clusters: Object.entries(apps).map(([app, port]) => cluster(app, port)),
   });
-  atEnd(t, () => inbound.stop());
+  onEnd(() => inbound.stop());
   const outbound = await Proxy.start({
-    listeners: [undeclaredListener("out", "peer")],
-    clusters: [peerCluster("peer", inbound.port("in"), appPort, tlsOf(caller))],
+    listeners: Object.keys(apps).map((app) => undeclaredListener(`out-${app}`, app)),
+    clusters: Object.entries(apps).map(([app, port]) =>
+      peerCluster(app, inbound.port(`in-${app}`), port, tlsOf(caller)),
+    ),
   });
-  atEnd(t, () => outbound.stop());
-  return outbound.port("out");
+  onEnd(() => outbound.stop());
+  return outbound;
 }
 
 /** HTTP where the first bytes say so, opaque bytes else: one file for Envoy and Heddle, but that an Envoy waits. */
-export function undeclaredListener(name: string, target: string): object {
+function undeclaredListener(name: string, target: string): object {
   return {
     name,
     address: ANY_PORT,
@@ -74,7 +79,7 @@ export function undeclaredListener(name: string, target: string): object {
   };
 }
 
-export function inspector(kind: "tls" | "http"): object {
+function inspector(kind: "tls" | "http"): object {
   const type = kind === "tls" ? "tls_inspector.v3.TlsInspector" : "http_inspector.v3.HttpInspector";
   return {
     name: `envoy.filters.listener.${kind}_inspector`,
