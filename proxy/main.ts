@@ -1,7 +1,8 @@
 // `heddle proxy`: reads the bootstrap, runs the proxy until a signal, drains.
 import fs from "node:fs";
 
-import { loadBootstrap } from "#config/bootstrap/load-bootstrap.ts";
+import { tryLoadJsonBootstrap } from "#config/bootstrap/json-bootstrap.ts";
+import type { Bootstrap } from "#config/model/bootstrap.ts";
 import { knownFilterTypes } from "#filters/standard.ts";
 import { makeJsonLog, type LogLevel } from "#lib/log.ts";
 
@@ -17,12 +18,7 @@ export interface RunProxyOptions {
 /** Resolves after a drain. Rejects before any port is opened when the bootstrap is wrong. */
 export async function runProxy(options: RunProxyOptions): Promise<void> {
   const allowUnsupported = new Set(options.allowUnsupported);
-  const bootstrap = loadBootstrap(fs.readFileSync(options.configFile, "utf8"), options.configFile, {
-    knownFilters: knownFilterTypes,
-    allowUnsupported,
-    readFile: (file) => fs.readFileSync(file),
-    readVariable: (name) => process.env[name],
-  });
+  const bootstrap = await readBootstrap(options.configFile, allowUnsupported);
   const threshold = { level: options.logLevel };
   const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { node: bootstrap.node.id });
   const workerEntry = new URL(
@@ -51,4 +47,18 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
   const signal = await stopped;
   log.info("draining", { signal, timeoutMs: bootstrap.heddle.drainTimeMs });
   await app.drain();
+}
+
+async function readBootstrap(file: string, allowUnsupported: ReadonlySet<string>): Promise<Bootstrap> {
+  const text = fs.readFileSync(file, "utf8");
+  const decoding = {
+    knownFilters: knownFilterTypes,
+    allowUnsupported,
+    readFile: (named: string) => fs.readFileSync(named),
+    readVariable: (name: string) => process.env[name],
+  };
+  const bootstrap = tryLoadJsonBootstrap(text, decoding);
+  if (bootstrap !== undefined) return bootstrap;
+  const { loadBootstrap } = await import("#config/bootstrap/load-bootstrap.ts");
+  return loadBootstrap(text, file, decoding);
 }

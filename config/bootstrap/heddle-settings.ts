@@ -20,7 +20,7 @@
 import { isIP } from "node:net";
 import type { SocketAddress } from "../model/address.ts";
 import type { HeddleSettings, IdentitySettings } from "../model/bootstrap.ts";
-import { describeValue, isObject } from "../load/load.ts";
+import { describeValue, isObject } from "../load/values.ts";
 import { suggest } from "../schema/suggest.ts";
 import type { Scope } from "../xds/issues.ts";
 import { toSnakeCase } from "./message-reader.ts";

@@ -10,7 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { ConfigErrorCode } from "../load/config-error.ts";
 import type { JsonPath } from "../load/json-path.ts";
-import { describeValue, isObject } from "../load/load.ts";
+import { describeValue, isObject } from "../load/values.ts";
 import { suggest } from "../schema/suggest.ts";
 import { registry } from "../xds/any.ts";
 import { typeNameOf, typeUrlOf } from "../xds/type-urls.ts";

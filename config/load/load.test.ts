@@ -6,7 +6,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { ConfigError } from "./config-error.ts";
 import { loadFolder, loadText, type ResourceDocument } from "./load.ts";
-import { yamlLimits } from "./yaml-documents.ts";
+import { yamlLimits } from "./yaml-limits.ts";
 
 function only(text: string): ResourceDocument {
   const { documents, errors } = loadText(text, "a.yaml");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describeError } from "#lib/errors.ts";
 import { ConfigError, type ConfigErrorCode, type ConfigErrorDetails, type Position } from "./config-error.ts";
 import { formatPath, tryParsePath, type JsonPath } from "./json-path.ts";
+import { describeValue, isObject } from "./values.ts";
 import { parseYaml, type Locator, type YamlDocument } from "./yaml-documents.ts";
 
 /** Where an object came from. `line` and `column` are its beginning. */
@@ -154,18 +155,4 @@ async function isDirectory(path: string): Promise<boolean> {
 function unreadable(file: string, error: unknown): ConfigError {
   const message = `Cannot read ${file}: ${describeError(error)}`;
   return new ConfigError({ code: "HDL_CONFIG_UNREADABLE", file, line: 1, column: 1, path: "", message });
-}
-
-/** True for a mapping: not null, not a list. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A value as an error message shows it, at most 80 characters. */
-export function describeValue(value: unknown): string {
-  if (value === undefined || value === null) return "nothing";
-  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-  if (typeof value === "object") return "a mapping";
-  const text = JSON.stringify(value) ?? typeof value;
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

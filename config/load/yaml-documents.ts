@@ -15,10 +15,8 @@ import {
 import { describeError } from "#lib/errors.ts";
 import { ConfigError, type ConfigErrorCode, type Position } from "./config-error.ts";
 import { formatPath, tryParsePath, type JsonPath } from "./json-path.ts";
+import { yamlLimits } from "./yaml-limits.ts";
 import { NodeGraph, startOf } from "./yaml-nodes.ts";
-
-/** Bounds of what one file may make us hold. Aliases count as what they expand to. */
-export const yamlLimits = { textBytes: 8 * 1024 * 1024, valuesPerDocument: 200_000, depth: 64 } as const;
 
 /** Says where a value of one document stands. */
 export interface Locator {

@@ -1,6 +1,6 @@
 // The CustomResourceDefinition of a kind, made from the same schema that validates it.
 
-import { isObject } from "#config/load/load.ts";
+import { isObject } from "#config/load/values.ts";
 import { conditionSchema } from "./conditions.ts";
 import { apiVersionOf, type KindDefinition } from "./kind.ts";
 import type { StructuralSchema } from "./structural.ts";

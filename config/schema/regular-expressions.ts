@@ -2,7 +2,7 @@
 
 import { RE2JS } from "re2js";
 import type { JsonPath } from "#config/load/json-path.ts";
-import { isObject } from "#config/load/load.ts";
+import { isObject } from "#config/load/values.ts";
 import { describeError } from "#lib/errors.ts";
 import type { Finding } from "./shape-checker.ts";
 import type { StructuralSchema } from "./structural.ts";

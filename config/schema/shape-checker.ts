@@ -3,7 +3,7 @@
 import type { ConfigErrorCode } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { formatPath } from "#config/load/json-path.ts";
-import { describeValue, isObject } from "#config/load/load.ts";
+import { describeValue, isObject } from "#config/load/values.ts";
 import { compileRule, toCel } from "./cel.ts";
 import { formats, type TextFormat } from "./formats.ts";
 import type { CelRule, StructuralSchema } from "./structural.ts";

@@ -1,12 +1,9 @@
 // Messages inside messages: google.protobuf.Any and TypedStruct, packed and unpacked by the types that we have.
 import {
   create,
-  createRegistry,
   fromBinary,
   fromJson,
   toBinary,
-  toJson,
-  type DescFile,
   type DescMessage,
   type JsonObject,
   type JsonValue as ProtoJsonValue,
@@ -15,6 +12,8 @@ import {
 } from "@bufbuild/protobuf";
 import { AnySchema, type Any } from "@bufbuild/protobuf/wkt";
 import type { JsonValue } from "../model/filter-config.ts";
+import { HeldAny, writeJson } from "../protobuf/json.ts";
+import { makeLazyRegistry } from "../protobuf/lazy-registry.ts";
 import { checkMessage } from "./check.ts";
 import { file_envoy_config_bootstrap_v3_bootstrap } from "./gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { file_envoy_config_trace_v3_opentelemetry } from "./gen/envoy/config/trace/v3/opentelemetry_pb.ts";
@@ -84,16 +83,7 @@ const ROOT_FILES = [
 ];
 
 /** Every message that we can read: those of the files above and of what they import. */
-export const registry = createRegistry(...withImports(ROOT_FILES, new Set()));
-
-function withImports(files: readonly DescFile[], seen: Set<DescFile>): Set<DescFile> {
-  for (const file of files) {
-    if (seen.has(file)) continue;
-    seen.add(file);
-    withImports(file.dependencies, seen);
-  }
-  return seen;
-}
+export const registry = makeLazyRegistry(ROOT_FILES);
 
 /** Deterministic bytes: map entries by their keys, so that equal messages are equal bytes and equal versions. */
 export function pack<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Any {
@@ -171,14 +161,15 @@ export function unpack<const Schemas extends readonly DescMessage[]>(
     scope.unsupported(`Didn't find a registered implementation for '${what}' with type URL: '${any.typeUrl}'`);
     return undefined;
   }
-  const message = tryRead(schema, any.value, scope);
+  const message = tryRead(schema, any, scope);
   if (message !== undefined) checkMessage(schema, message, scope);
   return message as MessageShape<Schemas[number]> | undefined;
 }
 
-function tryRead(schema: DescMessage, bytes: Uint8Array, scope: Scope): Message | undefined {
+function tryRead(schema: DescMessage, any: Any, scope: Scope): Message | undefined {
+  if (any instanceof HeldAny && any.schema === schema) return any.message;
   try {
-    return fromBinary(schema, bytes);
+    return fromBinary(schema, any.value);
   } catch (error) {
     scope.invalid(`cannot be read as ${schema.typeName}: ${String(error)}`);
     return undefined;
@@ -200,8 +191,8 @@ export function readTypedJson(any: Any, scope: Scope): TypedJson | undefined {
   }
   const schema = registry.getMessage(typeName);
   if (schema === undefined) return { typeUrl: any.typeUrl, config: null };
-  const message = tryRead(schema, any.value, scope);
-  return message && { typeUrl: typeUrlOf(typeName), config: toJson(schema, message, { registry }) };
+  const message = tryRead(schema, any, scope);
+  return message && { typeUrl: typeUrlOf(typeName), config: writeJson(schema, message, registry) };
 }
 
 /** The way back: an Envoy message as itself, everything else as TypedStruct. */

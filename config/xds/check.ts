@@ -4,6 +4,9 @@ import type { Scope } from "./issues.ts";
 import { checkOneof, makeFieldCheck } from "./rules.ts";
 import { supportedFields } from "./supported.ts";
 
+/** FeatureSet.FieldPresence of descriptor.proto. */
+const IMPLICIT = 2;
+
 /** What is known of a field before any message is seen. */
 interface FieldPlan {
   readonly name: string;
@@ -15,9 +18,8 @@ interface FieldPlan {
   /** True when the zero value means "not set" (proto3 scalars and enums). */
   readonly isImplicit: boolean;
   readonly isSupported: boolean;
-  readonly enum: DescEnum | undefined;
-  /** The message inside (items of a list, values of a map), to be looked at too. */
-  readonly message: DescMessage | undefined;
+  /** Asked for its types only where it is set: they lead to all other messages. */
+  readonly field: DescField;
   readonly check: ((value: unknown, scope: Scope) => void) | undefined;
 }
 
@@ -45,8 +47,11 @@ function checkField(plan: FieldPlan, message: Record<string, unknown>, scope: Sc
   // Rules of an oneof member hold only when it is the one chosen.
   if (plan.check !== undefined && (plan.oneofCase === undefined || isSet)) plan.check(value, scope.field(plan.name));
   if (!isSet) return;
-  if (plan.enum !== undefined) checkEnum(plan.enum, value, scope.field(plan.name));
-  if (plan.message !== undefined) checkInside(plan, plan.message, value, scope.field(plan.name));
+  const { enum: desc, message: inner } = plan.field;
+  if (desc !== undefined) checkEnum(desc, value, scope.field(plan.name));
+  // Google's own types (Duration, wrappers, Struct, Any) have no fields of their own to refuse.
+  if (inner !== undefined && !inner.typeName.startsWith("google.protobuf."))
+    checkInside(plan, inner, value, scope.field(plan.name));
 }
 
 function checkEnum(desc: DescEnum, value: unknown, scope: Scope): void {
@@ -100,18 +105,15 @@ function planOf(schema: DescMessage): readonly FieldPlan[] {
 
 function planField(field: DescField, supported: ReadonlySet<string>): FieldPlan {
   const isSingular = field.fieldKind === "scalar" || field.fieldKind === "enum";
-  const inner = field.message;
   return {
     name: field.name,
     fullName: `${field.parent.typeName}.${field.name}`,
     property: field.oneof?.localName ?? field.localName,
     oneofCase: field.oneof === undefined ? undefined : field.localName,
     kind: field.fieldKind,
-    isImplicit: isSingular && field.oneof === undefined && !field.proto.proto3Optional,
+    isImplicit: isSingular && field.presence === IMPLICIT,
     isSupported: supported.has(field.name),
-    enum: field.enum,
-    // Google's own types (Duration, wrappers, Struct, Any) have no fields of their own to refuse.
-    message: inner === undefined || inner.typeName.startsWith("google.protobuf.") ? undefined : inner,
+    field,
     check: makeFieldCheck(field),
   };
 }

@@ -1,8 +1,10 @@
 // The constraints that Envoy's .proto files state for their fields (protoc-gen-validate), checked from the descriptors:
 // what they refuse, Envoy refuses too, for the whole response (xDS in practice, 1.4).
-import { getOption, hasOption, type DescField, type DescOneof, type Message } from "@bufbuild/protobuf";
+import type { DescField, DescOneof, Message } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { readBoolOption, readMessageOption } from "../protobuf/lazy-proto.ts";
 import {
+  FieldRulesSchema,
   KnownRegex,
   required as oneofRequired,
   rules as rulesOption,
@@ -33,8 +35,8 @@ function own<T extends object, K extends keyof T>(rules: T, key: K): T[K] | unde
 
 /** The check of one field by its own rules, or `undefined` when it has none. `value` is what protobuf-es holds. */
 export function makeFieldCheck(field: DescField): ((value: unknown, scope: Scope) => void) | undefined {
-  if (!hasOption(field, rulesOption)) return undefined;
-  const rules = getOption(field, rulesOption);
+  const rules = readMessageOption(field, rulesOption, FieldRulesSchema);
+  if (rules === undefined) return undefined;
   const type = rules.type;
   if (type.case === "repeated") return makeListCheck(type.value);
   if (type.case === "map") return makeMapCheck(type.value.values, Number(own(type.value, "minPairs") ?? 0));
@@ -49,7 +51,7 @@ export function makeFieldCheck(field: DescField): ((value: unknown, scope: Scope
 
 /** Reports a oneof that must be set and is not. */
 export function checkOneof(oneof: DescOneof, message: Message, scope: Scope): void {
-  if (!hasOption(oneof, oneofRequired)) return;
+  if (!readBoolOption(oneof, oneofRequired)) return;
   const chosen = (message as unknown as Record<string, { case?: string } | undefined>)[oneof.localName];
   if (chosen?.case === undefined)
     scope.invalid(`one of ${oneof.fields.map((field) => field.name).join(", ")} must be set`);
