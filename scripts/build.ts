@@ -2,9 +2,10 @@
 // line), with rarely used parts as chunks beside them; the licences of what was bundled in dist/LICENSES.txt.
 // `--out DIR` writes elsewhere.
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import http from "node:http";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { leanBuiltins } from "./lean-builtins.ts";
+import { leanProtobuf } from "./lean-protobuf.ts";
 import { rolldown, type OutputChunk, type Plugin } from "rolldown";
 
 const root = path.join(import.meta.dirname, "..");
@@ -39,8 +40,6 @@ const oneByteSources: Plugin = {
   }),
 };
 
-const LEAN_HTTP = "\0lean-http";
-
 const planesApart: Plugin = {
   name: "planes-apart",
   resolveId: (source) => {
@@ -49,30 +48,17 @@ const planesApart: Plugin = {
   },
 };
 
-/**
- * What `import ... from "node:http"` gives, without the module's object: making one reads every export, and reading WebSocket loads
- * the undici inside Node, 16 MB and 20 ms.
- */
-const leanHttp: Plugin = {
-  name: "lean-http",
-  resolveId: (source) => (source === "node:http" || source === "http" ? LEAN_HTTP : undefined),
-  load(id) {
-    if (id !== LEAN_HTTP) return undefined;
-    const exports = Object.entries(Object.getOwnPropertyDescriptors(http));
-    const names = exports.filter(([, how]) => how.get === undefined).map(([name]) => name);
-    return `const http = process.getBuiltinModule("node:http"); export default http; export const { ${names.join(", ")} } = http;`;
-  },
-};
-
 /** Packages that are there only for what Heddle never does; their callers live without them. */
 const ABSENT = ["@opentelemetry/winston-transport", "bufferutil", "utf-8-validate"];
+
+const lean: Plugin[] = [leanBuiltins, leanProtobuf, oneByteSources];
 
 async function bundle(name: string, entry: string): Promise<readonly OutputChunk[]> {
   const built = await rolldown({
     input: { [name]: path.join(root, entry) },
     platform: "node",
     external: ABSENT,
-    plugins: name === "heddle" ? [planesApart, leanHttp, oneByteSources] : [leanHttp, oneByteSources],
+    plugins: name === "heddle" ? [planesApart, ...lean] : lean,
     transform: { target: "node26" },
     // Chunks that come from the entry's own static imports are meant: the rest is loaded when it is needed.
     checks: { ineffectiveDynamicImport: false },
