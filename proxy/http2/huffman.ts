@@ -41,7 +41,8 @@ const DEAD = 1 << 13;
 const GIVES = 1 << 16;
 const STEPS = new Int32Array(256 * 16);
 const SYMBOLS = new Uint8Array(256 * 16);
-const OCTETS = new Uint16Array(256 * 256);
+/** Made at the first look: 128 KiB and 5 ms that a proxy of HTTP/1 does not need. */
+let octetSteps: Uint16Array | undefined;
 const COUNT_SHIFT = 14;
 const CODES = makeCodes();
 buildAutomaton();
@@ -51,7 +52,7 @@ buildAutomaton();
  * 4, or-ed with the classes of its characters.
  */
 export function scanHuffman(bytes: Uint8Array, start: number, end: number): number {
-  const octets = OCTETS;
+  const octets = (octetSteps ??= joinSteps());
   let all = 0;
   let sum = 0;
   let step = MAY_END;
@@ -192,13 +193,18 @@ function buildAutomaton(): void {
       STEPS[(state << 4) | nibble] = step | node | (mayEnd.has(node) ? MAY_END : 0);
     }
   }
+}
+
+function joinSteps(): Uint16Array {
+  const joined = new Uint16Array(256 * 256);
   for (let state = 0; state < 256; state++) {
     for (let octet = 0; octet < 256; octet++) {
       const first = STEPS[(state << 4) | (octet >> 4)] ?? 0;
       const second = STEPS[((first & 0xff) << 4) | (octet & 15)] ?? 0;
       const either = ((first | second) & ((15 << CLASS_SHIFT) | DEAD)) | (second & (0xff | MAY_END));
       const count = (first >= GIVES ? 1 : 0) + (second >= GIVES ? 1 : 0);
-      OCTETS[(state << 8) | octet] = either | (count << COUNT_SHIFT);
+      joined[(state << 8) | octet] = either | (count << COUNT_SHIFT);
     }
   }
+  return joined;
 }
