@@ -209,9 +209,19 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
 
   protected creditConnection(bytes: number): void {
     this.#credit += bytes;
-    if (this.#credit * 2 < this.settings.initialConnectionWindowBytes || this.isClosed) return;
-    writeWindowUpdate(this.host.out, 0, this.#credit);
-    this.window += this.#credit;
+    this.replenish();
+  }
+
+  /**
+   * Tells the peer what was passed on: at half of the connection's window; sooner when less is left of it than waits to be told,
+   * or one stream that nobody reads could hold the rest of the window, and all others would wait for ever.
+   */
+  protected replenish(): void {
+    const credit = this.#credit;
+    if (credit * 2 < this.settings.initialConnectionWindowBytes && credit <= this.window) return;
+    if (credit === 0 || this.isClosed) return;
+    writeWindowUpdate(this.host.out, 0, credit);
+    this.window += credit;
     this.#credit = 0;
   }
 

@@ -165,6 +165,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     this.window -= length;
     if (this.window < 0)
       return this.connectionError(H2_ERROR.FLOW_CONTROL_ERROR, "more DATA than the connection's window");
+    this.replenish();
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (!this.closed.wasResetByUs(id)) this.#onDataAfterEnd(id);

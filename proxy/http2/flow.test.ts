@@ -120,6 +120,22 @@ describe("flow control", () => {
     assert.deepEqual(dialogue.send(data(1, Buffer.alloc(91), false)), ["RST_STREAM 1 0x3"]);
   });
 
+  it("keeps no credit back that the others wait for while a stream is not read", () => {
+    const dialogue = new ServerDialogue({ initialStreamWindowBytes: 45_000, initialConnectionWindowBytes: 65_535 });
+    dialogue.handler.consumes = false;
+    dialogue.send(headers(1, POST, false));
+    const unread = dialogue.handler.last;
+    dialogue.send(headers(3, POST, false));
+    // Less than half of the window is passed on; the stream that nobody reads then takes all that is left but a little.
+    dialogue.send(data(3, Buffer.alloc(16_000), false));
+    dialogue.handler.last.stream.consumed(16_000);
+    assert.deepEqual(dialogue.answer(), []);
+    const piece = data(1, Buffer.alloc(14_000), false);
+    assert.deepEqual(dialogue.send(piece, piece), []);
+    assert.deepEqual(dialogue.send(piece), ["WINDOW_UPDATE 0 16000"]);
+    assert.equal(unread.dataBytes, 42_000);
+  });
+
   it("loses a connection whose peer overruns its window", () => {
     const dialogue = new ServerDialogue({ initialStreamWindowBytes: 1 << 20, initialConnectionWindowBytes: 65535 });
     dialogue.handler.consumes = false;
