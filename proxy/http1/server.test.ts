@@ -285,13 +285,17 @@ describe("an HTTP/1 server connection", () => {
     assert.equal(dialogue.host.isClosed, true);
   });
 
-  it("still answers a client that half-closed after its request", () => {
-    const dialogue = new Dialogue();
-    dialogue.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    dialogue.codec.receiveEnd();
-    assert.equal(dialogue.host.isClosed, false);
-    dialogue.last.stream?.sendHead(HeaderBlock.of([":status", "200"]), true);
-    assert.equal(dialogue.host.isClosed, true);
+  it("takes a client that closes before its answer for one that has left, also where it asked for a tunnel", () => {
+    for (const head of [
+      "GET / HTTP/1.1\r\nHost: a\r\n",
+      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n",
+    ]) {
+      const dialogue = new Dialogue();
+      dialogue.send(`${head}\r\n`);
+      dialogue.codec.receiveEnd();
+      assert.equal(dialogue.last.error?.code, H2_ERROR.CANCEL);
+      assert.equal(dialogue.host.isClosed, true);
+    }
   });
 
   it("keeps the connection after an early answer when the rest of the request is small", () => {

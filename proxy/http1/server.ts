@@ -96,16 +96,15 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
       case HEAD:
         if (this.#held === undefined) this.#close(undefined);
         break;
-      case BODY: {
-        const error = makeStreamError(
-          "peer",
-          "connection",
-          H2_ERROR.CANCEL,
-          "The client closed the connection in the middle of its request",
-        );
-        this.#abort(error);
+      case BODY:
+        this.#abort(leftError("in the middle of its request"));
         break;
-      }
+      // A client that half-closes cannot be told from one that has closed, and far more do that: the upstream must not go on
+      // working for nobody (Envoy and nginx do the same).
+      case WAIT:
+      case TUNNEL_WAIT:
+        this.#abort(leftError("before it had its answer"));
+        break;
       case TUNNEL:
         if (this.#held === undefined) this.#endTunnelRead();
         break;
@@ -438,4 +437,8 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
     this.#body.stop();
     this.#host.close(error);
   }
+}
+
+function leftError(when: string): StreamError {
+  return makeStreamError("peer", "connection", H2_ERROR.CANCEL, `The client closed the connection ${when}`);
 }
