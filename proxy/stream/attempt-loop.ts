@@ -234,7 +234,7 @@ export class AttemptLoop implements AttemptOwner {
       return;
     }
     if (!exchange.answering.isSent)
-      exchange.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, message));
+      exchange.downstream.reset(makeStreamError("us", "stream", codeForClient(error), message));
     exchange.finish(error);
   }
 
@@ -353,6 +353,15 @@ export class AttemptLoop implements AttemptOwner {
 function endpointsOf(attempts: readonly UpstreamAttempt[]): readonly Endpoint[] {
   if (attempts.length === 0) return NOBODY;
   return attempts.map(({ endpoint }) => endpoint).filter((endpoint) => endpoint !== undefined);
+}
+
+/**
+ * A stream's own codes that stay true one hop further. NO_ERROR would call a cut answer complete, REFUSED_STREAM would say that
+ * nothing was processed; those, and the loss of a connection, are an INTERNAL_ERROR to the client.
+ */
+function codeForClient({ origin, scope, code }: StreamError): number {
+  const isTold = origin === "peer" && scope === "stream";
+  return isTold && (code === H2_ERROR.CANCEL || code === H2_ERROR.ENHANCE_YOUR_CALM) ? code : H2_ERROR.INTERNAL_ERROR;
 }
 
 function describeLabels(labels: Labels): string {

@@ -152,6 +152,27 @@ test("nothing is repeated once the answer's head went down", () => {
   assert.equal(bench.attempts.length, 1);
 });
 
+test("an answer that is broken off is reset with the upstream's code where that is true for the client too", () => {
+  const { NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM } = H2_ERROR;
+  for (const [code, told] of [
+    [CANCEL, CANCEL],
+    [ENHANCE_YOUR_CALM, ENHANCE_YOUR_CALM],
+    [NO_ERROR, INTERNAL_ERROR],
+    [REFUSED_STREAM, INTERNAL_ERROR],
+  ] as const) {
+    const bench = new ExchangeBench();
+    bench.request("GET", "/a", true);
+    bench.attempt.handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+    bench.attempt.handler?.onReset(makeStreamError("peer", "stream", code, "broken"));
+    assert.deepEqual(bench.downstream.sent, ["head 200", `reset ${told}`]);
+  }
+  const bench = new ExchangeBench();
+  bench.request("GET", "/a", true);
+  bench.attempt.handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+  bench.attempt.handler?.onReset(makeStreamError("peer", "connection", CANCEL, "lost"));
+  assert.deepEqual(bench.downstream.sent, ["head 200", `reset ${INTERNAL_ERROR}`]);
+});
+
 test("the route's timeout bounds all attempts and is 504 with UT", () => {
   const bench = new ExchangeBench({
     filters: [RETRY_FILTER],
