@@ -17,11 +17,12 @@ export interface MeshPair {
   readonly called: Proxy;
 }
 
-/** Starts both in front of an application; they end with the test. */
+/** Starts both in front of an application; they end with the test. `manager` adds to both connection managers. */
 export async function startMeshPair(
   t: TestContext,
   appPort: number,
   protocol: "http1" | "http2" = "http1",
+  manager: object = {},
 ): Promise<MeshPair> {
   const authority = await makeAuthority();
   const [callerPem, calledPem] = await Promise.all([
@@ -36,7 +37,7 @@ export async function startMeshPair(
     ],
     validation_context: { trusted_ca: { inline_string: authority.bundlePem } },
   });
-  const plain = httpListener("in", "app", "HTTP2");
+  const plain = httpListener("in", "app", "HTTP2", undefined, manager);
   const inbound = {
     ...plain,
     filter_chains: plain.filter_chains.map((chain) => ({
@@ -56,7 +57,7 @@ export async function startMeshPair(
   const peer = cluster("called", called.port("in"), "http2");
   const metadata = { filter_metadata: { "heddle.mesh": { identity: CALLED, version: "1", port: appPort } } };
   const caller = await Proxy.start({
-    listeners: [httpListener("out", "called")],
+    listeners: [httpListener("out", "called", "AUTO", undefined, manager)],
     clusters: [
       {
         ...peer,
