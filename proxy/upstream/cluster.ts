@@ -73,7 +73,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       context.cells.shares(`circuit/${name}/high`, CIRCUIT_CELLS),
     );
     const { clock, connector } = context;
-    this.#poolContext = { clock, connector, circuit: this.#circuit, lifetimes, afterEvents: setImmediate };
+    this.#poolContext = { clock, connector, circuit: this.#circuit, lifetimes, afterEvents: afterNextPoll };
     this.#destinations = new OriginalDestinations(context.clock);
     this.#assignment = assignment;
     this.#setDetector();
@@ -269,6 +269,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       context: { clock, random },
     });
   }
+}
+
+/** The first `setImmediate` runs at the end of this turn, the second at the end of the next, after its socket events. */
+function afterNextPoll(callback: () => void): void {
+  setImmediate(() => setImmediate(callback));
 }
 
 function isSameAddress(endpoint: Endpoint, host: EndpointState): boolean {

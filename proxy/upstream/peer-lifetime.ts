@@ -2,14 +2,16 @@
 
 /** Connections are left alone so long before the peer is expected to close them: a share of its time, within bounds. */
 const MARGIN_SHARE = 0.25;
+/** The same for requests that must not be lost: a busy peer notices late that one has come, and closes first. */
+const CAREFUL_SHARE = 0.5;
 const MAX_MARGIN_MS = 2000;
 /** Nobody closes sooner than this for want of requests: an end so soon after an answer is one of count, or of the peer itself. */
 const SHORTEST_IDLE_MS = 100;
 /** Idle time that needs no proof. */
 const HARMLESS_IDLE_MS = 50;
-/** A connection that was open so far beyond the learned time speaks against it. */
-const BEYOND_SHARE = 0.25;
-const BEYOND_MS = 250;
+/** A connection that was open so far beyond the learned time speaks against it. Less could be a FIN that a busy loop reads late. */
+const BEYOND_TIMES = 2;
+const BEYOND_MS = 1000;
 const FIRST_WITNESSES = 3;
 const MAX_WITNESSES = 48;
 /** What nothing has confirmed for so long is forgotten. */
@@ -78,12 +80,12 @@ export class PeerLifetime {
 
   /** Ms of idling from which on no request takes a connection. */
   get idleLimitMs(): number {
-    return this.#closesAtMs - Math.min(this.#closesAtMs * MARGIN_SHARE, MAX_MARGIN_MS);
+    return this.#limitMs(MARGIN_SHARE);
   }
 
   /** Ms of idling from which on a connection was open for longer than the learned time allows. */
   get beyondMs(): number {
-    return this.#closesAtMs * (1 + BEYOND_SHARE) + BEYOND_MS;
+    return this.#closesAtMs * BEYOND_TIMES + BEYOND_MS;
   }
 
   /** `announcedMs`: what the peer itself said of its idle time; Infinity = nothing. */
@@ -91,8 +93,9 @@ export class PeerLifetime {
     if (idleMs >= this.idleLimitMs || idleMs >= announcedMs) return ENDING_IDLE;
     if (isCounted && requests >= this.#limitRequests) return ENDING_COUNT;
     if (!isCareful || requests === 0) return USABLE;
-    const isIdleKnown = this.#closesAtMs !== Infinity || announcedMs !== Infinity;
-    if (!isIdleKnown && idleMs > HARMLESS_IDLE_MS && idleMs > this.#openAtMs * (1 - MARGIN_SHARE)) return UNPROVEN_IDLE;
+    if (idleMs >= this.#limitMs(CAREFUL_SHARE)) return UNPROVEN_IDLE;
+    const isUnproven = announcedMs === Infinity && idleMs > this.#openAtMs * CAREFUL_SHARE;
+    if (isUnproven && idleMs > HARMLESS_IDLE_MS) return UNPROVEN_IDLE;
     if (!isCounted) return USABLE;
     if (requests >= this.#suspectedRequests) return DOUBTFUL_COUNT;
     return requests > this.#provenRequests && requests < UNCOUNTED_REQUESTS ? UNPROVEN_COUNT : USABLE;
@@ -114,7 +117,7 @@ export class PeerLifetime {
     this.#witnesses = 0;
   }
 
-  /** A connection is open after so many requests and idling so long. */
+  /** A connection is open after so many requests and idling so long, for certain: what came from its peer has been read. */
   seenOpen(idleMs: number, requests: number): void {
     if (idleMs > this.#openAtMs && idleMs < this.#closesAtMs) this.#openAtMs = idleMs;
     if (idleMs >= OUTLIVED_COUNT_MS) this.seenServing(requests);
@@ -151,6 +154,10 @@ export class PeerLifetime {
       this.#neededWitnesses = FIRST_WITNESSES;
     }
     if (this.#limitRequests !== Infinity && nowMs - this.#limitSeenMs > FORGET_MS) this.#limitRequests = Infinity;
+  }
+
+  #limitMs(share: number): number {
+    return this.#closesAtMs - Math.min(this.#closesAtMs * share, MAX_MARGIN_MS);
   }
 
   #closedAtCount(requests: number, nowMs: number): void {

@@ -89,7 +89,7 @@ export class PoolSweep {
     for (const connection of this.#connections) {
       if (connection.state !== "ready" || connection.activeStreams > 0) continue;
       const idleMs = nowMs - connection.idleSinceMs;
-      lifetime.seenOpen(idleMs, connection.opened);
+      lifetime.seenOpen(idleMs - LATE_SWEEP_MS, connection.opened);
       if (connection.isWitness || idleMs <= lifetime.beyondMs) continue;
       connection.isWitness = true;
       lifetime.outlived(idleMs);

@@ -27,7 +27,7 @@ export interface PoolContext {
   readonly circuit: CircuitCounters;
   /** What is known of endpoints; it outlives the pools. */
   readonly lifetimes: PeerLifetimes;
-  /** Calls back when the socket events that are due now have been handled; `setImmediate` outside of tests. */
+  /** Calls back when all that the kernel has now for our sockets has been handled. */
   readonly afterEvents: (callback: () => void) => void;
 }
 
@@ -95,18 +95,21 @@ export class Pool implements PoolConnectionOwner {
   }
 
   /** A stream at once, later, or a failure: see `PickedEndpoint.open`. */
-  open(handler: StreamHandler, waiter: OpenWaiter, isSecondLook = false): OpenTicket {
-    const nowMs = waiter.startMs === undefined || isSecondLook ? this.#context.clock.nowMs() : waiter.startMs;
+  open(handler: StreamHandler, waiter: OpenWaiter, firstLookMs?: number): OpenTicket {
+    const isFirstLook = firstLookMs === undefined;
+    const nowMs = isFirstLook && waiter.startMs !== undefined ? waiter.startMs : this.#context.clock.nowMs();
     if (this.#waiting.length === 0) {
       const care = waiter.care ?? "none";
-      const connection = this.#take(care, nowMs);
-      if (connection !== undefined) {
-        if (care === "proven" && !isSecondLook && this.#isLongIdle(connection, nowMs)) {
-          this.#list(connection);
-          const look = new SecondLook(this, handler, waiter);
+      if (care === "proven") {
+        if (isFirstLook && this.#isLongIdle(nowMs)) {
+          const look = new SecondLook(this, handler, waiter, nowMs);
           this.#context.afterEvents(() => look.run());
           return look;
         }
+        if (!isFirstLook) this.#learnFromOldest(firstLookMs);
+      }
+      const connection = this.#take(care, nowMs);
+      if (connection !== undefined) {
         this.#give(connection, handler, waiter, nowMs);
         return NOTHING_TO_CANCEL;
       }
@@ -198,9 +201,6 @@ export class Pool implements PoolConnectionOwner {
   /** The best connection for such a request now; HTTP/1's is unlisted. */
   #take(care: Care, nowMs: number): PoolConnection | undefined {
     const available = this.#available;
-    const oldest = available[0];
-    if (care === "proven" && oldest !== undefined && available.length > 1 && oldest.activeStreams === 0)
-      this.#lifetime.seenOpen(nowMs - oldest.idleSinceMs, oldest.opened);
     let busy: PoolConnection | undefined;
     let left = MAX_LOOKED_AT;
     for (let i = available.length - 1; i >= 0 && left > 0; i--) {
@@ -243,8 +243,16 @@ export class Pool implements PoolConnectionOwner {
     return this.#lifetime.judge(idleMs, connection.opened, connection.maxIdleMs, isCareful, !connection.isMultiplexed);
   }
 
-  #isLongIdle(connection: PoolConnection, nowMs: number): boolean {
-    return connection.activeStreams === 0 && nowMs - connection.idleSinceMs >= SECOND_LOOK_MS && connection.opened > 0;
+  /** What would be taken has been idle for a while. */
+  #isLongIdle(nowMs: number): boolean {
+    const newest = this.#available.at(-1);
+    return newest?.activeStreams === 0 && newest.opened > 0 && nowMs - newest.idleSinceMs >= SECOND_LOOK_MS;
+  }
+
+  /** All that peers had sent by then has been read: the connection that has been idle for longest was open then. */
+  #learnFromOldest(openMs: number): void {
+    const oldest = this.#available[0];
+    if (oldest?.activeStreams === 0) this.#lifetime.seenOpen(openMs - oldest.idleSinceMs, oldest.opened);
   }
 
   /** A few connections more may relieve a socket that is full; beyond that the peer is slow, whatever we open. */
