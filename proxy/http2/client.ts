@@ -213,7 +213,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     }
     if (stream.isRemoteClosed) return this.streamError(stream, H2_ERROR.STREAM_CLOSED, "HEADERS after END_STREAM");
     if (this.decoder.facts.isTooLarge)
-      return this.streamError(stream, H2_ERROR.CANCEL, "The response's headers are above the limit");
+      return this.streamError(stream, H2_ERROR.ENHANCE_YOUR_CALM, "The response's headers are above the limit");
     if (stream.isHeadReceived) this.#onTrailers(stream, isEnd, block);
     else this.#onResponse(stream, isEnd, block);
   }

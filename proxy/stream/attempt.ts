@@ -162,6 +162,9 @@ const BROKEN_PROTOCOL: ReadonlySet<number> = new Set([
   H2_ERROR.FRAME_SIZE_ERROR,
   H2_ERROR.STREAM_CLOSED,
   H2_ERROR.COMPRESSION_ERROR,
+  H2_ERROR.SETTINGS_TIMEOUT,
+  // Floods, and heads above our limits.
+  H2_ERROR.ENHANCE_YOUR_CALM,
 ]);
 
 function failureOf(error: StreamError): AttemptFailure {

@@ -23,7 +23,9 @@ const MAX_KEPT_MIB = 48;
 
 export interface SiegeOptions {
   /** Given the ports of two applications, so that what an attack makes of one does not slow the other; the default has one listener `in` (HTTP/1 and HTTP/2) and one cluster `app` (HTTP/1). */
-  readonly config?: (appPort: number, otherPort: number) => ProxyConfig;
+  readonly config?: (appPort: number, otherPort: number, otherPorts: Readonly<Record<string, number>>) => ProxyConfig;
+  /** The file of the other application, where it is not the same again; it may say several ports by name. */
+  readonly other?: string;
   /** Where normal clients go; the default is both versions at `in`. */
   readonly normal?: (port: (listener: string) => number) => readonly NormalTarget[];
 }
@@ -46,6 +48,12 @@ export interface Plan {
   readonly check: (report: AttackReport) => void | Promise<void>;
 }
 
+/** What an application says when it listens. */
+interface Ports {
+  readonly port: number;
+  readonly ports?: Readonly<Record<string, number>>;
+}
+
 /** One sidecar, its application and its normal clients, for all attacks of a file. */
 export class Siege {
   readonly proxy: Proxy;
@@ -61,11 +69,11 @@ export class Siege {
     this.#children = [traffic, ...upstreams];
   }
 
-  static async start({ config, normal }: SiegeOptions = {}): Promise<Siege> {
-    const upstreams = [forkFile("upstream.ts"), forkFile("upstream.ts")];
-    const [app, other] = await Promise.all(upstreams.map((upstream) => nextMessage<{ port: number }>(upstream)));
+  static async start({ config, normal, other: file }: SiegeOptions = {}): Promise<Siege> {
+    const upstreams = [forkFile("upstream.ts"), forkFile(file ?? "upstream.ts")];
+    const [app, other] = await Promise.all(upstreams.map((upstream) => nextMessage<Ports>(upstream)));
     if (app === undefined || other === undefined) throw new Error("no upstream");
-    const proxy = await Proxy.start(config?.(app.port, other.port) ?? defaultConfig(app.port));
+    const proxy = await Proxy.start(config?.(app.port, other.port, other.ports ?? {}) ?? defaultConfig(app.port));
     const targets = normal?.((name) => proxy.port(name)) ?? [
       { version: "h1", port: proxy.port("in") },
       { version: "h2", port: proxy.port("in") },

@@ -74,6 +74,15 @@ it("cuts off a peer that asks and never reads", (t) =>
     check: ({ saw }) => assert.equal(saw["STAYED OPEN"], undefined),
   }));
 
+it("cuts off a peer that never acknowledges SETTINGS", (t) =>
+  siege.run(t, {
+    ...bounds,
+    attack: "neverAcknowledges",
+    ms: 12_000,
+    maxExtraMib: 32,
+    check: ({ saw }) => assert.equal(saw["GOAWAY SETTINGS_TIMEOUT"], 1),
+  }));
+
 for (const [attack, what] of [
   ["drippedHead", "whose header block comes in drops"],
   ["cutHead", "whose HEADERS frame does not end"],
