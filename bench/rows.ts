@@ -4,6 +4,8 @@ import type { Comparison, Row, Target } from "./row.ts";
 import { bulkRow, tcpRow } from "./rows/bulk.ts";
 import { fixedRateRow } from "./rows/fixed-rate.ts";
 import { handshakeRow } from "./rows/handshakes.ts";
+import { memoryRow } from "./rows/memory.ts";
+import { pushRow } from "./rows/push.ts";
 import { requestRow, type Work } from "./rows/requests.ts";
 import { startRow } from "./rows/start.ts";
 import { workersRow } from "./rows/workers.ts";
@@ -157,6 +159,8 @@ export const rows: readonly Row[] = [
   handshakeRow({ name: "tls-full-permissive", mode: "permissive", isResumed: false, target: 0.55 }),
   handshakeRow({ name: "tls-resumed-permissive", mode: "permissive", isResumed: true, target: 0.75 }),
   tcpRow(1),
+  memoryRow,
   startRow,
+  pushRow,
   workersRow,
 ];

@@ -17,6 +17,24 @@ export function makeBootstrap({ admin, metrics, listeners, clusters }: Bootstrap
   return { ...makeNode(admin, metrics), static_resources: { listeners, clusters } };
 }
 
+/** Listeners, clusters and routes come by delta ADS; the cluster to ask is the only one in the file. */
+export function makeDiscoveredBootstrap(admin: number, metrics: number, discovery: number): unknown {
+  const ads = { ads: {}, resource_api_version: "V3" };
+  return {
+    ...makeNode(admin, metrics),
+    dynamic_resources: {
+      lds_config: ads,
+      cds_config: ads,
+      ads_config: {
+        api_type: "DELTA_GRPC",
+        transport_api_version: "V3",
+        grpc_services: [{ envoy_grpc: { cluster_name: "discovery" } }],
+      },
+    },
+    static_resources: { clusters: [basicCluster("discovery", "http2", discovery)] },
+  };
+}
+
 function makeNode(admin: number, metrics: number): object {
   return {
     node: { id: "bench", cluster: "bench", metadata: { heddle: { metrics: { address: "127.0.0.1", port: metrics } } } },
@@ -37,6 +55,8 @@ export interface ListenerParts {
   readonly protocol: Protocol | "tcp";
   readonly accessLog: string;
   readonly tls?: ListenerTls;
+  /** Routes come by discovery under this name; else all go to the cluster `upstream`. */
+  readonly routeTable?: string;
 }
 
 export function makeListener(parts: ListenerParts): unknown {
@@ -89,7 +109,7 @@ function fileLog(file: string, format: object): unknown {
   };
 }
 
-function connectionManager(protocol: Protocol, { accessLog, tls }: ListenerParts): unknown {
+function connectionManager(protocol: Protocol, { accessLog, tls, routeTable }: ListenerParts): unknown {
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
@@ -128,18 +148,20 @@ function connectionManager(protocol: Protocol, { accessLog, tls }: ListenerParts
           },
         },
       },
-      route_config: inlineRoutes(),
+      ...(routeTable === undefined
+        ? { route_config: makeRouteTable("bench", [{ name: "all", domains: ["*"], routes: standardRoutes }]) }
+        : { rds: { route_config_name: routeTable, config_source: { ads: {}, resource_api_version: "V3" } } }),
       http_filters: httpFilters(tls),
     },
   };
 }
 
-function inlineRoutes(): unknown {
-  return { name: "bench", virtual_hosts: [{ name: "all", domains: ["*"], routes: standardRoutes }] };
+export function makeRouteTable(name: string, hosts: readonly object[]): object {
+  return { name, virtual_hosts: hosts };
 }
 
 /** A route by header that does not match, and the one that does. */
-const standardRoutes: readonly unknown[] = [
+export const standardRoutes: readonly unknown[] = [
   {
     name: "v2",
     match: { prefix: "/", headers: [{ name: "version", string_match: { exact: "v2" } }] },

@@ -45,6 +45,36 @@ export async function runPinned(core: number, command: readonly string[]): Promi
   return said;
 }
 
+/** A load generator that is spoken with while it runs. */
+export interface Conversation {
+  /** Resolves when it says this line; rejects when it ends before. */
+  hear(line: string): Promise<void>;
+  /** Ends its standard input; gives all that it said. Rejects when it fails. */
+  finish(): Promise<string>;
+}
+
+export function converse(core: number, command: readonly string[]): Conversation {
+  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["pipe", "pipe", "pipe"] });
+  let [said, complaints] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (complaints += text));
+  const ended = once(child, "close");
+  return {
+    async hear(line) {
+      while (!said.split("\n").includes(line)) {
+        const more = await Promise.race([once(child.stdout, "data").then(() => true), ended.then(() => false)]);
+        if (!more) throw new Error(`${command.slice(0, 2).join(" ")} ended: ${complaints}`);
+      }
+    },
+    async finish() {
+      child.stdin.end();
+      const [code] = (await ended) as [number | null]; // as: what "close" carries
+      if (code !== 0) throw new Error(`${command.slice(0, 2).join(" ")} ended with ${code}: ${complaints}`);
+      return said;
+    },
+  };
+}
+
 /** CPU time of all threads of the processes, user and system, in microseconds (from the scheduler, not from 10 ms ticks). */
 export function cpuMicros(pids: readonly number[]): number {
   let nanos = 0;
