@@ -25,12 +25,17 @@ async function runAll(target: SpecTarget, say: (message: string) => void): Promi
   return [...results.values()];
 }
 
-for (const isTls of [false, true]) {
-  it(`an HTTP/2 listener ${isTls ? "with TLS" : "without TLS"} passes h2spec`, async (t) => {
+for (const [codec, isTls] of [
+  ["HTTP2", false],
+  ["HTTP2", true],
+  // Where HTTP/1 is served too, a broken preface must not be answered in HTTP/1.
+  ["AUTO", false],
+] as const) {
+  it(`a listener for ${codec === "AUTO" ? "any HTTP" : "HTTP/2"} ${isTls ? "with TLS" : "without TLS"} passes h2spec`, async (t) => {
     const app = await startHttpApp();
     atEnd(t, () => app.stop());
     const { chainPem, keyPem } = await (await makeAuthority()).issue({ dns: ["localhost"] });
-    const listener = httpListener("in", "app", "HTTP2", isTls ? { certificatePem: chainPem, keyPem } : undefined);
+    const listener = httpListener("in", "app", codec, isTls ? { certificatePem: chainPem, keyPem } : undefined);
     const proxy = await Proxy.start({ listeners: [listener], clusters: [cluster("app", app.port)] });
     atEnd(t, () => proxy.stop());
     const cases = await runAll({ port: proxy.port("in"), isTls }, (message) => t.diagnostic(message));

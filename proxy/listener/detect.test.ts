@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { detectProtocol, inspectHttp, speaksHttp } from "./detect.ts";
+import { detectProtocol, inspectHttp, isForeign, speaksHttp } from "./detect.ts";
 
 const detect = (text: string): string => detectProtocol(Buffer.from(text, "latin1"));
 const inspect = (text: string): string => inspectHttp(Buffer.from(text, "latin1"));
@@ -42,6 +42,17 @@ describe("the first bytes of a connection", () => {
     for (let i = 0; i < preface.length; i++) assert.equal(detect(preface.slice(0, i)), "more");
     assert.equal(detect(preface), "http2");
     assert.equal(detect("PRI * HTTP/2.1"), "http1");
+    // HTTP/2 says what is wrong with the rest of a preface.
+    assert.equal(detect("PRI * HTTP/2.0\r\nhost: a\r\n"), "http2");
+    assert.equal(detect("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"), "http2");
+  });
+
+  it("are certain to be no HTTP/1 when a whole first line names no version of HTTP", () => {
+    const foreign = (text: string): boolean => isForeign(Buffer.from(text, "latin1"));
+    for (const text of ["INVALID CONNECTION PREFACE\r\n\r\n", "SSH-2.0-x\r\n", "EHLO a\r\n"])
+      assert.equal(foreign(text), true, text);
+    for (const text of ["GET  / HTTP/1.1\r\n", " GET / HTTP/1.1\r\n", "GET /\r\n", "SSH-2.0-x", "PRI * HTTP/2.0\r\nx"])
+      assert.equal(foreign(text), false, text);
   });
 
   it("say nothing before they differ", () => {

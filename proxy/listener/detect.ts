@@ -1,6 +1,8 @@
 // Tells HTTP/2, HTTP/1 and everything else apart by the first bytes of a plain connection.
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+/** `PRI * HTTP/2.0` and the end of the line. */
+const PREFACE_LINE = 16;
 const CONNECT = Buffer.from("CONNECT");
 /** What a target begins with: a path, the asterisk, or a URL with one of these (RFC 9112 §3.2). */
 const SCHEMES: readonly string[] = ["http://", "https://"];
@@ -27,9 +29,21 @@ export function detectProtocol(bytes: Buffer): Detected {
   if (bytes.length === 0) return "more";
   const length = Math.min(bytes.length, PREFACE.length);
   if (bytes.compare(PREFACE, 0, length, 0, length) === 0) return bytes.length >= PREFACE.length ? "http2" : "more";
+  // Wrong only behind its first line: an error of HTTP/2, which HTTP/2 answers (RFC 9113 §3.4).
+  if (bytes.length > PREFACE_LINE && bytes.compare(PREFACE, 0, PREFACE_LINE, 0, PREFACE_LINE) === 0) return "http2";
   const space = findMethodEnd(bytes);
   if (typeof space === "string") return space;
   return detectTarget(bytes, space);
+}
+
+/**
+ * Whether it is certain that nobody who speaks HTTP/1 sent this: the first line is there and names no version of HTTP. An answer
+ * in HTTP/1 would be no answer to that, least of all to a broken preface of HTTP/2.
+ */
+export function isForeign(bytes: Buffer): boolean {
+  if (detectProtocol(bytes) !== "other") return false;
+  const end = bytes.indexOf(LINE_FEED);
+  return end >= 0 && !bytes.subarray(0, end).includes("HTTP/");
 }
 
 /**

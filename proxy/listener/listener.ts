@@ -14,7 +14,7 @@ import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
 import { chooseChain, needsHttpInspection, needsInspection, type ConnectionFacts } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
-import { detectProtocol, inspectHttp } from "./detect.ts";
+import { detectProtocol, inspectHttp, isForeign } from "./detect.ts";
 import { Detection, type Speculated, type Speculation, type SpeculationOwner } from "./detection.ts";
 import type { OriginalDestination } from "./original-destination.ts";
 import { Peek } from "./peek.ts";
@@ -33,6 +33,8 @@ export interface ServerTls {
   ): void;
 }
 
+export type RefusalReason = "no_filter_chain" | "tls_handshake" | "detection_timeout" | "not_http" | "gone";
+
 /** Who takes the connections; `firstBytes` were read while the protocol was found out. */
 export interface ConnectionHandler {
   onHttp(wire: Wire, protocol: "http1" | "http2", firstBytes: Buffer, listener: Listener, chain: FilterChain): void;
@@ -43,7 +45,7 @@ export interface ConnectionHandler {
    */
   onSilent(wire: Wire, listener: Listener, chain: FilterChain, owner: SpeculationOwner): Speculation | undefined;
   /** A connection that got no further, with the reason in a word for a counter. */
-  onRefused(listener: Listener, reason: "no_filter_chain" | "tls_handshake" | "detection_timeout" | "gone"): void;
+  onRefused(listener: Listener, reason: RefusalReason): void;
 }
 
 export interface ListenerParts {
@@ -242,7 +244,7 @@ export class RunningListener {
     }
     const detected = detectProtocol(firstBytes);
     if (detected !== "more") {
-      handler.onHttp(wire, detected === "http2" ? "http2" : "http1", firstBytes, listener, chain);
+      this.#serveDetected(wire, firstBytes, listener, chain);
       return;
     }
     new Peek(wire, {
@@ -257,12 +259,22 @@ export class RunningListener {
           wire.close();
           return;
         }
-        // What is no HTTP at all gets its 400 from the HTTP/1 codec.
-        handler.onHttp(wire, detectProtocol(all) === "http2" ? "http2" : "http1", all, listener, chain);
-        wire.setReading(true);
+        this.#serveDetected(wire, all, listener, chain);
       },
       onGone: () => handler.onRefused(listener, "gone"),
     }).start();
+  }
+
+  /** What may have been meant as HTTP/1 gets its 400 from that codec. */
+  #serveDetected(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void {
+    const { handler } = this.#parts;
+    if (isForeign(firstBytes)) {
+      handler.onRefused(listener, "not_http");
+      wire.close();
+      return;
+    }
+    handler.onHttp(wire, detectProtocol(firstBytes) === "http2" ? "http2" : "http1", firstBytes, listener, chain);
+    wire.setReading(true);
   }
 
   #refuse(wire: Wire, reason: "no_filter_chain" | "detection_timeout"): void {
