@@ -20,7 +20,7 @@ import { WireCursor } from "./wire-cursor.ts";
 
 /** What generated code calls in place of codegenv2's function of this name. */
 export function fileDesc(base64: string, imports: readonly DescFile[] = []): GenFile {
-  return new LazyFile(Buffer.from(base64, "base64"), imports) as DescFile as GenFile; // as: codegenv2 gives it another name
+  return new LazyFile(base64, imports) as DescFile as GenFile; // as: codegenv2 gives it another name
 }
 
 /** Makes the descriptors at the first look and keeps them. */
@@ -42,56 +42,98 @@ class Later<T> {
   }
 }
 
+/** A file's name and package come first in it; this many characters of base64 hold them. */
+const HEAD = 1024;
+
 class LazyFile implements DescFile {
   readonly kind = "file";
-  readonly edition: DescFile["edition"];
-  readonly name: string;
   readonly dependencies: DescFile[];
   readonly deprecated = false;
-  readonly proto: DescFile["proto"];
-  readonly #messages = new Later((piece) => new LazyMessage(piece, this, undefined));
-  readonly #enums = new Later((piece): DescEnum => new LazyEnum(piece, this, undefined));
-  readonly #services = new Later((piece) => makeService(piece, this));
-  readonly #extensions = new Later((piece) => readExtension(piece, this, undefined));
+  readonly #base64: string;
+  #head: { readonly name: string; readonly package: string } | undefined;
+  #body: FileBody | undefined;
 
-  constructor(bytes: Uint8Array, imports: readonly DescFile[]) {
+  constructor(base64: string, imports: readonly DescFile[]) {
+    this.#base64 = base64;
     this.dependencies = [...imports];
-    let [fileName, packageName, syntax] = ["", "", "proto2"];
-    for (const cursor = new WireCursor(bytes); cursor.next();) {
-      if (cursor.number === 1) fileName = cursor.text();
-      else if (cursor.number === 2) packageName = cursor.text();
-      else if (cursor.number === 4) this.#messages.add(cursor);
-      else if (cursor.number === 5) this.#enums.add(cursor);
-      else if (cursor.number === 6) this.#services.add(cursor);
-      else if (cursor.number === 7) this.#extensions.add(cursor);
-      else if (cursor.number === 12) syntax = cursor.text();
-    }
-    if (syntax !== "proto2" && syntax !== "proto3")
-      throw new Error(`Cannot hydrate the descriptor of ${fileName}: its syntax is ${syntax}`);
-    this.edition = syntax === "proto3" ? 999 : 998;
-    this.name = fileName.replace(/\.proto$/, "");
-    this.proto = { name: fileName, package: packageName, syntax } as DescFile["proto"]; // as: what anybody asks a file's proto for
+  }
+
+  get name(): string {
+    return this.proto.name.replace(/\.proto$/, "");
+  }
+
+  /** Only its name and its package, which is what anybody asks for. */
+  get proto(): DescFile["proto"] {
+    this.#head ??= readHead(Buffer.from(this.#base64.slice(0, HEAD), "base64"));
+    return this.#head as DescFile["proto"]; // as: see above
+  }
+
+  get edition(): DescFile["edition"] {
+    return this.#read().isProto3 ? PROTO3 : PROTO2;
   }
 
   get messages(): LazyMessage[] {
-    return this.#messages.all;
+    return this.#read().messages.all;
   }
 
   get enums(): DescEnum[] {
-    return this.#enums.all;
+    return this.#read().enums.all;
   }
 
   get services(): DescService[] {
-    return this.#services.all;
+    return this.#read().services.all;
   }
 
   get extensions(): DescExtension[] {
-    return this.#extensions.all;
+    return this.#read().extensions.all;
   }
 
   toString(): string {
     return `file ${this.proto.name}`;
   }
+
+  #read(): FileBody {
+    return (this.#body ??= readBody(Buffer.from(this.#base64, "base64"), this));
+  }
+}
+
+/** `Edition` of descriptor.proto. */
+const PROTO2 = 998;
+const PROTO3 = 999;
+
+interface FileBody {
+  readonly isProto3: boolean;
+  readonly messages: Later<LazyMessage>;
+  readonly enums: Later<DescEnum>;
+  readonly services: Later<DescService>;
+  readonly extensions: Later<DescExtension>;
+}
+
+function readHead(bytes: Buffer): { readonly name: string; readonly package: string } {
+  let name = "";
+  for (const cursor = new WireCursor(bytes); cursor.next();) {
+    if (cursor.number === 1) name = cursor.text();
+    else return { name, package: cursor.number === 2 ? cursor.text() : "" };
+  }
+  return { name, package: "" };
+}
+
+function readBody(bytes: Buffer, file: LazyFile): FileBody {
+  const messages = new Later((piece) => new LazyMessage(piece, file, undefined));
+  const enums = new Later((piece): DescEnum => new LazyEnum(piece, file, undefined));
+  const services = new Later((piece) => makeService(piece, file));
+  const extensions = new Later((piece) => readExtension(piece, file, undefined));
+  let syntax = "proto2";
+  for (const cursor = new WireCursor(bytes); cursor.next();) {
+    if (cursor.number === 4) messages.add(cursor);
+    else if (cursor.number === 5) enums.add(cursor);
+    else if (cursor.number === 6) services.add(cursor);
+    else if (cursor.number === 7) extensions.add(cursor);
+    else if (cursor.number === 12) syntax = cursor.text();
+  }
+  if (syntax !== "proto2" && syntax !== "proto3")
+    throw new Error(`Cannot hydrate the descriptor of ${file.proto.name}: its syntax is ${syntax}`);
+  return { isProto3: syntax === "proto3", messages, enums, services, extensions };
 }
 
 interface Members {
@@ -99,6 +141,13 @@ interface Members {
   readonly field: Record<string, DescField>;
   readonly oneofs: DescOneof[];
   readonly members: (DescField | DescOneof)[];
+}
+
+interface Nested {
+  readonly messages: LazyMessage[];
+  /** The messages of maps' entries, which are not among the nested ones. */
+  readonly mapEntries: LazyMessage[];
+  readonly enums: Later<DescEnum>;
 }
 
 class LazyMessage implements DescMessage {
@@ -109,33 +158,23 @@ class LazyMessage implements DescMessage {
   readonly parent: LazyMessage | undefined;
   readonly deprecated = false;
   readonly proto: DescMessage["proto"];
-  /** The message of a map's entries, which is not among the nested ones. */
-  readonly isMapEntry: boolean;
   readonly nestedExtensions: DescExtension[] = [];
   readonly #piece: Piece;
-  readonly #nested = new Later((piece) => new LazyMessage(piece, this.file, this));
-  readonly #enums = new Later((piece): DescEnum => new LazyEnum(piece, this.file, this));
+  #nested: Nested | undefined;
   #members: Members | undefined;
 
   constructor(piece: Piece, file: LazyFile, parent: LazyMessage | undefined) {
     this.#piece = piece;
     this.file = file;
     this.parent = parent;
-    let name = "";
-    let isMapEntry = false;
-    for (const cursor = walk(piece); cursor.next();) {
-      if (cursor.number === 1) name = cursor.text();
-      else if (cursor.number === 3) this.#nested.add(cursor);
-      else if (cursor.number === 4) this.#enums.add(cursor);
-      else if (cursor.number === 6)
-        throw new Error(`Cannot hydrate ${file.name}: an extension is declared inside ${name}`);
-      else if (cursor.number === 7)
-        for (const option = walk(cursor); option.next();) isMapEntry ||= option.number === 7 && option.value === 1;
-    }
-    this.name = name;
-    this.isMapEntry = isMapEntry;
-    this.typeName = typeNameIn(file, parent, name);
-    this.proto = new LazyProto(piece, name, "google.protobuf.MessageOptions", 7) as unknown as DescMessage["proto"]; // as: see there
+    this.name = readName(piece);
+    this.typeName = typeNameIn(file, parent, this.name);
+    this.proto = new LazyProto(
+      piece,
+      this.name,
+      "google.protobuf.MessageOptions",
+      7,
+    ) as unknown as DescMessage["proto"]; // as: see there
   }
 
   get fields(): DescField[] {
@@ -155,19 +194,34 @@ class LazyMessage implements DescMessage {
   }
 
   get nestedEnums(): DescEnum[] {
-    return this.#enums.all;
+    return this.#readNested().enums.all;
   }
 
   get nestedMessages(): LazyMessage[] {
-    return this.#nested.all.filter(({ isMapEntry }) => !isMapEntry);
+    return this.#readNested().messages;
   }
 
   get mapEntries(): LazyMessage[] {
-    return this.#nested.all.filter(({ isMapEntry }) => isMapEntry);
+    return this.#readNested().mapEntries;
   }
 
   toString(): string {
     return `message ${this.typeName}`;
+  }
+
+  #readNested(): Nested {
+    if (this.#nested !== undefined) return this.#nested;
+    const enums = new Later((piece): DescEnum => new LazyEnum(piece, this.file, this));
+    const found: Nested = (this.#nested = { messages: [], mapEntries: [], enums });
+    for (const cursor = walk(this.#piece); cursor.next();) {
+      if (cursor.number === 3) {
+        const piece = pieceAt(cursor);
+        (isMapEntry(piece) ? found.mapEntries : found.messages).push(new LazyMessage(piece, this.file, this));
+      } else if (cursor.number === 4) enums.add(cursor);
+      else if (cursor.number === 6)
+        throw new Error(`Cannot hydrate ${this.typeName}: an extension is declared inside of it`);
+    }
+    return found;
   }
 
   #read(): Members {
@@ -194,6 +248,15 @@ class LazyMessage implements DescMessage {
   }
 }
 
+/** MessageOptions.map_entry. */
+function isMapEntry(piece: Piece): boolean {
+  for (const cursor = walk(piece); cursor.next();) {
+    if (cursor.number !== 7) continue;
+    for (const option = walk(cursor); option.next();) if (option.number === 7 && option.value === 1) return true;
+  }
+  return false;
+}
+
 class LazyEnum implements DescEnum {
   readonly kind = "enum";
   readonly typeName: string;
@@ -210,7 +273,7 @@ class LazyEnum implements DescEnum {
   constructor(piece: Piece, file: LazyFile, parent: LazyMessage | undefined) {
     this.file = file;
     this.parent = parent;
-    this.open = file.edition === 999;
+    this.open = file.edition === PROTO3;
     let name = "";
     for (const cursor = walk(piece); cursor.next();) {
       if (cursor.number === 1) name = cursor.text();
@@ -275,7 +338,7 @@ class Scope implements TypeScope {
   }
 
   get isProto3(): boolean {
-    return this.#file.edition === 999;
+    return this.#file.edition === PROTO3;
   }
 
   message(typeName: string): DescMessage {

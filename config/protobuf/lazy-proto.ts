@@ -7,7 +7,7 @@ import { WireCursor } from "./wire-cursor.ts";
 
 /** A stretch of a file's bytes. */
 export interface Piece {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
 }

@@ -1,9 +1,7 @@
 // Walks the fields of one protobuf message in its bytes, without knowing its type and without copying.
 
-const text = new TextDecoder();
-
 export class WireCursor {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   #at: number;
   readonly #end: number;
   /** The field's number. */
@@ -17,7 +15,7 @@ export class WireCursor {
   /** Where the field's data begin, with the length that stands before it. */
   dataStart = 0;
 
-  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+  constructor(bytes: Buffer, start = 0, end = bytes.length) {
     this.bytes = bytes;
     this.#at = start;
     this.#end = end;
@@ -53,7 +51,7 @@ export class WireCursor {
   }
 
   text(): string {
-    return text.decode(this.bytes.subarray(this.start, this.end));
+    return this.bytes.toString("utf8", this.start, this.end);
   }
 
   /** The field's data as protobuf-es keeps those of fields that it does not know. */
