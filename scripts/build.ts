@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { lateRe2, RE2_BUNDLE } from "./late-re2.ts";
 import { leanBuiltins } from "./lean-builtins.ts";
 import { leanProtobuf } from "./lean-protobuf.ts";
 import { rolldown, type OutputChunk, type Plugin } from "rolldown";
@@ -16,6 +17,7 @@ const draft = `${dist}-${process.pid}`;
 
 /** Bundle -> its entry. */
 const BUNDLES: Readonly<Record<string, string>> = {
+  [RE2_BUNDLE]: "lib/re2-package.ts",
   "heddle-proxy-worker": "proxy/worker/entry.ts",
   "heddle-proxy": "cli/entries/proxy.ts",
   "heddle-control-plane": "cli/entries/control-plane.ts",
@@ -58,7 +60,7 @@ async function bundle(name: string, entry: string): Promise<readonly OutputChunk
     input: { [name]: path.join(root, entry) },
     platform: "node",
     external: ABSENT,
-    plugins: name === "heddle" ? [planesApart, ...lean] : lean,
+    plugins: [...(name === "heddle" ? [planesApart] : []), lateRe2(name !== "heddle-control-plane"), ...lean],
     transform: { target: "node26" },
     // Chunks that come from the entry's own static imports are meant: the rest is loaded when it is needed.
     checks: { ineffectiveDynamicImport: false },

@@ -1,6 +1,6 @@
 // How rules look at strings, headers and query parameters, message <-> model.
 import { create } from "@bufbuild/protobuf";
-import { RE2JS } from "re2js";
+import { compileRe2 } from "#lib/re2.ts";
 import type { Fraction, HeaderMatcher, QueryMatcher, StringMatcher } from "../model/matcher.ts";
 import {
   HeaderMatcherSchema,
@@ -22,7 +22,7 @@ import { describeError } from "#lib/errors.ts";
 /** The pattern of a RegexMatcher; reports one that RE2 does not take. */
 export function regexFromWire(wire: RegexMatcher, scope: Scope): string {
   try {
-    RE2JS.compile(wire.regex);
+    compileRe2(wire.regex);
   } catch (error) {
     scope.field("regex").invalid(`is no RE2 pattern: ${describeError(error)}`);
   }

@@ -18,7 +18,7 @@ import { WatchedValue, type Watched } from "#lib/watched.ts";
 import { makeAdminRoutes, makeMetricsRoutes, type AdminParts } from "#proxy/admin/admin-routes.ts";
 import { HttpEndpoint } from "#proxy/admin/http-endpoint.ts";
 import type { ApplyError, DiscoveredConfig } from "#proxy/discovery/config.ts";
-import { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
+import type { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
 import type { IdentityMaterial } from "#proxy/identity/material.ts";
 import { makeGrpcSigner } from "#proxy/identity/signing-client.ts";
 import { WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
@@ -39,7 +39,6 @@ import { collectGarbage } from "./collect-garbage.ts";
 import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
 import { MemoryTrim } from "./memory-trim.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
-import { validateResource } from "./validate.ts";
 
 export interface ProxyOptions {
   readonly bootstrap: Bootstrap;
@@ -215,6 +214,8 @@ export class ProxyApp {
       );
     // gRPC comes with it, which a proxy without a control plane does without.
     const { makeGrpcAdsTransport } = await import("#proxy/discovery/ads-transport.ts");
+    const { DiscoveryClient } = await import("#proxy/discovery/discovery-client.ts");
+    const { validateResource } = await import("./validate.ts");
     const identity: Watched<IdentityMaterial | undefined> =
       this.#identity?.material ?? new WatchedValue<IdentityMaterial | undefined>(undefined);
     const certificateName = heddle.identity?.certificateName ?? "default";

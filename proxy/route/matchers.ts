@@ -1,6 +1,6 @@
 // Compiles the matchers of the model into flat objects that look at one request. Regular expressions are RE2, so that no
 // pattern can backtrack (Envoy's `safe_regex`); they must match the whole value.
-import { RE2JS } from "re2js";
+import { compileRe2 } from "#lib/re2.ts";
 
 import type { HeaderMatcher, QueryMatcher, StringMatcher } from "#config/model/matcher.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
@@ -11,7 +11,7 @@ export type StringTest = (value: string) => boolean;
 /** Throws when a regular expression is not valid RE2. */
 export function compileString(matcher: StringMatcher): StringTest {
   if (matcher.kind === "regex") {
-    const pattern = RE2JS.compile(matcher.value);
+    const pattern = compileRe2(matcher.value);
     return (value) => pattern.matches(value);
   }
   const wanted = matcher.ignoreCase ? matcher.value.toLowerCase() : matcher.value;

@@ -1,5 +1,5 @@
 // Rewrites by a pattern (Envoy `regex_rewrite`): RE2, and RE2's own way of writing a substitution (`\1` is the first group).
-import { RE2JS } from "re2js";
+import { compileRe2 } from "#lib/re2.ts";
 
 import type { ForwardAction } from "#config/model/route.ts";
 
@@ -11,7 +11,7 @@ export function compileRegexRewrite({
   pattern,
   substitution,
 }: NonNullable<ForwardAction["regexRewrite"]>): PathRewriter {
-  const regex = RE2JS.compile(pattern);
+  const regex = compileRe2(pattern);
   const parts = parseSubstitution(substitution, regex.groupCount());
   return (path) => {
     const matcher = regex.matcher(path);

@@ -1,5 +1,5 @@
 // A route table compiled for matching: what a request gets is found without allocation on the common path.
-import { RE2JS } from "re2js";
+import { compileRe2 } from "#lib/re2.ts";
 
 import type {
   HeaderMutations,
@@ -210,7 +210,7 @@ function compilePath(match: RouteMatch): (head: HeaderBlock, path: string) => bo
   const { path: wanted, caseSensitive } = match;
   if (wanted.kind === "connect") return (head) => head.get(":method") === "CONNECT";
   if (wanted.kind === "regex") {
-    const pattern = RE2JS.compile(wanted.value);
+    const pattern = compileRe2(wanted.value);
     return (_head, path) => pattern.matches(withoutQuery(path));
   }
   const value = caseSensitive ? wanted.value : wanted.value.toLowerCase();

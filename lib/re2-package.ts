@@ -1,0 +1,2 @@
+// A bundle of its own, see re2.ts.
+export { RE2JS } from "re2js";
