@@ -34,9 +34,10 @@ class Bench {
   readonly limits: ConnectionLimits;
   readonly codec: LimitedCodec;
   readonly streams: HttpStream[] = [];
+  afterEvents = (callback: () => void): void => callback();
 
   constructor(protocol: "http1" | "http2", settings: Partial<ConnectionLimitSettings>) {
-    this.limits = new ConnectionLimits(this.clock, { ...OFF, ...settings });
+    this.limits = new ConnectionLimits(this.clock, { ...OFF, ...settings }, (callback) => this.afterEvents(callback));
     const handler = {
       onStream: (stream: HttpStream): StreamHandler => {
         this.limits.streamStarted();
@@ -92,6 +93,28 @@ describe("a connection without streams", () => {
     bench.clock.advance(999);
     assert.equal(bench.host.isClosed, false);
     bench.clock.advance(1001);
+    assert.equal(bench.host.isClosed, true);
+  });
+
+  it("serves the request that comes when its time is over, and says that it is the last", () => {
+    const bench = new Bench("http1", { idleTimeoutMs: 1000 });
+    bench.clock.advance(1001);
+    bench.receive(GET);
+    bench.answer();
+    assert.match(bench.written(), /204 No Content\r\n(?:.*\r\n)*Connection: close\r\n/);
+    assert.equal(bench.host.isClosed, true);
+  });
+
+  it("reads what lies in its socket before it closes", () => {
+    const bench = new Bench("http1", { idleTimeoutMs: 1000 });
+    bench.afterEvents = (callback) => {
+      bench.receive(GET);
+      callback();
+    };
+    bench.clock.advance(2001);
+    assert.equal(bench.host.isClosed, false);
+    bench.answer();
+    assert.match(bench.written(), /Connection: close/);
     assert.equal(bench.host.isClosed, true);
   });
 

@@ -31,6 +31,7 @@ const LAST_REQUEST_MS = 1000;
 export class ConnectionLimits {
   readonly #clock: Clock;
   readonly #settings: ConnectionLimitSettings;
+  readonly #afterEvents: (callback: () => void) => void;
   readonly #headTimeoutMs: number;
   #codec: LimitedCodec | undefined = undefined;
   #idleSinceMs: number;
@@ -41,8 +42,14 @@ export class ConnectionLimits {
   #ageTimer: Timer | undefined = undefined;
   #lastTimer: Timer | undefined = undefined;
 
-  constructor(clock: Clock, settings: ConnectionLimitSettings) {
+  /** `afterEvents` calls back when the sockets that have something to read have been read. */
+  constructor(
+    clock: Clock,
+    settings: ConnectionLimitSettings,
+    afterEvents: (callback: () => void) => void = setImmediate,
+  ) {
     this.#clock = clock;
+    this.#afterEvents = afterEvents;
     this.#settings = settings;
     const { requestHeadersTimeoutMs, streamIdleTimeoutMs } = settings;
     this.#headTimeoutMs = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : streamIdleTimeoutMs;
@@ -107,8 +114,12 @@ export class ConnectionLimits {
   #awaitLast(codec: LimitedCodec): void {
     this.#lastTimer?.cancel();
     this.#lastTimer = this.#clock.setTimer(LAST_REQUEST_MS, () => {
-      if (codec.isReadingHead) this.#awaitLast(codec);
-      else codec.drain();
+      // Timers run before the sockets are read: a request may lie there.
+      this.#afterEvents(() => {
+        if (this.#codec === undefined) return;
+        if (codec.isReadingHead) this.#awaitLast(codec);
+        else codec.drain();
+      });
     });
   }
 
@@ -132,7 +143,7 @@ export class ConnectionLimits {
       const leftMs = this.#idleSinceMs + idleTimeoutMs - this.#clock.nowMs();
       // Below a millisecond the timer was early by its own rounding.
       if (leftMs >= 1) this.#armIdle(leftMs);
-      else codec.drain();
+      else this.drain();
     });
   }
 }

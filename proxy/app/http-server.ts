@@ -13,6 +13,8 @@ import type { Wire } from "#proxy/wire/wire.ts";
 import { ConnectionLimits, type LimitedCodec } from "./connection-limits.ts";
 import { DownstreamView, HttpConnection } from "./http-connection.ts";
 
+const MAX_ANNOUNCED_MS = 600_000;
+
 /** One HTTP connection as the data plane keeps it. */
 export interface DownstreamConnection {
   readonly codec: LimitedCodec;
@@ -89,7 +91,14 @@ function http1Options(config: HttpConnectionManager, listener: Listener, wire: W
     allowChunkedLength: http1.allowChunkedLength,
     bufferLimitBytes: Math.min(HTTP1_SERVER_DEFAULTS.bufferLimitBytes, listener.perConnectionBufferLimitBytes),
     maxRequests: config.maxRequestsPerConnection,
+    keepAlive: keepAliveOf(config.idleTimeoutMs),
   };
+}
+
+/** Long times are nobody's concern, and cost bytes in each answer. */
+function keepAliveOf(idleTimeoutMs: number): string {
+  const seconds = Math.floor(idleTimeoutMs / 1000);
+  return seconds >= 1 && idleTimeoutMs <= MAX_ANNOUNCED_MS ? `timeout=${seconds}` : "";
 }
 
 function http2Settings(config: HttpConnectionManager): Http2Settings {

@@ -16,6 +16,8 @@ export interface Http1ServerOptions extends HeadLimits {
   readonly bufferLimitBytes: number;
   /** The connection closes after so many requests; 0 = never. */
   readonly maxRequests: number;
+  /** What answers say in Keep-Alive of the time that the connection is kept idle: `timeout=5`; "" = nothing. */
+  readonly keepAlive: string;
 }
 
 /** Envoy's limits (60 KiB, 100 fields); HTTP/1.0, trailers and the letters of names pass (expectations.md, pains 11 and 12). */
@@ -31,4 +33,5 @@ export const HTTP1_SERVER_DEFAULTS: Http1ServerOptions = {
   allowChunkedLength: false,
   bufferLimitBytes: 256 * 1024,
   maxRequests: 0,
+  keepAlive: "",
 };

@@ -25,6 +25,8 @@ export interface StreamOwner {
   readonly out: Outbox;
   readonly bufferLimitBytes: number;
   readonly enableTrailers: boolean;
+  /** The value of Keep-Alive; "" = none is sent. */
+  readonly keepAlive: string;
   /** Must the answer say that the connection closes behind it? */
   mustClose(stream: ServerStream): boolean;
   onTunnel(stream: ServerStream): void;
@@ -97,7 +99,10 @@ export class ServerStream implements HttpStream {
       if (this.#writer.framing === CHUNKED) writeLine(out, "Transfer-Encoding", "chunked");
       else if (this.#writer.framing === BY_LENGTH && !withLength) writeLine(out, "Content-Length", "0");
       if (this.willClose) writeLine(out, "Connection", "close");
-      else if (this.facts.isHttp10) writeLine(out, "Connection", "keep-alive");
+      else if (this.#owner.keepAlive !== "") {
+        writeLine(out, "Connection", "keep-alive");
+        writeLine(out, "Keep-Alive", this.#owner.keepAlive);
+      } else if (this.facts.isHttp10) writeLine(out, "Connection", "keep-alive");
     }
     writeEnd(out);
     if (this.isTunnel) this.#owner.onTunnel(this);

@@ -150,6 +150,17 @@ describe("an HTTP/1 server connection", () => {
     }
   });
 
+  it("says how long it keeps an idle connection, unless it closes", () => {
+    const answer = (_recorded: RecordingStream, stream: HttpStream): void =>
+      stream.sendHead(HeaderBlock.of([":status", "204"]), true);
+    const dialogue = new Dialogue(answer, { keepAlive: "timeout=5" });
+    dialogue.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert.equal(dialogue.take(), "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n");
+    dialogue.codec.retire();
+    dialogue.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert.equal(dialogue.take(), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+  });
+
   it("serves HTTP/1.0: until close without a length, kept alive when asked", () => {
     const dialogue = new Dialogue((_recorded, stream) => {
       stream.sendHead(HeaderBlock.of([":status", "200"]), false);

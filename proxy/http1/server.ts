@@ -75,6 +75,10 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
     return this.#options.enableTrailers;
   }
 
+  get keepAlive(): string {
+    return this.#options.keepAlive;
+  }
+
   /** A head has begun and is not complete: what a limit on slow heads looks at. */
   get isReadingHead(): boolean {
     return this.#carry !== undefined;

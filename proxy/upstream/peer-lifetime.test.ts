@@ -7,7 +7,7 @@ import {
   ENDING_IDLE,
   PeerLifetime,
   PeerLifetimes,
-  UNPROVEN_COUNT,
+  UNTRIED,
   UNPROVEN_IDLE,
   USABLE,
 } from "./peer-lifetime.ts";
@@ -36,7 +36,10 @@ describe("what is known of how long a peer keeps idle connections", () => {
     const lifetime = new PeerLifetime();
     lifetime.seenServing(1);
     lifetime.seenOpen(4000, 1);
-    assert.equal(judgeCareful(lifetime, 2000), USABLE);
+    assert.equal(judgeCareful(lifetime, 2000), UNTRIED);
+    lifetime.seenServing(1, 1900);
+    assert.equal(judgeCareful(lifetime, 1900), USABLE);
+    assert.equal(judgeCareful(lifetime, 2000), UNTRIED);
     assert.equal(judgeCareful(lifetime, 2100), UNPROVEN_IDLE);
   });
 
@@ -55,6 +58,8 @@ describe("what is known of how long a peer keeps idle connections", () => {
       assert.equal(judgeSafe(lifetime, closesAtMs - marginMs - 1), USABLE);
       assert.equal(judgeSafe(lifetime, closesAtMs - marginMs), ENDING_IDLE);
       assert.equal(judgeSafe(lifetime, closesAtMs * 3), ENDING_IDLE);
+      assert.equal(judgeCareful(lifetime, closesAtMs / 2 - 1), UNTRIED);
+      lifetime.seenServing(1, closesAtMs / 2);
       assert.equal(judgeCareful(lifetime, closesAtMs / 2 - 1), USABLE);
       assert.equal(judgeCareful(lifetime, closesAtMs - marginMs - 1), UNPROVEN_IDLE);
     });
@@ -118,7 +123,7 @@ describe("what is known of how many requests a peer serves on a connection", () 
     const lifetime = new PeerLifetime();
     lifetime.seenServing(3);
     assert.equal(judgeCareful(lifetime, 0, 3), USABLE);
-    assert.equal(judgeCareful(lifetime, 0, 4), UNPROVEN_COUNT);
+    assert.equal(judgeCareful(lifetime, 0, 4), UNTRIED);
     assert.equal(judgeSafe(lifetime, 0, 4), USABLE);
     lifetime.startTrial(0);
     assert.equal(lifetime.isTrying(10), true);

@@ -28,8 +28,8 @@ const SEPARATE_MS = 1000;
 
 /** Whether a request may go on a connection. */
 export const USABLE = 0;
-/** One at a time: nothing is known of so many requests. */
-export const UNPROVEN_COUNT = 1;
+/** One at a time: no request was answered after so many before it, or after so long an idle time. */
+export const UNTRIED = 1;
 /** Not this request, which must not be lost: it may close for its count. */
 export const DOUBTFUL_COUNT = 2;
 /** Not this request, which must not be lost: nothing is known of so long an idle time. */
@@ -50,7 +50,8 @@ export const ENDING_COUNT = 5;
  *        +------ one that is open beyond N ----------+
  *
  * Requests that may be sent again use whatever is not known to end: their loss is mended, and teaches. Others use only what was
- * proven by some connection of the same endpoint, with the margin; where nothing is proven of a count, one of them at a time.
+ * proven by some connection of the same endpoint, with a margin, and where no request was answered before after such a time or
+ * count, one of them at a time.
  * Times come in; nothing here reads a clock.
  */
 export class PeerLifetime {
@@ -58,6 +59,8 @@ export class PeerLifetime {
   #seenClosingMs = 0;
   /** The longest that a connection was seen open and idle. */
   #openAtMs = 0;
+  /** The longest idling after which a request was answered. */
+  #servedIdleMs = 0;
   #witnesses = 0;
   #neededWitnesses = FIRST_WITNESSES;
   #suspectedRequests = Infinity;
@@ -98,7 +101,8 @@ export class PeerLifetime {
     if (isUnproven && idleMs > HARMLESS_IDLE_MS) return UNPROVEN_IDLE;
     if (!isCounted) return USABLE;
     if (requests >= this.#suspectedRequests) return DOUBTFUL_COUNT;
-    return requests > this.#provenRequests && requests < UNCOUNTED_REQUESTS ? UNPROVEN_COUNT : USABLE;
+    if (announcedMs === Infinity && idleMs > HARMLESS_IDLE_MS && idleMs > this.#servedIdleMs) return UNTRIED;
+    return requests > this.#provenRequests && requests < UNCOUNTED_REQUESTS ? UNTRIED : USABLE;
   }
 
   /** The peer closed a connection after `idleMs` without a request, and after `requests` of them. */
@@ -113,6 +117,7 @@ export class PeerLifetime {
     }
     this.#closesAtMs = Math.min(this.#closesAtMs, idleMs);
     this.#openAtMs = Math.min(this.#openAtMs, idleMs);
+    this.#servedIdleMs = Math.min(this.#servedIdleMs, idleMs * CAREFUL_SHARE);
     this.#seenClosingMs = nowMs;
     this.#witnesses = 0;
   }
@@ -128,14 +133,15 @@ export class PeerLifetime {
     if (idleMs > this.beyondMs) this.#witness(idleMs);
   }
 
-  /** A connection that had served so many requests was used again, and answered. */
-  seenServing(requests: number): void {
+  /** A request was answered on a connection that had served so many before it, and idled so long. */
+  seenServing(requests: number, idleMs = 0): void {
+    if (idleMs > this.#servedIdleMs) this.#servedIdleMs = idleMs;
     if (requests <= this.#provenRequests) return;
     this.#provenRequests = requests;
     if (requests >= this.#suspectedRequests) this.#suspectedRequests = Infinity;
   }
 
-  /** A request that must not be lost tries a count that nobody has proven; a peer that closes for it does so soon. */
+  /** A request that must not be lost tries what no other has; a peer that closes does so soon. */
   startTrial(nowMs: number): void {
     this.#triesUntilMs = nowMs + TRIAL_MS;
   }

@@ -12,7 +12,7 @@ import {
   ENDING_IDLE,
   type PeerLifetime,
   type PeerLifetimes,
-  UNPROVEN_COUNT,
+  UNTRIED,
   UNPROVEN_IDLE,
   USABLE,
 } from "./peer-lifetime.ts";
@@ -171,7 +171,7 @@ export class Pool implements PoolConnectionOwner {
     connection.idleSinceMs = nowMs;
     if (!connection.isMultiplexed) {
       this.#endTrial(connection);
-      this.#lifetime.seenServing(connection.opened - 1);
+      if (connection.opened > 1) this.#lifetime.seenServing(connection.opened - 1, connection.idleBeforeMs);
       this.#lifetime.seenOpen(connection.idleBeforeMs, 0);
     }
     this.#serve(connection, nowMs);
@@ -218,7 +218,7 @@ export class Pool implements PoolConnectionOwner {
       // Those before it have been idle for longer.
       if (fit === UNPROVEN_IDLE) break;
       if (fit === ENDING_COUNT) connection.retire();
-      if (fit !== USABLE && (fit !== UNPROVEN_COUNT || this.#lifetime.isTrying(nowMs))) {
+      if (fit !== USABLE && (fit !== UNTRIED || this.#lifetime.isTrying(nowMs))) {
         left--;
         continue;
       }
@@ -266,7 +266,7 @@ export class Pool implements PoolConnectionOwner {
     if (connection.activeStreams === 0) {
       connection.takenMs = nowMs;
       connection.idleBeforeMs = nowMs - connection.idleSinceMs;
-      if (waiter.care === "proven" && this.#judge(connection, "proven", nowMs) === UNPROVEN_COUNT) {
+      if (waiter.care === "proven" && this.#judge(connection, "proven", nowMs) === UNTRIED) {
         connection.isTrial = true;
         this.#lifetime.startTrial(nowMs);
       }
@@ -304,7 +304,7 @@ export class Pool implements PoolConnectionOwner {
 
   #suits(connection: PoolConnection, care: Care, nowMs: number): boolean {
     const fit = this.#judge(connection, care, nowMs);
-    return fit === USABLE || (fit === UNPROVEN_COUNT && !this.#lifetime.isTrying(nowMs));
+    return fit === USABLE || (fit === UNTRIED && !this.#lifetime.isTrying(nowMs));
   }
 
   #list(connection: PoolConnection): void {
