@@ -33,6 +33,22 @@ export interface Listener {
   readonly defaultFilterChain: FilterChain | undefined;
   /** Bytes that may be buffered for one connection before reading stops. Envoy's default 1 MiB. */
   readonly perConnectionBufferLimitBytes: number;
+  /** How fast connections are taken; those beyond are closed at once. Envoy: the listener filter `local_ratelimit`. None: as fast as they come. */
+  readonly connectionRate?: ConnectionRate;
+}
+
+/** A token bucket; each connection takes one. */
+export interface ConnectionRate {
+  readonly maxTokens: number;
+  readonly tokensPerFill: number;
+  readonly fillIntervalMs: number;
+}
+
+/** Connections of one chain, in all workers; TLS handshakes count. */
+export interface ConnectionLimit {
+  readonly maxConnections: number;
+  /** A connection beyond the limit is closed after so long. */
+  readonly delayMs: number;
 }
 
 /** Which connections a chain is for; all given parts must match, the most specific chain wins (Envoy's order). */
@@ -52,6 +68,8 @@ export interface FilterChain {
   readonly tls: DownstreamTls | undefined;
   /** Longest TLS handshake in ms; Envoy `transport_socket_connect_timeout`. 0 = none. */
   readonly handshakeTimeoutMs: number;
+  /** Envoy: the network filter `connection_limit`. None: as many as there are file descriptors. */
+  readonly connectionLimit?: ConnectionLimit;
   readonly network: NetworkFilter;
 }
 

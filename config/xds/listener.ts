@@ -1,9 +1,23 @@
 // Listener: a socket, its filter chains and what is looked at before one is chosen, message <-> model.
 import { create } from "@bufbuild/protobuf";
-import type { Direction, FilterChain, FilterChainMatch, Listener, NetworkFilter } from "../model/listener.ts";
+import type {
+  ConnectionLimit,
+  ConnectionRate,
+  Direction,
+  FilterChain,
+  FilterChainMatch,
+  Listener,
+  NetworkFilter,
+} from "../model/listener.ts";
 import { addressFromWire, addressToWire, cidrFromWire, cidrToWire } from "./address.ts";
 import { pack, unpack } from "./any.ts";
 import { managerFromWire, managerToWire } from "./connection-manager.ts";
+import {
+  connectionLimitFromWire,
+  connectionLimitToWire,
+  connectionRateFromWire,
+  connectionRateToWire,
+} from "./connection-limits.ts";
 import { toMsOr } from "./duration.ts";
 import { durationUnless, given, unless } from "./fields.ts";
 import { ListenerSchema, type Listener as WireListener } from "./gen/envoy/config/listener/v3/listener_pb.ts";
@@ -19,8 +33,10 @@ import {
 } from "./gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { TrafficDirection } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { HttpInspectorSchema } from "./gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
+import { LocalRateLimitSchema } from "./gen/envoy/extensions/filters/listener/local_ratelimit/v3/local_ratelimit_pb.ts";
 import { OriginalDstSchema } from "./gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
 import { TlsInspectorSchema } from "./gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
+import { ConnectionLimitSchema } from "./gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.ts";
 import { HttpConnectionManagerSchema } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { TcpProxySchema } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { EncodeError, type Scope } from "./issues.ts";
@@ -30,6 +46,8 @@ import { downstreamTlsFromWire, downstreamTlsToWire } from "./tls.ts";
 /** Envoy's (expectations.md). */
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 const INSPECT_TIMEOUT_MS = 15_000;
+/** Envoy has none: a handshake that never ends would stay for ever. `0s` says so on purpose. */
+const HANDSHAKE_TIMEOUT_MS = 15_000;
 
 const DIRECTIONS: { readonly [direction in Direction]: TrafficDirection } = {
   unspecified: TrafficDirection.UNSPECIFIED,
@@ -61,6 +79,7 @@ export function listenerFromWire(wire: WireListener, scope: Scope): Listener {
     defaultFilterChain:
       wire.defaultFilterChain && chainFromWire(wire.defaultFilterChain, scope.field("default_filter_chain")),
     perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
+    ...given("connectionRate", inspectors.connectionRate),
   };
 }
 
@@ -110,31 +129,39 @@ interface Inspectors {
   readonly tls: boolean;
   readonly http: boolean;
   readonly originalDst: boolean;
+  readonly connectionRate: ConnectionRate | undefined;
 }
 
 function inspectorsFromWire(filters: readonly ListenerFilter[], scope: Scope): Inspectors {
   const found = new Set<string>();
+  let connectionRate: ConnectionRate | undefined;
   for (const [index, filter] of filters.entries()) {
     if (filter.configType.case === "configDiscovery") continue;
     const at = scope.at(index).field("typed_config");
-    const schemas = [TlsInspectorSchema, HttpInspectorSchema, OriginalDstSchema];
+    const schemas = [TlsInspectorSchema, HttpInspectorSchema, OriginalDstSchema, LocalRateLimitSchema];
     const inspector = unpack(filter.configType.value, schemas, at, filter.name);
-    if (inspector !== undefined) found.add(inspector.$typeName);
+    if (inspector === undefined) continue;
+    found.add(inspector.$typeName);
+    if (inspector.$typeName !== LocalRateLimitSchema.typeName) continue;
+    if (index > 0) scope.at(index).unsupported("it must come first: connections are counted before anything is read");
+    connectionRate = connectionRateFromWire(inspector, at);
   }
   return {
     tls: found.has(TlsInspectorSchema.typeName),
     http: found.has(HttpInspectorSchema.typeName),
     originalDst: found.has(OriginalDstSchema.typeName),
+    connectionRate,
   };
 }
 
 function chainFromWire(wire: WireChain, scope: Scope): FilterChain {
+  const tls = downstreamTlsFromWire(wire.transportSocket, scope.field("transport_socket"));
   return {
     name: wire.name,
     match: matchFromWire(wire.filterChainMatch, scope.field("filter_chain_match")),
-    tls: downstreamTlsFromWire(wire.transportSocket, scope.field("transport_socket")),
-    handshakeTimeoutMs: toMsOr(wire.transportSocketConnectTimeout, 0),
-    network: networkFromWire(wire.filters, scope.field("filters")),
+    tls,
+    handshakeTimeoutMs: toMsOr(wire.transportSocketConnectTimeout, tls === undefined ? 0 : HANDSHAKE_TIMEOUT_MS),
+    ...filtersFromWire(wire.filters, scope.field("filters")),
   };
 }
 
@@ -163,25 +190,37 @@ function matchFromWire(wire: WireMatch | undefined, scope: Scope): FilterChainMa
   };
 }
 
-function networkFromWire(filters: readonly Filter[], scope: Scope): NetworkFilter {
+/** At most one limit of connections, then the filter that ends the chain. */
+function filtersFromWire(
+  filters: readonly Filter[],
+  scope: Scope,
+): { readonly network: NetworkFilter; readonly connectionLimit?: ConnectionLimit } {
   const none: NetworkFilter = {
     kind: "tcp",
     tcp: { statPrefix: "", clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1, accessLogs: [] },
   };
   if (filters.length === 0) scope.invalid("must have a network filter");
   let network: NetworkFilter | undefined;
+  let connectionLimit: ConnectionLimit | undefined;
   for (const [index, filter] of filters.entries()) {
     if (filter.configType.case === "configDiscovery") continue;
     const at = scope.at(index).field("typed_config");
-    const wire = unpack(filter.configType.value, [HttpConnectionManagerSchema, TcpProxySchema], at, filter.name);
+    const schemas = [HttpConnectionManagerSchema, TcpProxySchema, ConnectionLimitSchema];
+    const wire = unpack(filter.configType.value, schemas, at, filter.name);
     if (wire === undefined) continue;
     if (network !== undefined) scope.at(index).invalid("comes after a filter that ends the chain");
+    if (wire.$typeName === ConnectionLimitSchema.typeName) {
+      if (connectionLimit !== undefined) scope.at(index).unsupported("a chain has one limit of connections");
+      connectionLimit = connectionLimitFromWire(wire, at);
+      continue;
+    }
     network =
       wire.$typeName === TcpProxySchema.typeName
         ? { kind: "tcp", tcp: tcpProxyFromWire(wire, at) }
         : { kind: "http", http: managerFromWire(wire, at) };
   }
-  return network ?? none;
+  if (network === undefined && filters.length > 0) scope.invalid("must end with http_connection_manager or tcp_proxy");
+  return { network: network ?? none, ...given("connectionLimit", connectionLimit) };
 }
 
 export function listenerToWire(model: Listener): WireListener {
@@ -215,11 +254,24 @@ function inspectorsToWire(model: Listener): ListenerFilter[] {
     { isOn: model.inspectTls, name: "envoy.filters.listener.tls_inspector", schema: TlsInspectorSchema },
     { isOn: model.inspectHttp, name: "envoy.filters.listener.http_inspector", schema: HttpInspectorSchema },
   ];
-  return all
+  const rate =
+    model.connectionRate === undefined
+      ? []
+      : [
+          create(ListenerFilterSchema, {
+            name: "envoy.filters.listener.local_ratelimit",
+            configType: {
+              case: "typedConfig",
+              value: pack(LocalRateLimitSchema, connectionRateToWire(model.connectionRate)),
+            },
+          }),
+        ];
+  const inspectors = all
     .filter((inspector) => inspector.isOn)
     .map(({ name, schema }) =>
       create(ListenerFilterSchema, { name, configType: { case: "typedConfig", value: pack(schema, create(schema)) } }),
     );
+  return [...rate, ...inspectors];
 }
 
 function chainToWire(model: FilterChain): WireChain {
@@ -235,9 +287,27 @@ function chainToWire(model: FilterChain): WireChain {
     name: model.name,
     ...given("filterChainMatch", matchToWire(model.match)),
     ...given("transportSocket", model.tls && downstreamTlsToWire(model.tls)),
-    ...durationUnless("transportSocketConnectTimeout", model.handshakeTimeoutMs, 0),
-    filters: [create(FilterSchema, { name: filter.name, configType: { case: "typedConfig", value: filter.value } })],
+    ...durationUnless(
+      "transportSocketConnectTimeout",
+      model.handshakeTimeoutMs,
+      model.tls === undefined ? 0 : HANDSHAKE_TIMEOUT_MS,
+    ),
+    filters: [
+      ...limitToWire(model),
+      create(FilterSchema, { name: filter.name, configType: { case: "typedConfig", value: filter.value } }),
+    ],
   });
+}
+
+function limitToWire({ connectionLimit }: FilterChain): Filter[] {
+  if (connectionLimit === undefined) return [];
+  const value = pack(ConnectionLimitSchema, connectionLimitToWire(connectionLimit));
+  return [
+    create(FilterSchema, {
+      name: "envoy.filters.network.connection_limit",
+      configType: { case: "typedConfig", value },
+    }),
+  ];
 }
 
 /** Nothing for a chain that takes every connection. */

@@ -13,6 +13,9 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": "",
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": "",
   "envoy.extensions.filters.listener.original_dst.v3.OriginalDst": "",
+  "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit": "stat_prefix token_bucket",
+  "envoy.type.v3.TokenBucket": "max_tokens tokens_per_fill fill_interval",
+  "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": "stat_prefix max_connections delay",
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy":
     "stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts",
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": "clusters",

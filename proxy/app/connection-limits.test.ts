@@ -243,3 +243,36 @@ it("a connection that is gone leaves no timer behind", () => {
   bench.limits.stop();
   assert.equal(bench.clock.pendingTimers, 0);
 });
+
+describe("a client that drips", () => {
+  it("its head is ended by the head's limit with 408, not by the idle time", () => {
+    const bench = new Bench("http1", { idleTimeoutMs: 100, requestHeadersTimeoutMs: 500 });
+    bench.receive(Buffer.from("GET / HT"));
+    bench.limits.received();
+    bench.clock.advance(400);
+    assert.equal(bench.host.isClosed, false);
+    bench.clock.advance(101);
+    assert.match(bench.host.take().toString("latin1"), /^HTTP\/1\.1 408 /);
+    assert.equal(bench.host.isClosed, true);
+  });
+
+  it("its head is ended by the stream's idle time where heads have no limit", () => {
+    const bench = new Bench("http1", { streamIdleTimeoutMs: 300 });
+    bench.receive(Buffer.from("GET / HT"));
+    bench.limits.received();
+    bench.clock.advance(301);
+    assert.equal(bench.host.isClosed, true);
+  });
+
+  it("the rest of a body that was answered already holds the connection for a second", () => {
+    const bench = new Bench("http1", {});
+    bench.receive(Buffer.from("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx"));
+    bench.streams[0]?.sendHead(HeaderBlock.of([":status", "408"], ["content-length", "0"]), true);
+    bench.limits.streamEnded(bench.clock.nowMs());
+    bench.clock.advance(999);
+    bench.receive(Buffer.from("y"));
+    assert.equal(bench.host.isClosed, false);
+    bench.clock.advance(2);
+    assert.equal(bench.host.isClosed, true);
+  });
+});

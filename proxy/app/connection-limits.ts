@@ -23,6 +23,8 @@ export interface LimitedCodec extends ServerCodec {
 
 /** So long an idle HTTP/1 connection that is to end waits for a last request, which gets `Connection: close`. */
 const LAST_REQUEST_MS = 1000;
+/** So long the rest of a request that was answered already is read and dropped; then its connection ends. */
+const DISCARD_MS = 1000;
 
 /**
  * One timer a limit; per request only a number is kept. An idle connection is found when its timer fires and nothing has run
@@ -41,6 +43,7 @@ export class ConnectionLimits {
   #headTimer: Timer | undefined = undefined;
   #ageTimer: Timer | undefined = undefined;
   #lastTimer: Timer | undefined = undefined;
+  #discardTimer: Timer | undefined = undefined;
 
   /** `afterEvents` calls back when the sockets that have something to read have been read. */
   constructor(
@@ -81,6 +84,7 @@ export class ConnectionLimits {
     this.#headTimer?.cancel();
     this.#ageTimer?.cancel();
     this.#lastTimer?.cancel();
+    this.#discardTimer?.cancel();
     this.#codec = undefined;
   }
 
@@ -94,6 +98,8 @@ export class ConnectionLimits {
 
   streamEnded(nowMs: number): void {
     this.#idleSinceMs = nowMs;
+    const codec = this.#codec;
+    if (codec !== undefined && codec.protocol === "http1" && codec.activeStreams > 0) this.#armDiscard(codec);
   }
 
   /** Bytes were read: has a head begun that is not complete? */
@@ -131,12 +137,22 @@ export class ConnectionLimits {
     });
   }
 
+  /** The answer is out, the request is not in: a client that drips its rest must not hold the connection. */
+  #armDiscard(codec: LimitedCodec): void {
+    const streams = this.#streams;
+    this.#discardTimer?.cancel();
+    this.#discardTimer = this.#clock.setTimer(DISCARD_MS, () => {
+      if (codec.activeStreams > 0 && this.#streams === streams) codec.drain();
+    });
+  }
+
   #armIdle(delayMs: number): void {
     this.#idleTimer = this.#clock.setTimer(delayMs, () => {
       const { idleTimeoutMs } = this.#settings;
       const codec = this.#codec;
       if (codec === undefined) return;
-      if (codec.activeStreams > 0) {
+      // A head that is on its way has a limit of its own.
+      if (codec.activeStreams > 0 || this.#headTimer !== undefined) {
         this.#armIdle(idleTimeoutMs);
         return;
       }

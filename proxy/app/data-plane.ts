@@ -167,6 +167,7 @@ export class DataPlane implements ConnectionHandler {
       handler: this,
       log,
       originalDestination: options.originalDestination,
+      cells,
       reusePort: options.reusePort,
     });
     makePlaneGauges(this.metrics, {

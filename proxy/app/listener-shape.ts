@@ -3,11 +3,12 @@ import type { FilterChain, Listener } from "#config/model/listener.ts";
 
 /** Equal text: connections accepted under one of the two may live on under the other. */
 export function connectionShape(listener: Listener): string {
-  const { filterChains, defaultFilterChain, ...rest } = listener;
+  // A rate is for connections that come.
+  const { filterChains, defaultFilterChain, connectionRate: _rate, ...rest } = listener;
   return JSON.stringify([rest, filterChains.map(chainShape), defaultFilterChain && chainShape(defaultFilterChain)]);
 }
 
-function chainShape({ network, ...chain }: FilterChain): object {
+function chainShape({ network, connectionLimit: _limit, ...chain }: FilterChain): object {
   if (network.kind === "tcp") {
     const { accessLogs: _accessLogs, ...tcp } = network.tcp;
     return { chain, tcp };

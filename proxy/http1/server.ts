@@ -137,7 +137,12 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
 
   drain(): void {
     this.isDraining = true;
-    if (this.#current === undefined && this.#held === undefined) this.#close(undefined);
+    const stream = this.#current;
+    if (stream === undefined) {
+      if (this.#held === undefined) this.#close(undefined);
+    }
+    // Of a request that is answered already the rest is nobody's.
+    else if (this.#phase === BODY && this.#isResponseDone) this.#nextRequest(stream);
   }
 
   // From the stream.

@@ -10,6 +10,7 @@ import type { FilterChain, FilterChainMatch, Listener } from "#config/model/list
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
+import { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
@@ -111,6 +112,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
         },
         log: silentLog,
         originalDestination: undefined,
+        cells: new SharedCells(SharedCells.makeBuffer(64)),
         reusePort: false,
       });
       sets.push(set);

@@ -4,14 +4,16 @@
 import net from "node:net";
 
 import { formatAddress } from "#config/model/address.ts";
-import type { FilterChain, HttpConnectionManager, Listener } from "#config/model/listener.ts";
+import type { ConnectionLimit, FilterChain, HttpConnectionManager, Listener } from "#config/model/listener.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import type { Log } from "#lib/log.ts";
+import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { acceptWire } from "#proxy/wire/accept.ts";
 import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
+import { ConnectionGate } from "./connection-gate.ts";
 import { chooseChain, needsHttpInspection, needsInspection, type ConnectionFacts } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
 import { detectProtocol, inspectHttp, isForeign } from "./detect.ts";
@@ -33,7 +35,14 @@ export interface ServerTls {
   ): void;
 }
 
-export type RefusalReason = "no_filter_chain" | "tls_handshake" | "detection_timeout" | "not_http" | "gone";
+export type RefusalReason =
+  | "no_filter_chain"
+  | "tls_handshake"
+  | "detection_timeout"
+  | "not_http"
+  | "gone"
+  | "connection_rate"
+  | "connection_limit";
 
 /** Who takes the connections; `firstBytes` were read while the protocol was found out. */
 export interface ConnectionHandler {
@@ -54,6 +63,8 @@ export interface ListenerParts {
   readonly handler: ConnectionHandler;
   readonly log: Log;
   readonly originalDestination: OriginalDestination | undefined;
+  /** Where workers count connections together. */
+  readonly cells: SharedCells;
   /** Several threads listen on the same address. */
   readonly reusePort: boolean;
 }
@@ -70,6 +81,7 @@ export class RunningListener {
   #inspectsHttp: boolean;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
+  readonly #gate: ConnectionGate;
   readonly #serverFirst = new ServerFirstPorts();
   #accepted = 0;
 
@@ -78,6 +90,7 @@ export class RunningListener {
     this.#inspects = needsInspection(config);
     this.#inspectsHttp = needsHttpInspection(config);
     this.#parts = parts;
+    this.#gate = new ConnectionGate(parts.cells, config);
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#onAccepted(socket),
     );
@@ -119,6 +132,7 @@ export class RunningListener {
   /** New connections are treated so; the socket stays. */
   update(config: Listener): void {
     this.#config = config;
+    this.#gate.update(config);
     this.#inspects = needsInspection(config);
     this.#inspectsHttp = needsHttpInspection(config);
   }
@@ -149,6 +163,11 @@ export class RunningListener {
 
   #onAccepted(socket: net.Socket): void {
     this.#accepted++;
+    if (!this.#gate.tryTake(this.#parts.loop.clock.nowMs())) {
+      this.#parts.handler.onRefused(this.#config, "connection_rate");
+      socket.destroy();
+      return;
+    }
     const original = this.#config.useOriginalDst ? this.#parts.originalDestination?.(socket) : undefined;
     const wire = acceptWire(this.#parts.loop, socket, original);
     if (!this.#inspects) {
@@ -200,6 +219,10 @@ export class RunningListener {
         hello?.alpn ?? (this.#inspectsHttp ? [inspectHttp(firstBytes)] : []),
       ),
     );
+    if (chain?.connectionLimit !== undefined && !this.#enter(wire, chain, chain.connectionLimit)) {
+      speculated?.speculation.discard();
+      return;
+    }
     if (speculated !== undefined && speculated.chain === chain) {
       speculated.speculation.adopt(firstBytes);
       return;
@@ -250,7 +273,7 @@ export class RunningListener {
     new Peek(wire, {
       clock: loop.clock,
       timeoutMs: http.idleTimeoutMs,
-      moreTimeoutMs: http.requestHeadersTimeoutMs,
+      moreTimeoutMs: http.requestHeadersTimeoutMs > 0 ? http.requestHeadersTimeoutMs : http.streamIdleTimeoutMs,
       maxBytes: PLAIN_PEEK_BYTES,
       isEnough: (bytes) => detectProtocol(Buffer.concat([firstBytes, bytes])) !== "more",
       onDone: (bytes, reason) => {
@@ -275,6 +298,20 @@ export class RunningListener {
     }
     handler.onHttp(wire, detectProtocol(firstBytes) === "http2" ? "http2" : "http1", firstBytes, listener, chain);
     wire.setReading(true);
+  }
+
+  /** False: the chain is full, and the connection is refused. */
+  #enter(wire: SocketWire, chain: FilterChain, limit: ConnectionLimit): boolean {
+    const leave = this.#gate.tryEnter(chain, limit);
+    if (leave !== undefined) {
+      wire.socket.once("close", leave);
+      return true;
+    }
+    this.#parts.handler.onRefused(this.#config, "connection_limit");
+    wire.setReading(false);
+    if (limit.delayMs > 0) this.#parts.loop.clock.setTimer(limit.delayMs, () => wire.destroy());
+    else wire.destroy();
+    return false;
   }
 
   #refuse(wire: Wire, reason: "no_filter_chain" | "detection_timeout"): void {
