@@ -12,11 +12,14 @@ let siege: Siege;
 
 before(async () => {
   siege = await Siege.start({
-    config: (port) => ({
+    config: (port, other) => ({
       listeners: [
-        httpListener("in", "app", "AUTO", undefined, { http2_protocol_options: { max_concurrent_streams: 100 } }),
+        httpListener("in", "app"),
+        httpListener("attacked", "other", "AUTO", undefined, {
+          http2_protocol_options: { max_concurrent_streams: 100 },
+        }),
       ],
-      clusters: [cluster("app", port)],
+      clusters: [cluster("app", port), cluster("other", other)],
     }),
   });
 });
@@ -40,6 +43,7 @@ for (const kind of floods) {
     siege.run(t, {
       module,
       attack: "frames",
+      listener: "attacked",
       ms: 600,
       args: { kind },
       maxExtraMib: 64,

@@ -95,16 +95,24 @@ export class Siege {
   /** Runs the attack and asserts all that holds of every attack, and what `plan` says of this one. */
   async run(t: TestContext, plan: Plan): Promise<void> {
     for (let slow = 0, round = 1; ; round++) {
-      const [problem, isSlow] = await this.#runOnce(t, plan);
+      const before = this.#undisturbed?.p99 ?? 0;
+      const p99 = await this.#runOnce(t, plan);
+      let isSlow = p99 > MAX_P99_MS && p99 > before * MAX_P99_FACTOR;
+      if (isSlow) {
+        // What others do on the machine at this time is not the attack's doing.
+        await this.#measureUndisturbed();
+        isSlow = p99 > (this.#undisturbed?.p99 ?? 0) * MAX_P99_FACTOR;
+      }
+      const problem = `p99 ${p99.toFixed(0)} ms, undisturbed ${before.toFixed(1)} before and ${this.#undisturbed?.p99.toFixed(1)} ms after`;
       if (isSlow) slow++;
       assert.ok(slow < 2, `normal clients in two of ${round} runs: ${problem}`);
       if (!isSlow && slow === 0) return;
       if (round === 3) return;
-      await this.#measureUndisturbed();
     }
   }
 
-  async #runOnce(t: TestContext, plan: Plan): Promise<readonly [problem: string, isSlow: boolean]> {
+  /** Gives the p99 of normal clients in ms. */
+  async #runOnce(t: TestContext, plan: Plan): Promise<number> {
     const undisturbed = this.#undisturbed;
     assert.ok(undisturbed !== undefined);
     const ms = plan.ms ?? ATTACK_MS;
@@ -149,8 +157,7 @@ export class Siege {
       );
     await plan.check(report);
     await this.#assertRecovered(rssBefore, deathsBefore, connectionsBefore);
-    const problem = `p99 ${normal.p99.toFixed(0)} ms, undisturbed ${undisturbed.p99.toFixed(1)} ms`;
-    return [problem, normal.p99 > MAX_P99_MS && normal.p99 > undisturbed.p99 * MAX_P99_FACTOR];
+    return normal.p99;
   }
 
   /** The sum of the admin port's lines that begin with `name`. */

