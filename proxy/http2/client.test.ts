@@ -100,6 +100,35 @@ describe("an HTTP/2 client", () => {
     assert.deepEqual(dialogue.told, ["available", "available"]);
   });
 
+  it("sends no request whose headers are above what the server takes, and goes on with others", () => {
+    const dialogue = new ClientDialogue({}, [[SETTING.MAX_HEADER_LIST_SIZE, 400]]);
+    // 4 pseudo-headers of GET, and a field whose name, value and 32 octets reach the limit, or pass it by one.
+    const rest = 400 - GET.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0) - 32 - 1;
+    const large = open(dialogue, [...GET, ["x", "v".repeat(rest + 1)]]);
+    dialogue.clock.advance(0);
+    assert.equal(large.recorder.error?.status, 400);
+    assert.match(large.recorder.error?.message ?? "", /above the 400 bytes that the server takes/);
+    assert.deepEqual(dialogue.answer(), []);
+    assert.equal(dialogue.client.activeStreams, 0);
+    open(dialogue, [...GET, ["x", "v".repeat(rest)]]);
+    assert.deepEqual(dialogue.answer(), ["HEADERS 1 END"]);
+  });
+
+  it("opens no more streams than a limit that was lowered, and does not lose those that run", () => {
+    const dialogue = new ClientDialogue({}, [[SETTING.MAX_CONCURRENT_STREAMS, 10]]);
+    const streams = [1, 2, 3].map(() => open(dialogue));
+    dialogue.answer();
+    dialogue.send(settings([SETTING.MAX_CONCURRENT_STREAMS, 2]));
+    assert.equal(dialogue.client.isAvailable, false);
+    dialogue.send(headers(1, OK, true));
+    assert.equal(dialogue.client.isAvailable, false);
+    dialogue.send(headers(3, OK, true));
+    assert.equal(dialogue.client.isAvailable, true);
+    assert.deepEqual(dialogue.told, ["available"]);
+    dialogue.send(headers(5, OK, true));
+    assert.ok(streams.every(({ recorder }) => recorder.isDone));
+  });
+
   it("says which requests were not processed: refused ones and those above GOAWAY's last", () => {
     const dialogue = new ClientDialogue();
     const streams = [open(dialogue), open(dialogue), open(dialogue)];

@@ -75,7 +75,14 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   sendHead(stream: Http2Stream, head: HeaderBlock, end: boolean): void {
     if (stream.isOver || stream.isHeadSent || stream.isHeld) return;
     if (this.isClosed || this.#nextStreamId > MAX_STREAM_ID) {
-      this.#failLater(stream, H2_ERROR.REFUSED_STREAM, "The connection takes no more streams");
+      const problem = "The connection takes no more streams";
+      this.#failLater(stream, makeStreamError("us", "stream", H2_ERROR.REFUSED_STREAM, problem, true));
+      return;
+    }
+    const { maxHeaderListBytes } = this.peer;
+    if (maxHeaderListBytes < Infinity && this.sender.encoder.exceeds(head, maxHeaderListBytes)) {
+      const problem = `The request's headers are above the ${maxHeaderListBytes} bytes that the server takes`;
+      this.#failLater(stream, makeStreamError("user", "stream", H2_ERROR.PROTOCOL_ERROR, problem, false, 400));
       return;
     }
     const method = head.get(":method");
@@ -273,14 +280,14 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   }
 
   #refuseConnect(stream: Http2Stream): void {
-    this.#failLater(stream, connectRefused().code, connectRefused().message);
+    this.#failLater(stream, connectRefused());
   }
 
   /** Told in a turn of its own: a handler hears nothing from within its own call. */
-  #failLater(stream: Http2Stream, code: number, message: string): void {
+  #failLater(stream: Http2Stream, error: StreamError): void {
     stream.isHeld = true;
     this.clock.setTimer(0, () => {
-      if (!stream.isOver) this.#failHeld(stream, makeStreamError("us", "stream", code, message, true));
+      if (!stream.isOver) this.#failHeld(stream, error);
     });
   }
 

@@ -52,6 +52,15 @@ export class HpackEncoder {
     return bytes;
   }
 
+  /** Whether the list is larger than so many octets as SETTINGS_MAX_HEADER_LIST_SIZE counts them; makes strings only near the limit. */
+  exceeds(block: HeaderBlock, limitBytes: number): boolean {
+    // The shortest Huffman codes have 5 bits: coded octets make at most 8/5 as many, and `bound` counts the coded ones.
+    if (this.bound(block) * 1.6 + block.length * 32 <= limitBytes) return false;
+    let bytes = 0;
+    for (let i = 0; i < block.length; i++) bytes += block.nameAt(i).length + block.valueAt(i).length + 32;
+    return bytes > limitBytes;
+  }
+
   /**
    * Writes the block at `at` of `out`, which has `bound` octets left, and gives the end. Pseudo-headers go first, wherever they
    * are. What belongs to an HTTP/1 connection stays behind, and so does `host` where `:authority` says the same.

@@ -76,6 +76,8 @@ export class PeerSettings {
   /** Unlimited by the protocol; a hundred until the peer has spoken, as RFC 9113 §6.5.2 recommends to servers at least. */
   maxConcurrentStreams = 100;
   initialWindowBytes = DEFAULT_WINDOW_BYTES;
+  /** Names, values and 32 octets each, of one header list (RFC 9113 §6.5.2); Infinity = it said nothing. */
+  maxHeaderListBytes = Infinity;
   allowsConnectProtocol = false;
   isKnown = false;
 
@@ -106,6 +108,9 @@ export class PeerSettings {
         return -1;
       case SETTING.MAX_FRAME_SIZE:
         return value < 16384 || value > 16777215 ? H2_ERROR.PROTOCOL_ERROR : -1;
+      case SETTING.MAX_HEADER_LIST_SIZE:
+        this.maxHeaderListBytes = value;
+        return -1;
       case SETTING.ENABLE_CONNECT_PROTOCOL:
         // RFC 8441 §3: never taken back.
         if (value > 1 || (value === 0 && this.allowsConnectProtocol)) return H2_ERROR.PROTOCOL_ERROR;
