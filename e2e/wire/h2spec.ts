@@ -31,7 +31,7 @@ export async function runH2spec(target: SpecTarget, ids: readonly string[] = [])
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "heddle-h2spec-"));
   const report = path.join(folder, "report.xml");
   try {
-    const options = ["-h", "127.0.0.1", "-p", String(target.port), "-P", "/", "-o", "2", "-j", report];
+    const options = ["-h", "127.0.0.1", "-p", String(target.port), "-P", "/", "-o", "2", "-S", "-j", report];
     if (target.isTls) options.push("-t", "-k");
     const child = spawn(getH2spec(), [...ids, ...options], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
