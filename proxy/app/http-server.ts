@@ -1,4 +1,5 @@
 // Puts the right codec on an accepted connection, with the limits of its listener.
+import { formatAddress } from "#config/model/address.ts";
 import type { HttpConnectionManager, Listener } from "#config/model/listener.ts";
 import type { LocalReply } from "#filters/filter.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -78,6 +79,7 @@ function drainOptions({ drainTimeoutMs }: HttpConnectionManager): { readonly dra
 
 function http1Options(config: HttpConnectionManager, listener: Listener, wire: Wire): Http1ServerOptions {
   const { http1 } = config;
+  const { localAddress: address, localPort: port } = wire.info;
   return {
     ...HTTP1_SERVER_DEFAULTS,
     scheme: wire.info.tls === undefined ? "http" : "https",
@@ -85,7 +87,8 @@ function http1Options(config: HttpConnectionManager, listener: Listener, wire: W
     maxHeadCount: config.maxRequestHeadersCount,
     preserveCase: http1.preserveHeaderCase,
     acceptHttp10: http1.acceptHttp10,
-    defaultHost: http1.defaultHostForHttp10,
+    // RFC 9112 §3.3: a request that names no host is for the address that it came to. HTTP/2 has no requests without one.
+    defaultHost: http1.defaultHostForHttp10 === "" ? formatAddress({ address, port }) : http1.defaultHostForHttp10,
     enableTrailers: http1.enableTrailers,
     allowAbsoluteUrl: http1.allowAbsoluteUrl,
     allowChunkedLength: http1.allowChunkedLength,
