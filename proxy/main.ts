@@ -36,7 +36,13 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
-  await app.start();
+  try {
+    await app.start();
+  } catch (error) {
+    // Threads that run already would keep a process alive that serves nothing.
+    await app.drain();
+    throw error;
+  }
   void app
     .whenReady()
     .then(() =>
