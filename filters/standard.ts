@@ -1,6 +1,7 @@
 // The only list of all filters, in the order in which a chain of the mesh has them.
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
 import type { FilterFactory } from "./filter.ts";
+import { grpcJsonFilter } from "./grpc-json/filter.ts";
 import { grpcWebFilter } from "./grpc-web/filter.ts";
 import { localRateLimitFilter } from "./local-rate-limit/filter.ts";
 import { mtlsFilter } from "./mtls/filter.ts";
@@ -18,6 +19,7 @@ export type AnyFilterFactory = Omit<FilterFactory<unknown>, "make"> & {
 
 export const standardFilters: readonly AnyFilterFactory[] = [
   grpcWebFilter,
+  grpcJsonFilter,
   traceContextFilter,
   mtlsFilter,
   routingFilter,

@@ -66,7 +66,7 @@ const ROOTS = [
   "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
   "envoy/extensions/transport_sockets/tls/v3/tls.proto",
   "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
-  "google/api/annotations.proto",
+  "google/api/http.proto",
   "google/api/httpbody.proto",
   "google/rpc/status.proto",
   "udpa/type/v1/typed_struct.proto",

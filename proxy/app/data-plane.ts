@@ -34,7 +34,7 @@ import { clusterStatuses } from "./cluster-status.ts";
 import { compileService, type ServiceParts } from "./compile-service.ts";
 import { Connections, type Connection } from "./connections.ts";
 import { CountingConnector } from "./counting-connector.ts";
-import { FilterRuntime } from "./filter-runtime.ts";
+import { FilterRuntime, loadFilters } from "./filter-runtime.ts";
 import { DownstreamView } from "./http-connection.ts";
 import { bindHttpConnection } from "./http-server.ts";
 import { connectionShape } from "./listener-shape.ts";
@@ -190,6 +190,7 @@ export class DataPlane implements ConnectionHandler {
    */
   async apply(delta: ConfigDelta): Promise<readonly ApplyFailure[]> {
     const failures: ApplyFailure[] = [];
+    await loadFilters(delta.listeners.changed.map(([, listener]) => listener));
     this.#version = delta.version;
     this.#applySecrets(delta);
     this.#applyClusters(delta);

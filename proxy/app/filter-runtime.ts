@@ -22,6 +22,16 @@ export interface FilterRuntimeParts {
   readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
 }
 
+/** Loads the code of filters that is left out until a chain names them; call before `compile`. */
+export async function loadFilters(listeners: readonly Listener[]): Promise<void> {
+  for (const listener of listeners) {
+    for (const chain of [...listener.filterChains, listener.defaultFilterChain]) {
+      if (chain?.network.kind !== "http") continue;
+      for (const { typeUrl } of chain.network.http.filters) await findFilter(typeUrl)?.load?.();
+    }
+  }
+}
+
 export interface CompiledChain {
   readonly chain: FilterChain;
   readonly failureModes: ReadonlyMap<string, "closed" | "open">;
@@ -31,9 +41,13 @@ export class FilterRuntime {
   readonly #parts: FilterRuntimeParts;
   readonly #kept = new Map<string, { readonly definition: string; readonly value: unknown }>();
 
-  constructor(parts: FilterRuntimeParts) {
+  constructor(parts: FilterRuntimeParts, isDry = false) {
     this.#parts = parts;
+    this.#isDry = isDry;
   }
+
+  /** Whether the filters only show that they can be made: those whose code is not loaded are left to the workers. */
+  readonly #isDry: boolean;
 
   /** Throws with the filter's name when one is unknown (and not optional) or its configuration is wrong. */
   compile(listener: Listener, configs: readonly FilterConfig[]): CompiledChain {
@@ -47,6 +61,7 @@ export class FilterRuntime {
         throw new Error(`Cannot make the filter "${config.name}": ${config.typeUrl} is not known`);
       }
       const parsed = describeFailure(config.name, () => factory.parse(config.config, config.typeUrl));
+      if (this.#isDry && factory.load !== undefined) continue;
       filters.push(factory.make(parsed as never, this.#contextFor(listener, config.name, filters.length))); // as: parsed by the same factory
       failureModes.set(config.name, factory.failureMode);
     }

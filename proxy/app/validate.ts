@@ -10,19 +10,20 @@ import { compileRouteTable } from "#proxy/stream/compile-table.ts";
 import { compileAccessLog } from "#proxy/telemetry/access-log.ts";
 import { Metrics } from "#proxy/telemetry/metrics.ts";
 
-import { FilterRuntime } from "./filter-runtime.ts";
+import { FilterRuntime, type FilterRuntimeParts } from "./filter-runtime.ts";
 import { compileTcpAccessLog } from "./tcp-access-log.ts";
 
 /** A chain that is compiled only to see whether it can be: it counts and limits nothing. */
 function makeDryRuntime(): FilterRuntime {
-  return new FilterRuntime({
+  const parts: FilterRuntimeParts = {
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
     metrics: new Metrics(),
     cells: (_key, count) => new Int32Array(count),
     breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
-  });
+  };
+  return new FilterRuntime(parts, true);
 }
 
 /** The reason why not, or undefined. */
