@@ -23,7 +23,7 @@ export async function runRow(row: Row, { rounds, seconds, only }: RunOptions): P
   const notes: string[] = [];
   let failure: string | undefined;
   try {
-    const collector = await startApp("h1", folder);
+    const collector = await startApp("otlp", folder);
     try {
       const certificates = await makeCertificates(folder);
       const open = await row.open({ folder, certificates, collector: collector.port, contenders });

@@ -34,6 +34,9 @@ if (os.availableParallelism() < 2) {
   console.error("Cannot run the bench: it needs two cores, one for the proxy and one for load and application");
   process.exit(1);
 }
+// Leaving by `exit` takes along what was started.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+process.setMaxListeners(64);
 try {
   const only = values.only?.split(",");
   const isWanted = (name: string): boolean => only === undefined || only.includes(name);

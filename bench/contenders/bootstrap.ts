@@ -54,6 +54,8 @@ export interface ListenerParts {
   readonly port: number;
   readonly protocol: Protocol | "tcp";
   readonly accessLog: string;
+  /** Port that takes spans. */
+  readonly collector: number;
   readonly tls?: ListenerTls;
   /** Routes come by discovery under this name; else all go to the cluster `upstream`. */
   readonly routeTable?: string;
@@ -109,7 +111,7 @@ function fileLog(file: string, format: object): unknown {
   };
 }
 
-function connectionManager(protocol: Protocol, { accessLog, tls, routeTable }: ListenerParts): unknown {
+function connectionManager(protocol: Protocol, { accessLog, collector, tls, routeTable }: ListenerParts): unknown {
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
@@ -143,7 +145,8 @@ function connectionManager(protocol: Protocol, { accessLog, tls, routeTable }: L
             "@type": `${TYPE}envoy.config.trace.v3.OpenTelemetryConfig`,
             service_name: "bench",
             http_service: {
-              http_uri: { uri: "http://collector.bench/v1/traces", cluster: "collector", timeout: "5s" },
+              // Envoy goes by the cluster, Heddle's exporter by the address.
+              http_uri: { uri: `http://127.0.0.1:${collector}/v1/traces`, cluster: "collector", timeout: "5s" },
             },
           },
         },

@@ -34,7 +34,7 @@ export async function startDiscovered(name: ProxyName, setup: DiscoveredSetup): 
   const accessLog = path.join(folder, `${name}-${port}-access.log`);
   const resources = path.join(folder, `${name}-${port}-resources.json`);
   const bootstrap = path.join(folder, `${name}-${port}.json`);
-  const listener = makeListener({ port, protocol: "http1", accessLog, routeTable: "bench" });
+  const listener = makeListener({ port, protocol: "http1", accessLog, collector, routeTable: "bench" });
   const clusters = [makeCluster("upstream", "http1", upstream), makeCollectorCluster(collector)];
   fs.writeFileSync(resources, JSON.stringify({ listeners: [listener], clusters, routes: [routes] }));
   fs.writeFileSync(bootstrap, JSON.stringify(makeDiscoveredBootstrap(admin, metrics, discovery), null, 2));

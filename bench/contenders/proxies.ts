@@ -83,6 +83,7 @@ export async function prepareProxy(name: ProxyName, setup: ProxySetup, isOutboun
       makeListener({
         port,
         protocol: spoken,
+        collector: setup.collector,
         accessLog: path.join(folder, `${name}-${port}-access.log`),
         ...(listenerTls === undefined ? {} : { tls: listenerTls }),
       }),

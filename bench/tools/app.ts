@@ -11,7 +11,7 @@ export interface App {
   stop(): Promise<void>;
 }
 
-export type AppKind = "h1" | "h2" | "tcp" | "grpc";
+export type AppKind = "h1" | "h2" | "tcp" | "grpc" | "otlp";
 
 /** `bodyBytes`: of each answer; for TCP what it takes before it sends as much. */
 export async function startApp(kind: AppKind, folder: string, bodyBytes = 2): Promise<App> {
@@ -32,7 +32,8 @@ export async function startApp(kind: AppKind, folder: string, bodyBytes = 2): Pr
           String(bodyBytes),
         ];
   const running = startPinned(LOAD_CORE, command, `${folder}/app-${kind}-${port}.log`);
-  await waitForPort(port, 10_000, `the application (${kind})`);
+  for (const awaited of kind === "grpc" ? [port] : [port, control])
+    await waitForPort(awaited, 10_000, `the application (${kind})`);
   return {
     pid: running.pid,
     port,

@@ -20,10 +20,13 @@ export function startPinned(core: number | string, command: readonly string[], l
   fs.closeSync(log);
   const pid = child.pid;
   if (pid === undefined) throw new Error(`Cannot start ${command[0]}: see ${logFile}`);
+  const killWithUs = (): void => void child.kill("SIGKILL");
+  process.on("exit", killWithUs);
   return {
     pid,
     child,
     async stop() {
+      process.off("exit", killWithUs);
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, "exit");
       child.kill("SIGTERM");

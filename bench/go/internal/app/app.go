@@ -28,7 +28,7 @@ type counts struct {
 // Run serves until the process is ended. It prints nothing; `GET /` on the control address answers the counts.
 func Run(args []string) error {
 	flags := flag.NewFlagSet("app", flag.ExitOnError)
-	protocol := flags.String("protocol", "h1", "h1, h2 or tcp")
+	protocol := flags.String("protocol", "h1", "h1, h2, tcp or otlp")
 	address := flags.String("address", "", "where to listen")
 	control := flags.String("control", "", "where the counts are served")
 	body := flags.Int64("body", 2, "bytes of an answer's body; a request that has one itself is always answered with 2")
@@ -43,6 +43,9 @@ func Run(args []string) error {
 	if *control != "" {
 		go serveCounts(*control, counts)
 	}
+	if *protocol == "otlp" {
+		return serveCollector(*address, counts)
+	}
 	loop, err := wire.New()
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ func Run(args []string) error {
 	}
 	makeHandler, ok := makeHandlers[*protocol]
 	if !ok {
-		return fmt.Errorf("-protocol must be h1, h2 or tcp: got %q", *protocol)
+		return fmt.Errorf("-protocol must be h1, h2, tcp or otlp: got %q", *protocol)
 	}
 	if err := loop.Listen(at, makeHandler); err != nil {
 		return err

@@ -60,9 +60,9 @@ func (unique *unique) next() {
 	writeHex(unique.traceparent[3:19], first)
 	writeHex(unique.traceparent[19:35], second)
 	writeHex(unique.traceparent[36:52], third)
-	unique.traceparent[54] = '0'
+	unique.traceparent[54], unique.requestID[14] = '0', stats.NotSampled
 	if unique.count%stats.SampledShare == 0 {
-		unique.traceparent[54] = '1'
+		unique.traceparent[54], unique.requestID[14] = '1', stats.Sampled
 	}
 }
 
