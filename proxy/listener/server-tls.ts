@@ -4,7 +4,8 @@ import { createHmac } from "node:crypto";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { DownstreamTlsContext } from "#proxy/tls/downstream-context.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
-import { SocketWire } from "#proxy/wire/socket-wire.ts";
+import { acceptTlsWire } from "#proxy/wire/accept.ts";
+import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
@@ -44,7 +45,7 @@ export class ListenerTls implements ServerTls {
     this.#contextOf(tls).accept(socket, typeof hello === "string" ? "" : hello.serverName, timeoutMs, {
       onSecure: (secure, info) => {
         secure.setNoDelay(true);
-        onSecure(new SocketWire(this.#loop, secure, { tls: info, usesOnread: false }));
+        onSecure(acceptTlsWire(this.#loop, secure, info));
       },
       onFailure: (error) => onFailed(error.message),
     });

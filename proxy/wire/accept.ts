@@ -1,7 +1,10 @@
-// Makes wires of accepted sockets. The one underscore of the project is here: see contracts.md, "Sockets".
+// Makes wires of accepted sockets, plain and TLS. Underscores of Node are used here and in read-into.ts alone.
 import { createServer, connect, Socket, type Server, type SocketConstructorOpts } from "node:net";
 import type { SocketAddress } from "#config/model/address.ts";
+import type { TLSSocket } from "node:tls";
+import { readInto } from "./read-into.ts";
 import { SocketWire } from "./socket-wire.ts";
+import type { WireTls } from "./wire.ts";
 import type { AcceptMode, WireLoop } from "./wire-loop.ts";
 
 /**
@@ -16,6 +19,22 @@ export function acceptWire(loop: WireLoop, accepted: Socket, originalDestination
   let wire: SocketWire | undefined;
   const socket = rewrap(accepted, loop.readBuffer, (length, bytes) => wire?.receive(bytes, length));
   wire = new SocketWire(loop, socket, { originalDestination, usesOnread: true });
+  return wire;
+}
+
+/**
+ * A wire on an accepted socket whose TLS handshake is over. Node gives such a socket each record in memory of its own, whose
+ * collection costs more than the decryption; in mode "handle" it reads into the loop's one buffer instead.
+ */
+export function acceptTlsWire(loop: WireLoop, secure: TLSSocket, tls: WireTls): SocketWire {
+  let wire: SocketWire | undefined;
+  const usesOnread =
+    loop.acceptMode === "handle" &&
+    readInto(secure, loop.readBuffer, (length) => wire?.receive(loop.readBuffer, length));
+  wire = new SocketWire(loop, secure, { tls, usesOnread });
+  // What came in the same record as the end of the handshake.
+  const early: unknown = usesOnread ? secure.read() : null;
+  if (early instanceof Buffer) wire.receive(early, early.length);
   return wire;
 }
 
@@ -52,8 +71,8 @@ function rewrap(accepted: Socket, buffer: Buffer, onRead: (length: number, bytes
 }
 
 /**
- * Tries on loopback whether accepted sockets can be re-wrapped on this Node: bytes must arrive in our buffer and go back, and
- * the server must notice the end. Answers "data" when anything is amiss, within 5 s (a busy machine may stall us).
+ * Tries on loopback whether accepted sockets can be re-wrapped on this Node, and sockets told where to read: bytes must arrive in
+ * our buffers both ways, and the server must notice the end. Answers "data" when anything is amiss, within 5 s (a busy machine may stall us).
  */
 export async function chooseAcceptMode(): Promise<AcceptMode> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
@@ -91,8 +110,13 @@ function tryHandleMode(server: Server): Promise<AcceptMode> {
         return;
       }
       const client = connect({ port: address.port, host: "127.0.0.1" });
+      const answers = Buffer.alloc(16);
       let answer = "";
-      client.on("data", (bytes: Buffer) => (answer += bytes.toString("latin1")));
+      client.once("connect", () => {
+        if (!readInto(client, answers, (length) => (answer += answers.toString("latin1", 0, length))))
+          reject(new Error("A socket cannot be told where to read"));
+        client.resume();
+      });
       client.once("error", reject);
       client.once("end", () => {
         if (answer === "pong") resolve("handle");
