@@ -1,4 +1,5 @@
 // One HTTP/2 stream: its state, windows, and what waits for them. The connection does the work; this is what it remembers.
+import { ByteQueue } from "#lib/byte-queue.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import type { StreamError } from "#lib/http/stream-error.ts";
@@ -53,8 +54,7 @@ export class Http2Stream implements HttpStream {
   /** Passed on and not yet told to the peer. */
   credit = 0;
   readonly createdMs: number;
-  /** What waits to be sent: chunks, an offset into the first, and what follows. */
-  bufferedBytes = 0;
+  /** What follows the buffered bytes: the end, or trailers. */
   endsAfterBuffer = false;
   /** How much was buffered when a complete message was last looked at; -1 = not yet. */
   flushMark = -1;
@@ -66,9 +66,7 @@ export class Http2Stream implements HttpStream {
   next: Http2Stream | undefined = undefined;
   /** For an extended CONNECT of ours or the peer's: the Sec-WebSocket-Key; "" = there was none. */
   webSocketKey = "";
-  #chunks: Buffer[] | undefined = undefined;
-  #chunkIndex = 0;
-  #chunkOffset = 0;
+  #buffered: ByteQueue | undefined = undefined;
 
   constructor(owner: StreamOwner, id: number, sendWindow: number, receiveWindow: number, createdMs: number) {
     this.#owner = owner;
@@ -102,47 +100,25 @@ export class Http2Stream implements HttpStream {
     this.#owner.consumed(this, bytes);
   }
 
+  /** What waits to be sent. */
+  get bufferedBytes(): number {
+    return this.#buffered === undefined ? 0 : this.#buffered.length;
+  }
+
   /** Keeps a copy for later. */
   buffer(bytes: Buffer, start: number, end: number): void {
     if (end === start) return;
-    const copy = Buffer.allocUnsafe(end - start);
-    bytes.copy(copy, 0, start, end);
-    this.#chunks ??= [];
-    this.#chunks.push(copy);
-    this.bufferedBytes += end - start;
+    this.#buffered ??= new ByteQueue();
+    this.#buffered.push(bytes, start, end);
   }
 
   /** Moves so many of the buffered bytes to `target`. */
   unbuffer(target: Buffer, at: number, bytes: number): void {
-    const chunks = this.#chunks;
-    if (chunks === undefined) return;
-    this.bufferedBytes -= bytes;
-    let left = bytes;
-    let to = at;
-    while (left > 0) {
-      const chunk = chunks[this.#chunkIndex];
-      if (chunk === undefined) return;
-      const taken = chunk.copy(target, to, this.#chunkOffset, Math.min(chunk.length, this.#chunkOffset + left));
-      to += taken;
-      left -= taken;
-      this.#chunkOffset += taken;
-      if (this.#chunkOffset < chunk.length) continue;
-      this.#chunkIndex++;
-      this.#chunkOffset = 0;
-    }
-    // Sent chunks are let go at once when all are, else in batches, so that shifting stays cheap.
-    if (this.bufferedBytes === 0) this.dropBuffer();
-    else if (this.#chunkIndex >= 16) {
-      chunks.splice(0, this.#chunkIndex);
-      this.#chunkIndex = 0;
-    }
+    this.#buffered?.shift(target, at, bytes);
   }
 
   dropBuffer(): void {
-    this.#chunks = undefined;
-    this.#chunkIndex = 0;
-    this.#chunkOffset = 0;
-    this.bufferedBytes = 0;
+    this.#buffered?.clear();
   }
 }
 

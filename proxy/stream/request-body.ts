@@ -115,13 +115,8 @@ export class RequestBody {
     if (this.#copies !== undefined) for (const copy of this.#copies) copy.onCopyData(bytes, start, end, last);
     if (this.#isReplayable && size > 0) this.#keepOrGiveUp(size);
     const upstream = this.#upstream;
-    if (
-      upstream !== undefined &&
-      !this.#isReplayable &&
-      !this.#isHeld &&
-      !this.#isBlocked &&
-      this.#next === this.#chunks.length
-    ) {
+    if (upstream !== undefined && !this.#isReplayable && !this.#isHeld && this.#next === this.#chunks.length) {
+      // Where the upstream has no room it keeps these itself; the sender gets no credit, so that little follows.
       if (last) this.isSent = true;
       this.#credit(upstream.sendData(bytes, start, end, last), size);
       return;
