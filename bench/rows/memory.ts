@@ -39,7 +39,7 @@ export const memoryRow: Row = {
     `Idle: ${SETTLE_MS} ms after the start. Per connection: what ${IDLE_CONNECTIONS} connections that made one request each add. Under ` +
       `load: the most that was seen in ${LOAD_S} s of h2c with 4 connections x 16 streams, and in 8 bodies of 64 MiB down and 8 up, 4 at a time.`,
   ],
-  open: async (room) => await open(room),
+  open,
 };
 
 async function open(room: Room): Promise<OpenRow> {
