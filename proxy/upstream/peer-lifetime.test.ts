@@ -14,12 +14,12 @@ import {
 
 /** For a request that may be sent again, on a connection that has served a hundred. */
 function judgeSafe(lifetime: PeerLifetime, idleMs: number, requests = 100): number {
-  return lifetime.judge(idleMs, requests, Infinity, false, true);
+  return lifetime.judge(idleMs, requests, Infinity, true);
 }
 
-/** For a request that must not be lost. */
+/** For a request that must not be lost, after an answer that came at once. */
 function judgeCareful(lifetime: PeerLifetime, idleMs: number, requests = 1): number {
-  return lifetime.judge(idleMs, requests, Infinity, true, true);
+  return lifetime.judgeCareful(idleMs, idleMs, requests, Infinity, true);
 }
 
 describe("what is known of how long a peer keeps idle connections", () => {
@@ -71,7 +71,7 @@ describe("what is known of how long a peer keeps idle connections", () => {
     lifetime.closed(960, 1, true, 10);
     lifetime.closed(1000, 1, true, 20);
     assert.equal(lifetime.closesAtMs, 960);
-    assert.equal(lifetime.judge(500, 1, 400, false, true), ENDING_IDLE);
+    assert.equal(lifetime.judge(500, 1, 400, true), ENDING_IDLE);
   });
 
   it("is given up when three connections outlive it, and the next time only when six do", () => {
@@ -115,6 +115,78 @@ describe("what is known of how long a peer keeps idle connections", () => {
     assert.equal(lifetime.closesAtMs, 5000);
     lifetime.forgetOld(901_000);
     assert.equal(lifetime.closesAtMs, Infinity);
+  });
+});
+
+describe("how long a connection may have been idle for its peer", () => {
+  /** It closes after 1 s, and requests are answered up to its end. */
+  function closingAfterOne(): PeerLifetime {
+    const lifetime = new PeerLifetime();
+    lifetime.closed(1000, 1, true, 0);
+    lifetime.seenOpen(999, 1);
+    lifetime.seenServing(1, 999);
+    return lifetime;
+  }
+  const careful = (lifetime: PeerLifetime, idleMs: number, sentMs: number, announcedMs = Infinity): number =>
+    lifetime.judgeCareful(idleMs, sentMs, 1, announcedMs, true);
+
+  it("counts from the request that was sent last: its answer may lie unread for long", () => {
+    const lifetime = closingAfterOne();
+    assert.equal(careful(lifetime, 10, 480), USABLE);
+    assert.equal(careful(lifetime, 10, 500), UNPROVEN_IDLE);
+    assert.equal(lifetime.judge(10, 1, Infinity, true), USABLE, "what may be sent again needs no such care");
+  });
+
+  it("is no proof: a time is proven only from the end of the answer on", () => {
+    const lifetime = new PeerLifetime();
+    lifetime.seenServing(1, 5000);
+    lifetime.seenOpen(1000, 1);
+    assert.equal(careful(lifetime, 10, 500), USABLE);
+    assert.equal(careful(lifetime, 10, 501), UNPROVEN_IDLE);
+  });
+
+  it("holds against the peer's own word too", () => {
+    const lifetime = new PeerLifetime();
+    lifetime.seenServing(1);
+    assert.equal(careful(lifetime, 10, 2999, 5000), USABLE);
+    assert.equal(careful(lifetime, 1500, 3000, 5000), UNPROVEN_IDLE);
+    assert.equal(lifetime.judge(3999, 1, 5000, true), USABLE);
+    assert.equal(lifetime.judge(4000, 1, 5000, true), ENDING_IDLE);
+  });
+
+  it("is two seconds more than we saw at most: an answer that takes a minute does not end reuse", () => {
+    const lifetime = new PeerLifetime();
+    lifetime.closed(5000, 1, true, 0);
+    lifetime.seenOpen(4999, 1);
+    lifetime.seenServing(1, 4999);
+    assert.equal(careful(lifetime, 499, 60_000), USABLE);
+    assert.equal(careful(lifetime, 1000, 60_000), UNPROVEN_IDLE);
+    assert.equal(careful(lifetime, 2400, 2450), USABLE, "an answer that came at once is used for longer");
+  });
+
+  it("property: wherever in between the peer's clock began, a request that it reads within half its time is in time", () => {
+    const ms = (max: number): fc.Arbitrary<number> => fc.integer({ min: 0, max });
+    const share = fc.double({ min: 0, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 200, max: 4000 }),
+        ms(2000),
+        ms(4000),
+        share,
+        share,
+        (endMs, readMs, idleMs, a, b) => {
+          const lifetime = new PeerLifetime();
+          lifetime.closed(endMs, 1, true, 0);
+          lifetime.seenOpen(endMs - 1, 1);
+          lifetime.seenServing(1, endMs);
+          // The last request was sent at 0, and the end of its answer read at `readMs`.
+          const begunMs = readMs * a;
+          const standsStillMs = (endMs / 2) * b;
+          const fit = careful(lifetime, idleMs, readMs + idleMs);
+          assert.ok(fit !== USABLE || readMs + idleMs + standsStillMs < begunMs + endMs);
+        },
+      ),
+    );
   });
 });
 
@@ -170,7 +242,7 @@ describe("what is known of how many requests a peer serves on a connection", () 
     const lifetime = new PeerLifetime();
     assert.equal(judgeCareful(lifetime, 0, 1000), USABLE);
     lifetime.closed(2, 10, false, 0);
-    assert.equal(lifetime.judge(0, 10, Infinity, true, false), USABLE);
+    assert.equal(lifetime.judgeCareful(0, 0, 10, Infinity, false), USABLE);
   });
 });
 

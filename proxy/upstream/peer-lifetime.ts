@@ -5,6 +5,11 @@ const MARGIN_SHARE = 0.25;
 /** The same for requests that must not be lost: a busy peer notices late that one has come, and closes first. */
 const CAREFUL_SHARE = 0.5;
 const MAX_MARGIN_MS = 2000;
+/** The same by the peer's own word, for requests that may be sent again. */
+const ANNOUNCED_SHARE = 0.2;
+const MAX_ANNOUNCED_MARGIN_MS = 1000;
+/** A peer that took longer to answer was at work, not standing still between the answer and our reading it. */
+const MAX_SKEW_MS = MAX_MARGIN_MS;
 /** Nobody closes sooner than this for want of requests: an end so soon after an answer is one of count, or of the peer itself. */
 const SHORTEST_IDLE_MS = 100;
 /** Idle time that needs no proof. */
@@ -52,6 +57,10 @@ export const ENDING_COUNT = 5;
  * Requests that may be sent again use whatever is not known to end: their loss is mended, and teaches. Others use only what was
  * proven by some connection of the same endpoint, with a margin, and where no request was answered before after such a time or
  * count, one of them at a time.
+ *
+ * How long a connection has been idle for its peer is known only within bounds: at least since we read the end of its answer, at
+ * most since we sent the request. A peer's clock starts between the two, and on a busy machine they lie far apart. What is learned
+ * takes the lower bound, so that times are learned short; a request that must not be lost is judged by the upper one.
  * Times come in; nothing here reads a clock.
  */
 export class PeerLifetime {
@@ -83,7 +92,7 @@ export class PeerLifetime {
 
   /** Ms of idling from which on no request takes a connection. */
   get idleLimitMs(): number {
-    return this.#limitMs(MARGIN_SHARE);
+    return this.#closesAtMs - Math.min(this.#closesAtMs * MARGIN_SHARE, MAX_MARGIN_MS);
   }
 
   /** Ms of idling from which on a connection was open for longer than the learned time allows. */
@@ -91,14 +100,21 @@ export class PeerLifetime {
     return this.#closesAtMs * BEYOND_TIMES + BEYOND_MS;
   }
 
-  /** `announcedMs`: what the peer itself said of its idle time; Infinity = nothing. */
-  judge(idleMs: number, requests: number, announcedMs: number, isCareful: boolean, isCounted: boolean): number {
-    if (idleMs >= this.idleLimitMs || idleMs >= announcedMs) return ENDING_IDLE;
-    if (isCounted && requests >= this.#limitRequests) return ENDING_COUNT;
-    if (!isCareful || requests === 0) return USABLE;
-    if (idleMs >= this.#limitMs(CAREFUL_SHARE)) return UNPROVEN_IDLE;
-    const isUnproven = announcedMs === Infinity && idleMs > this.#openAtMs * CAREFUL_SHARE;
-    if (isUnproven && idleMs > HARMLESS_IDLE_MS) return UNPROVEN_IDLE;
+  /** For a request that may be sent again. `announcedMs`: what the peer itself said of its idle time; Infinity = nothing. */
+  judge(idleMs: number, requests: number, announcedMs: number, isCounted: boolean): number {
+    if (idleMs >= this.idleLimitMs || idleMs >= announcedLimitMs(announcedMs)) return ENDING_IDLE;
+    return isCounted && requests >= this.#limitRequests ? ENDING_COUNT : USABLE;
+  }
+
+  /** For a request that must not be lost. `sentMs`: how long ago the last request was sent, at least `idleMs`. */
+  judgeCareful(idleMs: number, sentMs: number, requests: number, announcedMs: number, isCounted: boolean): number {
+    const fit = this.judge(idleMs, requests, announcedMs, isCounted);
+    if (fit !== USABLE || requests === 0) return fit;
+    const mostMs = Math.min(sentMs, idleMs + MAX_SKEW_MS);
+    const endMs = Math.min(this.#closesAtMs, announcedMs);
+    if (mostMs >= endMs - Math.min(endMs * CAREFUL_SHARE, MAX_MARGIN_MS)) return UNPROVEN_IDLE;
+    const isUnproven = announcedMs === Infinity && mostMs > this.#openAtMs * CAREFUL_SHARE;
+    if (isUnproven && mostMs > HARMLESS_IDLE_MS) return UNPROVEN_IDLE;
     if (!isCounted) return USABLE;
     if (requests >= this.#suspectedRequests) return DOUBTFUL_COUNT;
     if (announcedMs === Infinity && idleMs > HARMLESS_IDLE_MS && idleMs > this.#servedIdleMs) return UNTRIED;
@@ -162,10 +178,6 @@ export class PeerLifetime {
     if (this.#limitRequests !== Infinity && nowMs - this.#limitSeenMs > FORGET_MS) this.#limitRequests = Infinity;
   }
 
-  #limitMs(share: number): number {
-    return this.#closesAtMs - Math.min(this.#closesAtMs * share, MAX_MARGIN_MS);
-  }
-
   #closedAtCount(requests: number, nowMs: number): void {
     this.#provenRequests = Math.min(this.#provenRequests, requests - 1);
     if (requests < this.#suspectedRequests) {
@@ -184,6 +196,11 @@ export class PeerLifetime {
     this.#closesAtMs = Infinity;
     this.#openAtMs = Math.max(this.#openAtMs, idleMs);
   }
+}
+
+/** Ms of idling from which on no request takes a connection whose peer said that it keeps it for `announcedMs`; Infinity = it did not. */
+export function announcedLimitMs(announcedMs: number): number {
+  return announcedMs - Math.min(announcedMs * ANNOUNCED_SHARE, MAX_ANNOUNCED_MARGIN_MS);
 }
 
 /** All that one worker has learned, by endpoint and protocol. It outlives clusters and endpoints that come and go. */

@@ -23,10 +23,6 @@ const BUSY_SHARE = 0.8;
 const CONGESTED_BYTES = 1024 * 1024;
 const CONGESTED_MS = 10;
 
-/** A peer that says it closes idle connections after T ms is not sent a request after T less this share, or a second. */
-const KEEP_ALIVE_MARGIN = 0.2;
-const MAX_KEEP_ALIVE_MARGIN_MS = 1000;
-
 /**
  *   connecting --> ready <--> full (no stream may be opened now)
  *       |            \          /
@@ -42,9 +38,11 @@ export class PoolConnection implements HttpConnectionHandler {
   /** Stands in its pool's list of those that may take a stream. */
   isListed = false;
   connectedMs = 0;
-  /** When its last stream was opened, and how long it had been idle then. */
+  /** When it took a stream after idling, and how long it had been idle then. */
   takenMs = 0;
   idleBeforeMs = 0;
+  /** When a stream was opened last, with others or alone. */
+  sentMs = 0;
   /** The running request tries a count that nobody has proven. */
   isTrial = false;
   /** It has spoken for a longer life of its like. */
@@ -81,10 +79,10 @@ export class PoolConnection implements HttpConnectionHandler {
     return nowMs - this.#congestedSinceMs > CONGESTED_MS;
   }
 
-  /** By the peer's own word, how long it may lie idle before it is closed under our hands; Infinity = it said nothing. */
-  get maxIdleMs(): number {
+  /** By the peer's own word, how long it keeps the connection idle; Infinity = it said nothing. */
+  get announcedMs(): number {
     const timeoutMs = this.#connection?.keepAliveTimeoutMs ?? -1;
-    return timeoutMs < 0 ? Infinity : timeoutMs - Math.min(timeoutMs * KEEP_ALIVE_MARGIN, MAX_KEEP_ALIVE_MARGIN_MS);
+    return timeoutMs < 0 ? Infinity : timeoutMs;
   }
 
   /** When its last stream ended, or it was made. */
@@ -115,10 +113,11 @@ export class PoolConnection implements HttpConnectionHandler {
   }
 
   /** Call only while `isAvailable`. */
-  open(handler: StreamHandler): HttpStream {
+  open(handler: StreamHandler, nowMs: number): HttpStream {
     const connection = this.#connection;
     if (connection === undefined) throw new Error("Cannot open a stream: the connection is not ready");
     this.opened++;
+    this.sentMs = nowMs;
     this.isWitness = false;
     return connection.codec.open(handler);
   }

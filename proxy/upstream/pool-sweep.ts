@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
 import type { ConnectTarget } from "./connector.ts";
-import type { PeerLifetime } from "./peer-lifetime.ts";
+import { announcedLimitMs, type PeerLifetime } from "./peer-lifetime.ts";
 import type { PoolConnection } from "./pool-connection.ts";
 
 /** Connections drain so long before the peer's certificate ends. */
@@ -75,7 +75,8 @@ export class PoolSweep {
     for (const connection of Array.from(this.#connections)) {
       if (connection.state !== "ready") continue;
       const idleMs = connection.activeStreams > 0 ? 0 : nowMs - connection.idleSinceMs;
-      const isIdle = (idleTimeoutMs > 0 && idleMs >= idleTimeoutMs) || idleMs >= connection.maxIdleMs;
+      const isIdle =
+        (idleTimeoutMs > 0 && idleMs >= idleTimeoutMs) || idleMs >= announcedLimitMs(connection.announcedMs);
       const isOld = maxConnectionDurationMs > 0 && nowMs - connection.connectedMs >= maxConnectionDurationMs;
       const isExpiring = this.#clock.wallMs() >= connection.validUntilMs - EXPIRY_MARGIN_MS;
       const isEnding = idleMs >= this.#lifetime.idleLimitMs;

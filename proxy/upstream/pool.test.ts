@@ -528,3 +528,21 @@ test("a request that must not be lost looks twice at a connection that was idle:
   connector.at(1).succeed();
   assert.equal(waiter.stream?.connection, connector.at(1));
 });
+
+test("a request that must not be lost leaves alone a connection whose answer was long on its way, and takes an older one", () => {
+  const setup = setUp("http1");
+  const { connector, clock, open } = setup;
+  const [slow, quick, teacher] = [open(), open(), open()];
+  for (let n = 0; n < 3; n++) connector.at(n).succeed();
+  teacher.stream?.finish();
+  clock.advance(1000);
+  connector.at(2).peerCloses();
+  quick.stream?.finish();
+  const first = open();
+  assert.equal(first.stream?.connection, connector.at(1));
+  first.stream?.finish();
+  clock.advance(20);
+  slow.stream?.finish();
+  assert.equal(open("proven").stream?.connection, connector.at(1), "the other may have been idle for 1,020 ms");
+  assert.equal(open().stream?.connection, connector.at(0));
+});

@@ -13,7 +13,6 @@ import {
   type PeerLifetime,
   type PeerLifetimes,
   UNTRIED,
-  UNPROVEN_IDLE,
   USABLE,
 } from "./peer-lifetime.ts";
 import { PoolConnection, type PoolConnectionOwner } from "./pool-connection.ts";
@@ -215,8 +214,6 @@ export class Pool implements PoolConnectionOwner {
         this.#sweep.retireStale(nowMs);
         break;
       }
-      // Those before it have been idle for longer.
-      if (fit === UNPROVEN_IDLE) break;
       if (fit === ENDING_COUNT) connection.retire();
       if (fit !== USABLE && (fit !== UNTRIED || this.#lifetime.isTrying(nowMs))) {
         left--;
@@ -240,7 +237,9 @@ export class Pool implements PoolConnectionOwner {
     // A mesh peer ends no connection without GOAWAY, and serves what was on its way.
     const isCareful = care === "proven" && this.#target.expectedIdentity === undefined;
     const idleMs = nowMs - connection.idleSinceMs;
-    return this.#lifetime.judge(idleMs, connection.opened, connection.maxIdleMs, isCareful, !connection.isMultiplexed);
+    const { opened, announcedMs, isMultiplexed } = connection;
+    if (!isCareful) return this.#lifetime.judge(idleMs, opened, announcedMs, !isMultiplexed);
+    return this.#lifetime.judgeCareful(idleMs, nowMs - connection.sentMs, opened, announcedMs, !isMultiplexed);
   }
 
   /** What would be taken has been idle for a while. */
@@ -271,7 +270,7 @@ export class Pool implements PoolConnectionOwner {
         this.#lifetime.startTrial(nowMs);
       }
     }
-    const stream: HttpStream = connection.open(handler);
+    const stream: HttpStream = connection.open(handler, nowMs);
     const limit = this.#target.http.maxRequestsPerConnection;
     const learned = connection.isMultiplexed ? Infinity : this.#lifetime.limitRequests;
     // Before the head is sent, so that an HTTP/1 codec says `Connection: close` in it.

@@ -74,7 +74,7 @@ export function connectWire(
     isSettled = true;
     timer.cancel();
     socket.pause();
-    wire = new SocketWire(loop, socket, { tls, usesOnread: true });
+    wire = new SocketWire(loop, socket, { tls, remote: target, usesOnread: true });
     socket.off("error", onError);
     socket.off("close", onEarlyClose);
     callbacks.onConnected(wire);

@@ -1,6 +1,6 @@
 // A wire on a net.Socket or tls.TLSSocket.
 import type { Socket } from "node:net";
-import type { SocketAddress } from "#config/model/address.ts";
+import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { Timer } from "#lib/clock.ts";
 import { SocketOutbox } from "./socket-outbox.ts";
 import type { Wire, WireError, WireHandler, WireTls } from "./wire.ts";
@@ -11,6 +11,8 @@ import { TURN_BYTES, type Resumable, type WireLoop } from "./wire-loop.ts";
 export interface SocketWireOptions {
   readonly originalDestination?: SocketAddress | undefined;
   readonly tls?: WireTls | undefined;
+  /** The peer, where we connected to it. */
+  readonly remote?: SocketAddress | undefined;
   /** Bytes come through `onread` (the callback calls `receive`) and not as 'data' events. */
   readonly usesOnread: boolean;
 }
@@ -44,11 +46,14 @@ export class SocketWire implements Wire, Resumable {
     this.#loop = loop;
     this.socket = socket;
     this.#usesOnread = options.usesOnread;
-    this.info = new SocketInfo(socket, options.originalDestination, options.tls);
+    this.info = new SocketInfo(socket, options.originalDestination, options.tls, options.remote);
     this.out = new SocketOutbox(loop, socket, options.tls !== undefined, () => this.#handler?.onDrain());
     socket.on("end", this.#endListener);
     socket.on("error", (error) => {
-      this.#error ??= toWireError(`Connection with ${this.info.remoteAddress}:${this.info.remotePort} failed`, error);
+      this.#error ??= toWireError(
+        `Connection with ${formatAddress({ address: this.info.remoteAddress, port: this.info.remotePort })} failed`,
+        error,
+      );
     });
     socket.on("close", this.#closeListener);
   }

@@ -15,10 +15,17 @@ export class SocketInfo implements WireInfo {
   readonly tls: WireTls | undefined;
   readonly #socket: Socket;
   #local: SocketAddress | undefined = undefined;
-  #remote: SocketAddress | undefined = undefined;
+  #remote: SocketAddress | undefined;
 
-  constructor(socket: Socket, originalDestination: SocketAddress | undefined, tls: WireTls | undefined) {
+  /** `remote`: where it was connected to; undefined: the socket knows, as long as it is open. */
+  constructor(
+    socket: Socket,
+    originalDestination: SocketAddress | undefined,
+    tls: WireTls | undefined,
+    remote: SocketAddress | undefined,
+  ) {
     this.#socket = socket;
+    this.#remote = remote;
     this.originalDestination = originalDestination;
     this.tls = tls;
   }

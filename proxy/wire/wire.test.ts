@@ -288,6 +288,29 @@ describe("connectWire", () => {
     assert.match(error.message, new RegExp(`^Cannot connect to 127\\.0\\.0\\.1:${port}: `));
   });
 
+  it("names the peer that reset the connection, whom the socket has forgotten by then", async () => {
+    const server = createServer((socket) => socket.on("data", () => socket.resetAndDestroy()));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = (server.address() as AddressInfo).port;
+    const wire = await new Promise<Wire>((resolve, reject) => {
+      connectWire(
+        loop,
+        { address: "127.0.0.1", port },
+        { timeoutMs: 30_000 },
+        { onConnected: resolve, onFailure: (error) => reject(new Error(error.message)) },
+      );
+    });
+    const handler = new RecordingHandler();
+    wire.attach(handler);
+    wire.out.write(Buffer.from("echo"), 0, 4);
+    assert.match(
+      (await handler.closed)?.message ?? "",
+      new RegExp(`^Connection with 127\\.0\\.0\\.1:${port} failed: `),
+    );
+    server.close();
+  });
+
   it("calls nobody after cancel", async () => {
     const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
     await once(server, "listening");
