@@ -103,6 +103,8 @@ export interface HttpConnectionManager {
   /** Put the peer's address into `x-forwarded-for`; Envoy `use_remote_address`. */
   readonly useRemoteAddress: boolean;
   readonly xffTrustedHops: number;
+  /** `append`: our element of `Forwarded` (RFC 7239) is added. Ours alone: `heddle.http` in the metadata of the filter chain. */
+  readonly forwarded?: "append";
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
   readonly serverName: string;

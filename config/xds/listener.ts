@@ -40,6 +40,7 @@ import { ConnectionLimitSchema } from "./gen/envoy/extensions/filters/network/co
 import { HttpConnectionManagerSchema } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { TcpProxySchema } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { EncodeError, type Scope } from "./issues.ts";
+import { HTTP_KEY, metadataScope, metadataToWire } from "./metadata.ts";
 import { tcpProxyFromWire, tcpProxyToWire } from "./tcp-proxy.ts";
 import { downstreamTlsFromWire, downstreamTlsToWire } from "./tls.ts";
 
@@ -161,7 +162,7 @@ function chainFromWire(wire: WireChain, scope: Scope): FilterChain {
     match: matchFromWire(wire.filterChainMatch, scope.field("filter_chain_match")),
     tls,
     handshakeTimeoutMs: toMsOr(wire.transportSocketConnectTimeout, tls === undefined ? 0 : HANDSHAKE_TIMEOUT_MS),
-    ...filtersFromWire(wire.filters, scope.field("filters")),
+    ...filtersFromWire(wire.filters, scope.field("filters"), forwardedFromWire(wire, scope)),
   };
 }
 
@@ -190,10 +191,22 @@ function matchFromWire(wire: WireMatch | undefined, scope: Scope): FilterChainMa
   };
 }
 
+/** Settings of HTTP that Envoy's messages have no field for; what is not known is refused. */
+function forwardedFromWire(wire: WireChain, scope: Scope): "append" | undefined {
+  const settings = wire.metadata?.filterMetadata[HTTP_KEY] ?? {};
+  const at = metadataScope(scope.field("metadata"), HTTP_KEY);
+  for (const name of Object.keys(settings)) if (name !== "forwarded") at.field(name).unsupported("is not supported");
+  const { forwarded } = settings;
+  if (forwarded === undefined || forwarded === "append") return forwarded;
+  at.field("forwarded").invalid(`must be append: got ${JSON.stringify(forwarded)}`);
+  return undefined;
+}
+
 /** At most one limit of connections, then the filter that ends the chain. */
 function filtersFromWire(
   filters: readonly Filter[],
   scope: Scope,
+  forwarded: "append" | undefined,
 ): { readonly network: NetworkFilter; readonly connectionLimit?: ConnectionLimit } {
   const none: NetworkFilter = {
     kind: "tcp",
@@ -217,7 +230,7 @@ function filtersFromWire(
     network =
       wire.$typeName === TcpProxySchema.typeName
         ? { kind: "tcp", tcp: tcpProxyFromWire(wire, at) }
-        : { kind: "http", http: managerFromWire(wire, at) };
+        : { kind: "http", http: { ...managerFromWire(wire, at), ...given("forwarded", forwarded) } };
   }
   if (network === undefined && filters.length > 0) scope.invalid("must end with http_connection_manager or tcp_proxy");
   return { network: network ?? none, ...given("connectionLimit", connectionLimit) };
@@ -276,6 +289,7 @@ function inspectorsToWire(model: Listener): ListenerFilter[] {
 
 function chainToWire(model: FilterChain): WireChain {
   const { network } = model;
+  const forwarded = network.kind === "http" ? network.http.forwarded : undefined;
   const filter =
     network.kind === "http"
       ? {
@@ -296,6 +310,7 @@ function chainToWire(model: FilterChain): WireChain {
       ...limitToWire(model),
       create(FilterSchema, { name: filter.name, configType: { case: "typedConfig", value: filter.value } }),
     ],
+    ...given("metadata", metadataToWire({ [HTTP_KEY]: { ...given("forwarded", forwarded) } })),
   });
 }
 

@@ -14,6 +14,8 @@ export const TRANSPORT_SOCKET_KEY = "envoy.transport_socket_match";
 export const BREAKER_KEY = "heddle.breaker";
 /** The sidecar in front of an endpoint: `model/endpoint.ts` MeshHop. */
 export const MESH_KEY = "heddle.mesh";
+/** How a filter chain treats HTTP, where Envoy has no field for it: `{ forwarded: append }`. */
+export const HTTP_KEY = "heddle.http";
 /** Where a route came from. */
 export const ROUTE_KEY = "heddle.route";
 

@@ -5,7 +5,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.listener.v3.Listener":
     "name address filter_chains use_original_dst default_filter_chain per_connection_buffer_limit_bytes listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction enable_reuse_port bind_to_port",
   "envoy.config.listener.v3.FilterChain":
-    "filter_chain_match filters transport_socket transport_socket_connect_timeout name",
+    "filter_chain_match filters transport_socket transport_socket_connect_timeout name metadata",
   "envoy.config.listener.v3.FilterChainMatch":
     "destination_port prefix_ranges source_prefix_ranges source_ports server_names transport_protocol application_protocols",
   "envoy.config.listener.v3.Filter": "name typed_config",

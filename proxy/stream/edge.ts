@@ -1,4 +1,4 @@
-// What a hop does to heads as they pass: request id, x-forwarded-*, client certificate, via, and the removal of fields that
+// What a hop does to heads as they pass: request id, forwarded, x-forwarded-*, client certificate, via, and the removal of fields that
 // only a mesh peer may send. Envoy: the HTTP connection manager's header handling.
 import { isIP } from "node:net";
 
@@ -9,6 +9,7 @@ import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
 
 import { settleClientCertificate } from "./client-certificate.ts";
+import { isUntrustedEdge, settleForwarded } from "./forwarded.ts";
 import { withoutDetails } from "./local-reply.ts";
 import { normalizeRequest } from "./normalize.ts";
 
@@ -29,8 +30,9 @@ export function enterRequest(
       forwarded === undefined ? connection.remoteAddress : `${forwarded}, ${connection.remoteAddress}`,
     );
   }
-  if ((config.useRemoteAddress && config.xffTrustedHops === 0) || !head.has("x-forwarded-proto"))
+  if (isUntrustedEdge(config) || !head.has("x-forwarded-proto"))
     head.set("x-forwarded-proto", connection.isTls ? "https" : (head.get(":scheme") ?? "http"));
+  settleForwarded(head, connection, config);
   settleClientCertificate(head, connection, config);
   if (config.via !== "") head.add("via", config.via);
   return requestId;
@@ -41,7 +43,7 @@ export function enterRequest(
  * from the right, beyond the proxies before us that are trusted. The connection's own where that names none.
  */
 export function clientAddressOf(head: HeaderBlock, connection: ConnectionView, config: HttpConnectionManager): string {
-  if (config.useRemoteAddress && config.xffTrustedHops === 0) return connection.remoteAddress;
+  if (isUntrustedEdge(config)) return connection.remoteAddress;
   const addresses = head.getJoined("x-forwarded-for")?.split(",") ?? [];
   const found = addresses.at(-1 - config.xffTrustedHops)?.trim() ?? "";
   return isIP(found) === 0 ? connection.remoteAddress : found;

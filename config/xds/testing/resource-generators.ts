@@ -83,7 +83,12 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
 });
 
 const network: fc.Arbitrary<NetworkFilter> = fc.oneof(
-  fc.record({ kind: fc.constant("http" as const), http: manager }),
+  fc.record({
+    kind: fc.constant("http" as const),
+    http: fc
+      .tuple(manager, fc.boolean())
+      .map(([http, isAdded]) => (isAdded ? { ...http, forwarded: "append" as const } : http)),
+  }),
   fc.record({
     kind: fc.constant("tcp" as const),
     tcp: fc.record({
