@@ -37,6 +37,8 @@ export interface HttpStream {
   consumed(bytes: number): void;
   /** What is still buffered here for the peer. */
   readonly bufferedBytes: number;
+  /** The peer's limit, in bytes as SETTINGS_MAX_HEADER_LIST_SIZE counts, where this head is above it; else undefined. */
+  exceededLimit?(head: HeaderBlock): number | undefined;
 }
 
 /** What a codec needs of its connection. The proxy's wire gives it; tests give a memory one. */

@@ -79,9 +79,9 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
       this.#failLater(stream, makeStreamError("us", "stream", H2_ERROR.REFUSED_STREAM, problem, true));
       return;
     }
-    const { maxHeaderListBytes } = this.peer;
-    if (maxHeaderListBytes < Infinity && this.sender.encoder.exceeds(head, maxHeaderListBytes)) {
-      const problem = `The request's headers are above the ${maxHeaderListBytes} bytes that the server takes`;
+    const limitBytes = this.exceededLimit(head);
+    if (limitBytes !== undefined) {
+      const problem = `The request's headers are above the ${limitBytes} bytes that the server takes`;
       this.#failLater(stream, makeStreamError("user", "stream", H2_ERROR.PROTOCOL_ERROR, problem, false, 400));
       return;
     }

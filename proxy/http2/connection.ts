@@ -66,6 +66,13 @@ export abstract class Http2Connection implements SenderOwner, StreamOwner {
     this.sender.pump();
   }
 
+  exceededLimit(head: HeaderBlock): number | undefined {
+    const { maxHeaderListBytes } = this.peer;
+    return maxHeaderListBytes < Infinity && this.sender.encoder.exceeds(head, maxHeaderListBytes)
+      ? maxHeaderListBytes
+      : undefined;
+  }
+
   sendData(stream: Http2Stream, bytes: Buffer, start: number, end: number, last: boolean): boolean {
     return stream.isOver ? true : this.sender.sendData(stream, bytes, start, end, last);
   }

@@ -342,6 +342,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
         return this.connectionError(H2_ERROR.FLOW_CONTROL_ERROR, "a stream's window above its maximum");
       }
     }
+    this.sender.encoder.setLimit(Math.min(this.peer.smallestHeaderTableBytes, this.peer.headerTableBytes));
     this.sender.encoder.setLimit(this.peer.headerTableBytes);
     writeSettingsAck(this.host.out);
     const flood = this.guard.countControl();

@@ -7,6 +7,7 @@ import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { MemoryHost } from "#lib/testing/memory-host.ts";
 import { FRAME } from "./frame.ts";
 import { Http2Server } from "./server.ts";
+import { SETTING } from "./settings.ts";
 import { ServerDialogue } from "./testing/dialogue.ts";
 import { data, frame, GET, get, headers, plainBlock, POST, PREFACE, settings, uint32 } from "./testing/frames.ts";
 import { makeSettings, RecordingHandler } from "./testing/recorder.ts";
@@ -41,6 +42,36 @@ describe("an HTTP/2 server", () => {
     stream.sendData(Buffer.from("x"), 0, 1, false);
     stream.sendTrailers(HeaderBlock.of(["grpc-status", "0"]));
     assert.deepEqual(answer(), ["HEADERS 1", "HEADERS 1", "DATA 1 1", "HEADERS 1 END"]);
+  });
+
+  it("knows the heads that are above what the client takes", () => {
+    const { send, handler } = bind(new ServerDialogue({}, [[SETTING.MAX_HEADER_LIST_SIZE, 100]]));
+    send(get(1));
+    // `:status` and `x` with 32 octets each leave 25 for the value.
+    const head = (length: number) => HeaderBlock.of([":status", "200"], ["x", "v".repeat(length)]);
+    assert.equal(handler.last.stream.exceededLimit?.(head(25)), undefined);
+    assert.equal(handler.last.stream.exceededLimit?.(head(26)), 100);
+  });
+
+  it("goes through the smallest of several table sizes, in one SETTINGS and in several (RFC 7541 §4.2)", () => {
+    for (const [sizes, announced] of [
+      [[[0, 4096]], "203fe11f"],
+      [[[0, 100, 4096]], "203fe11f"],
+      [[[200, 100]], "3f45"],
+      [[[0], [4096]], "203fe11f"],
+      [[[100], [200, 0], [50]], "203f13"],
+      [[[4096]], ""],
+      [[[50, 1 << 20]], "3f133fe11f"],
+    ] as const) {
+      const dialogue = new ServerDialogue();
+      const { host, handler, send } = bind(dialogue);
+      send(get(1));
+      send(...sizes.map((values) => settings(...values.map((value) => [SETTING.HEADER_TABLE_SIZE, value] as const))));
+      handler.last.stream.sendHead(OK, true);
+      const frames = host.take();
+      // 0x88: `:status: 200` of the static table.
+      assert.equal(frames.subarray(9).toString("hex"), `${announced}88`, JSON.stringify(sizes));
+    }
   });
 
   it("resets what is malformed and tells nobody above", () => {

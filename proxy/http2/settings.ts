@@ -73,6 +73,8 @@ export const DEFAULT_HTTP2_SETTINGS: Http2Settings = {
 /** What the peer told us; before it did, the protocol's defaults. */
 export class PeerSettings {
   headerTableBytes = 4096;
+  /** The smallest that it named in the last SETTINGS, which our encoder must go through (RFC 7541 §4.2). */
+  smallestHeaderTableBytes = 4096;
   /** Unlimited by the protocol; a hundred until the peer has spoken, as RFC 9113 §6.5.2 recommends to servers at least. */
   maxConcurrentStreams = 100;
   initialWindowBytes = DEFAULT_WINDOW_BYTES;
@@ -85,6 +87,7 @@ export class PeerSettings {
   apply(bytes: Uint8Array, start: number, end: number): number {
     if (!this.isKnown) this.maxConcurrentStreams = MAX_WINDOW_BYTES;
     this.isKnown = true;
+    this.smallestHeaderTableBytes = Infinity;
     for (let at = start; at + 6 <= end; at += 6) {
       const error = this.#set(((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0), readUint32(bytes, at + 2));
       if (error >= 0) return error;
@@ -96,6 +99,7 @@ export class PeerSettings {
     switch (id) {
       case SETTING.HEADER_TABLE_SIZE:
         this.headerTableBytes = value;
+        this.smallestHeaderTableBytes = Math.min(this.smallestHeaderTableBytes, value);
         return -1;
       case SETTING.ENABLE_PUSH:
         return value > 1 ? H2_ERROR.PROTOCOL_ERROR : -1;

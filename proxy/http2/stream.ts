@@ -12,6 +12,7 @@ export interface StreamOwner {
   sendTrailers(stream: Http2Stream, trailers: HeaderBlock): void;
   resetByUser(stream: Http2Stream, error: StreamError): void;
   consumed(stream: Http2Stream, bytes: number): void;
+  exceededLimit(head: HeaderBlock): number | undefined;
 }
 
 /** What is known of how a message is to be read: 0 = nothing special. */
@@ -82,6 +83,10 @@ export class Http2Stream implements HttpStream {
 
   sendHead(head: HeaderBlock, end: boolean): void {
     this.#owner.sendHead(this, head, end);
+  }
+
+  exceededLimit(head: HeaderBlock): number | undefined {
+    return this.#owner.exceededLimit(head);
   }
 
   sendData(bytes: Buffer, start: number, end: number, last: boolean): boolean {

@@ -33,6 +33,18 @@ export function replyClusterFull({ name, limits }: Cluster): LocalReply {
   return replyForFailure("overflow", `the cluster ${name} has ${limits.maxRequests} requests running, its limit`);
 }
 
+/** The client said how much it takes: it would end the stream, or the connection, over this head. */
+export function replyHeadTooLarge(limitBytes: number): LocalReply {
+  const detail = `the answer's headers are above the ${limitBytes} bytes that the client takes`;
+  return {
+    status: 502,
+    flag: "UPE",
+    code: "response_head_too_large",
+    proxyStatus: "http_response_header_section_size",
+    detail,
+  };
+}
+
 export function replyFilterError(filter: string, error: unknown): LocalReply {
   const detail = `the filter ${filter} failed: ${describeError(error)}`;
   return { status: 500, flag: "LR", code: "filter_error", proxyStatus: "proxy_internal_error", detail };

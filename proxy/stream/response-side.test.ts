@@ -15,6 +15,29 @@ const DENIED: LocalReply = {
   detail: "no",
 };
 
+describe("an answer whose head is above what the client takes", () => {
+  it("is 502 with its cause, and nothing of it is sent", () => {
+    const bench = new ExchangeBench();
+    const exceededLimit = (head: HeaderBlock): number | undefined => (head.has("x-large") ? 100 : undefined);
+    Object.assign(bench.downstream, { exceededLimit });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(200, "body", ["x-large", "1"]);
+    assert.equal(bench.downstream.sent[0], "head 502");
+    assert.match(bench.downstream.head?.get("proxy-status") ?? "", /error=http_response_header_section_size/);
+    assert.ok(!bench.downstream.sent.join().includes("body"));
+    assert.deepEqual([bench.exchange.status, bench.attempt.dones, bench.done.length], [502, 1, 1]);
+  });
+
+  it("is sent when it is our own: nothing smaller could take its place", () => {
+    const bench = new ExchangeBench();
+    Object.assign(bench.downstream, { exceededLimit: () => 1 });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(200, "body");
+    assert.equal(bench.downstream.sent[0], "head 502");
+    assert.equal(bench.done.length, 1);
+  });
+});
+
 describe("a filter at the answer's head", () => {
   it("may put another answer in its place", () => {
     const filter: Filter = {

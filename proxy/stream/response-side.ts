@@ -13,6 +13,7 @@ import type { HttpExchange } from "./exchange.ts";
 import { callResponseData, callResponseHead, callResponseTrailers } from "./hooks.ts";
 import { renderReply } from "./local-reply.ts";
 import { packOrigProto } from "./orig-proto.ts";
+import { replyHeadTooLarge } from "./replies.ts";
 import { mutateResponse } from "./rewrite.ts";
 
 const DONE: StreamError = makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "the answer is complete");
@@ -175,7 +176,8 @@ export class ResponseSide {
     return this.#exchange.pausing?.holdsResponse === true;
   }
 
-  #sendHead(head: HeaderBlock, end: boolean): void {
+  /** False: the client does not take it, and has been told so. */
+  #sendHead(head: HeaderBlock, end: boolean): boolean {
     const exchange = this.#exchange;
     exchange.status = Number(head.get(":status") ?? "0");
     if (exchange.isGrpc) {
@@ -184,11 +186,17 @@ export class ResponseSide {
     }
     leaveResponse(head, exchange.connection, exchange.service.config);
     if (exchange.connection.peerIdentity !== undefined && head.hasRawNames) packOrigProto(head);
+    const limitBytes = this.#isReplied ? undefined : exchange.downstream.exceededLimit?.(head);
+    if (limitBytes !== undefined) {
+      exchange.answer(replyHeadTooLarge(limitBytes));
+      return false;
+    }
     exchange.responseHeadMs = exchange.service.clock.nowMs();
     this.isHeadSent = true;
     exchange.downstream.sendHead(head, end);
     if (end) this.#onComplete();
     else head.detach();
+    return true;
   }
 
   /** `attempt`: whose bytes they are, to be credited; undefined = ours. */
@@ -258,7 +266,7 @@ export class ResponseSide {
     this.#heldHead = undefined;
     const isEmpty = made.length === 0;
     if (head !== undefined && isEmpty && last && credit > 0) attempt?.stream?.consumed(credit);
-    if (head !== undefined) this.#sendHead(head, isEmpty && last);
+    if (head !== undefined && !this.#sendHead(head, isEmpty && last)) return;
     if (!isEmpty || (last && head === undefined)) this.#sendData(attempt, credit, made, 0, made.length, last);
   }
 
