@@ -5,6 +5,8 @@ import type { Flushable, WireLoop } from "./wire-loop.ts";
 
 const EMPTY = Buffer.alloc(0);
 const MAX_PIECE = 64 * 1024;
+/** What is gathered over several slabs before it is written in the middle of a turn. */
+const MAX_TOGETHER = 128 * 1024;
 
 /**
  * The slab goes back to the loop as soon as the kernel has taken it in the same call, which is nearly always; else when the
@@ -19,6 +21,10 @@ export class SocketOutbox implements WireOutbox, Flushable {
   readonly #socket: Socket;
   readonly #loop: WireLoop;
   readonly #isAlwaysAsync: boolean;
+  /** Slabs that are full, and how much each holds: they go with what follows in one write. */
+  #full: Buffer[] | undefined = undefined;
+  #lengths: number[] | undefined = undefined;
+  #fullBytes = 0;
   #inFlight: Buffer[] | undefined = undefined;
   #onWritten: (() => void) | undefined = undefined;
   #isScheduled = false;
@@ -32,7 +38,7 @@ export class SocketOutbox implements WireOutbox, Flushable {
   }
 
   get pendingBytes(): number {
-    return this.position + this.#socket.writableLength;
+    return this.position + this.#fullBytes + this.#socket.writableLength;
   }
 
   reserve(bytes: number): void {
@@ -47,7 +53,8 @@ export class SocketOutbox implements WireOutbox, Flushable {
         this.buffer = slab;
         return;
       }
-      this.flush();
+      if (this.#isAlwaysAsync || this.#fullBytes + this.position >= MAX_TOGETHER) this.flush();
+      else this.#setAside();
     } else if (this.buffer.length > 0) {
       this.#loop.giveSlab(this.buffer);
     }
@@ -69,7 +76,7 @@ export class SocketOutbox implements WireOutbox, Flushable {
 
   flushTurn(): void {
     this.#isScheduled = false;
-    if (this.position === 0) {
+    if (this.position === 0 && this.#fullBytes === 0) {
       this.#releaseBuffer();
       return;
     }
@@ -79,10 +86,15 @@ export class SocketOutbox implements WireOutbox, Flushable {
 
   flush(): void {
     const length = this.position;
-    if (length === 0) return;
+    if (length === 0 && this.#full === undefined) return;
     const socket = this.#socket;
     // What never left stays visible: the request in it provably reached nobody.
     if (socket.destroyed) return;
+    if (this.#full !== undefined && this.#lengths !== undefined && !this.#isShut && !socket.writableEnded) {
+      if (length > 0) this.#setAside();
+      this.#flushTogether(this.#full, this.#lengths);
+      return;
+    }
     const slab = this.buffer;
     this.position = 0;
     this.buffer = EMPTY;
@@ -105,6 +117,34 @@ export class SocketOutbox implements WireOutbox, Flushable {
     // Not taken at once. A callback on every write would cost the fast path a tick each, so an empty write carries it.
     this.#keep(slab);
     socket.write(EMPTY, this.#onWritten);
+  }
+
+  /** A full slab waits for what follows: one write of several costs less, and wakes the peer once. */
+  #setAside(): void {
+    (this.#full ??= []).push(this.buffer);
+    (this.#lengths ??= []).push(this.position);
+    this.#fullBytes += this.position;
+    this.position = 0;
+    this.buffer = EMPTY;
+  }
+
+  #flushTogether(slabs: readonly Buffer[], lengths: readonly number[]): void {
+    const socket = this.#socket;
+    this.#full = undefined;
+    this.#lengths = undefined;
+    this.bytesFlushed += this.#fullBytes;
+    this.#fullBytes = 0;
+    socket.cork();
+    for (const [i, slab] of slabs.entries()) socket.write(slab.subarray(0, lengths[i]));
+    socket.uncork();
+    const isTaken = socket.writableLength === 0;
+    for (const slab of slabs) {
+      if (isTaken) this.#loop.giveSlab(slab);
+      else this.#keep(slab);
+    }
+    if (isTaken) return;
+    // As many callbacks as slabs: each gives one back.
+    for (let i = 0; i < slabs.length; i++) socket.write(EMPTY, this.#onWritten);
   }
 
   /** The socket is closing: what is written from now on is dropped; what was written and not flushed stays visible. */

@@ -5,7 +5,7 @@ import type { Clock } from "#lib/clock.ts";
 const SMALL_SLAB = 8 * 1024;
 /** Room for the largest `reserve` (64 KiB) behind a head that was already written. */
 const LARGE_SLAB = 80 * 1024;
-const READ_BUFFER = 64 * 1024;
+const READ_BUFFER = 128 * 1024;
 /** Kept for later use; beyond it the garbage collector gets them (1 MiB and 2.5 MiB). */
 const MAX_SMALL_KEPT = 128;
 const MAX_LARGE_KEPT = 32;
