@@ -3,6 +3,7 @@
 import type { ConfigError } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { problemAt } from "#config/load/load.ts";
+import { protocolOfPort } from "#config/model/port-protocol.ts";
 import { gatewayGroup, heddleGroup } from "./kind.ts";
 import { resourceName, type Resource } from "./kinds.ts";
 import { findNoEffect } from "./no-effect.ts";
@@ -267,6 +268,8 @@ function checkSubset(subset: ServiceSubset, index: ResourceIndex, report: Report
 function checkServiceEntry(entry: ServiceEntry, index: ResourceIndex, report: Reporter): void {
   const { namespace } = entry.metadata;
   for (const [at, { sidecar }] of entry.spec.endpoints.entries()) {
+    for (const name of Object.keys(sidecar?.inbound ?? {}))
+      checkTcp(entry, name, ["spec", "endpoints", at, "sidecar", "inbound", name], report);
     for (const [outboundAt, { service: ref, port }] of (sidecar?.outbound ?? []).entries()) {
       const path = ["spec", "endpoints", at, "sidecar", "outbound", outboundAt];
       const key = ref.includes("/") ? ref : `${namespace}/${ref}`;
@@ -277,9 +280,24 @@ function checkServiceEntry(entry: ServiceEntry, index: ResourceIndex, report: Re
           `there is no service "${key}"`,
           didYouMean(ref, index.serviceNames(namespace)),
         );
-      else checkPort(service, port, [...path, "port"], report);
+      else {
+        checkPort(service, port, [...path, "port"], report);
+        checkTcp(service, port, [...path, "port"], report);
+      }
     }
   }
+}
+
+/** Listeners of sidecars are of TCP. */
+function checkTcp(service: ServiceEntry, port: number | string, path: JsonPath, report: Reporter): void {
+  const named = service.spec.ports.find((known) =>
+    typeof port === "number" ? known.port === port : known.name === port,
+  );
+  if (named !== undefined && protocolOfPort(named) === "UDP")
+    report.warn(
+      path,
+      `port "${named.name}" is one of UDP: the mesh leaves it alone, and no listener of a sidecar serves it`,
+    );
 }
 
 function didYouMean(word: string, candidates: readonly string[]): string | undefined {

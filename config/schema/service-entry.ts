@@ -2,6 +2,7 @@
 
 import type { Static } from "typebox";
 import type { JsonPath } from "#config/load/json-path.ts";
+import { APP_PROTOCOLS, PORT_PROTOCOLS } from "#config/model/port-protocol.ts";
 import {
   choice,
   formatted,
@@ -22,10 +23,21 @@ import { suggest } from "./suggest.ts";
 const servicePort = record("A port of the service.", {
   name: formatted("dnsLabel", "Name of the port."),
   port: port("Number of the port, as clients know it."),
-  protocol: choice(
-    ["HTTP", "HTTP2", "GRPC", "TCP"],
-    "What the application speaks there: HTTP/1.1, HTTP/2, gRPC, or anything else.",
-    { default: "HTTP" },
+  protocol: optional(
+    choice(
+      PORT_PROTOCOLS,
+      "What the application speaks there: HTTP/1.1, HTTP/2, gRPC, anything else over TCP, also the application's own TLS (TLS, HTTPS); AUTO: the first bytes of each connection tell. UDP is left alone.",
+      { "x-heddle-absent": "by appProtocol, else by the name, else by the number, else AUTO" },
+    ),
+  ),
+  appProtocol: optional(
+    choice(
+      APP_PROTOCOLS,
+      "The same in Kubernetes' words; `https` and `tls` are the application's own TLS, which is passed on.",
+      {
+        "x-heddle-absent": "by the name of the port",
+      },
+    ),
   ),
 });
 

@@ -1,13 +1,13 @@
 // The registry contract: whoever knows services and endpoints tells them, change by change, to a sink.
 import type { EndpointHealth } from "#config/model/endpoint.ts";
+import type { PortProtocol } from "#config/model/port-protocol.ts";
 import type { Labels } from "#config/model/route.ts";
-
-export type PortProtocol = "HTTP" | "HTTP2" | "GRPC" | "TCP";
 
 export interface ServicePort {
   readonly name: string;
   readonly port: number;
-  readonly protocol: PortProtocol;
+  /** By `protocolOfPort`; ports of UDP are not told of. */
+  readonly protocol: Exclude<PortProtocol, "UDP">;
 }
 
 /** One service as its registry knows it; immutable. */

@@ -1,14 +1,14 @@
 // The cluster of one backend: its policies, and mutual TLS to those endpoints that are mesh peers.
 import type { Cluster, HttpUpstreamOptions } from "#config/model/cluster.ts";
 import type { UpstreamTls } from "#config/model/tls.ts";
-import type { PortProtocol } from "../registry/registry.ts";
+import type { ServicePort } from "../registry/registry.ts";
 import { listenerBufferBytes } from "./defaults.ts";
 import { meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
 import { meshServerName } from "./names.ts";
 import { clusterPolicy, upstreamOptions } from "./policy/cluster.ts";
 import { clusterTenants } from "./policy/tenants.ts";
 import { trafficFor } from "./policy/traffic.ts";
-import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
+import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
 /** The names under which every proxy serves its own key and the mesh's roots to itself (SDS). */
 export const ownCertificate = "default";
@@ -41,7 +41,7 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
             { name: "heddle", match: meshSocketLabels, tls },
             ...(isRequired ? [] : [{ name: "plaintext", match: {}, tls: undefined }]),
           ],
-    http: upstreamOptions(blocks, upstreamProtocol(port.protocol, identities.size > 0 || isRequired)),
+    http: upstreamOptions(blocks, upstreamProtocol(scope, port.protocol, identities.size > 0 || isRequired)),
     perConnectionBufferLimitBytes: listenerBufferBytes,
     metadata: { heddle: metadata, ...clusterTenants(scope.reader, endpoints, blocks.tenants?.isolate) },
   };
@@ -50,8 +50,23 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
 /** A port of opaque TCP whose endpoints belong to tenants: nothing can tell which of them a connection may have. */
 export function isDividedTcp(scope: Scope, backend: Backend): boolean {
   const service = scope.reader.get("services", backend.service);
+  return findPort(service, backend.port)?.protocol === "TCP" && isDivided(scope, backend);
+}
+
+/** How connections to a port are taken: as HTTP, as opaque bytes, or as what their first bytes say. */
+export type Treatment = "http" | "opaque" | "detect";
+
+/** A port that says nothing is one of HTTP alone where its endpoints belong to tenants. */
+export function treatmentOf(scope: Scope, service: string, port: ServicePort | undefined): Treatment {
+  if (port?.protocol === "TCP") return "opaque";
+  if (port?.protocol !== "AUTO") return "http";
+  return isDivided(scope, wholeBackend(service, port.port)) ? "http" : "detect";
+}
+
+function isDivided(scope: Scope, backend: Backend): boolean {
+  const service = scope.reader.get("services", backend.service);
   const port = findPort(service, backend.port);
-  if (service === undefined || port?.protocol !== "TCP") return false;
+  if (service === undefined || port === undefined) return false;
   const { tenants } = trafficFor(scope.reader, { service: backend.service, port, subset: backend.subset });
   const endpoints = selectEndpoints(scope, service, backend);
   return Object.keys(clusterTenants(scope.reader, endpoints, tenants?.isolate)).length > 0;
@@ -61,8 +76,14 @@ export function isDividedTcp(scope: Scope, backend: Backend): boolean {
  * What an endpoint without a mesh hop speaks. Mesh peers speak HTTP/2, by ALPN: for the sake of an HTTP/1 application among them
  * the protocol is left to ALPN, which a cluster without any TLS does not have.
  */
-function upstreamProtocol(protocol: PortProtocol, hasTls: boolean): HttpUpstreamOptions["protocol"] {
+function upstreamProtocol(
+  { dialect }: Scope,
+  protocol: ServicePort["protocol"],
+  hasTls: boolean,
+): HttpUpstreamOptions["protocol"] {
   if (protocol === "HTTP2" || protocol === "GRPC") return "http2";
+  // Which HTTP the application understands is what its clients speak to it.
+  if (protocol === "AUTO") return dialect === "grpc" ? "http2" : "downstream";
   return hasTls ? "auto" : "http1";
 }
 

@@ -62,6 +62,16 @@ export const anyConnection: FilterChainMatch = {
   sourcePorts: [],
 };
 
+/** What an http_inspector finds HTTP to be. Other bytes, TLS of the application's own among them, are the default chain's. */
+export const plainHttp: FilterChainMatch = {
+  ...anyConnection,
+  transportProtocol: "raw_buffer",
+  applicationProtocols: ["http/1.0", "http/1.1", "h2c"],
+};
+
+/** Where first bytes tell the protocol: what may still become HTTP after so long is opaque. For silence see docs/opaque-tcp.md. */
+export const detectionMs = 1000;
+
 export const anyRequest: RouteMatch = {
   path: { kind: "prefix", value: "/" },
   caseSensitive: true,

@@ -1,26 +1,35 @@
 // What reaches a workload's application through its proxy: a listener for the mesh on each port, and the application behind it.
-import type { Cluster } from "#config/model/cluster.ts";
+import type { Cluster, HttpUpstreamOptions } from "#config/model/cluster.ts";
 import type { FilterConfig } from "#config/model/filter-config.ts";
-import type { FilterChain, HttpConnectionManager, Listener, NetworkFilter } from "#config/model/listener.ts";
+import type {
+  FilterChain,
+  FilterChainMatch,
+  HttpConnectionManager,
+  Listener,
+  NetworkFilter,
+} from "#config/model/listener.ts";
+import type { HeaderMatcher } from "#config/model/matcher.ts";
 import type { Route, RouteTable } from "#config/model/route.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import type { MtlsMode } from "#config/schema/peer-authentication.ts";
 import type { Workload, WorkloadPort } from "../mesh/workload.ts";
-import { meshRoots, ownCertificate } from "./cluster.ts";
+import { meshRoots, ownCertificate, treatmentOf, type Treatment } from "./cluster.ts";
 import {
   anyConnection,
   anyRequest,
+  detectionMs,
   emptyScope,
   forwardDefaults,
   limitDefaults,
   listenerBufferBytes,
   managerDefaults,
+  plainHttp,
   upstreamDefaults,
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
 import { matchesOf } from "./gateway-api/routes.ts";
 import { compareRanks, type RankedMatch } from "./gateway-api/match.ts";
-import { inboundName } from "./names.ts";
+import { inboundName, meshServerName } from "./names.ts";
 import { ownerOf } from "./outbound.ts";
 import { mtlsMode } from "./policy/peer-authentication.ts";
 import { limitsOfPort, limitsOfRule, rateLimitFilter, rateLimitOverride } from "./policy/rate-limit.ts";
@@ -43,9 +52,9 @@ export function inboundListener(scope: Scope, workload: Workload, port: Workload
   // An Envoy has no certificate from us, so nobody is told to call it with mutual TLS (endpoints.ts).
   const mode =
     scope.dialect === "heddle" ? mtlsMode(scope.reader, port.service, port.port, workload.labels) : "DISABLE";
-  const isTcp = port.port.protocol === "TCP";
+  const treatment = treatmentOf(scope, port.service, port.port);
   const telemetry = telemetryFor(scope.reader, port.service, port.port, "inbound", ownerOf(workload));
-  const manager = managerOf(scope, port, name, mode, telemetry);
+  const manager = managerOf(scope, port, treatment, name, mode, telemetry);
   const http: NetworkFilter = { kind: "http", http: manager };
   const tcp: NetworkFilter = {
     kind: "tcp",
@@ -57,24 +66,24 @@ export function inboundListener(scope: Scope, workload: Workload, port: Workload
       accessLogs: telemetry.accessLogs,
     },
   };
+  const plain = { tls: undefined, handshakeTimeoutMs: 0 };
+  const plaintext: FilterChain = { ...plain, name: "plaintext", match: anyConnection, network: http };
+  const opaque: FilterChain = { ...plain, name: "opaque", match: anyConnection, network: tcp };
+  const mesh: FilterChain = {
+    name: "mesh",
+    match: anyConnection,
+    tls: meshTls,
+    handshakeTimeoutMs: 10_000,
+    network: http,
+  };
   const isPermissive = mode === "PERMISSIVE";
-  const chains: FilterChain[] = [];
-  if (mode !== "DISABLE")
-    chains.push({
-      name: "mesh",
-      match: isPermissive ? { ...anyConnection, transportProtocol: "tls" } : anyConnection,
-      tls: meshTls,
-      handshakeTimeoutMs: 10_000,
-      network: http,
-    });
-  if (mode !== "STRICT")
-    chains.push({
-      name: "plaintext",
-      match: isPermissive ? { ...anyConnection, transportProtocol: "raw_buffer" } : anyConnection,
-      tls: undefined,
-      handshakeTimeoutMs: 0,
-      network: isTcp ? tcp : http,
-    });
+  const inspectsHttp = treatment === "detect" && mode !== "STRICT";
+  const inspectTimeoutMs = inspectsHttp || treatment === "opaque" ? detectionMs : 10_000;
+  const chains = chainsOf(mode, treatment, {
+    mesh: isPermissive ? meshOnly(mesh, treatment, port) : mesh,
+    plaintext,
+    opaque,
+  });
   return {
     listener: {
       name,
@@ -82,18 +91,51 @@ export function inboundListener(scope: Scope, workload: Workload, port: Workload
       direction: "inbound",
       bindToPort: true,
       useOriginalDst: false,
-      inspectTls: isPermissive,
-      inspectHttp: false,
-      // A client that waits for the server to speak first is no mesh peer: those send a ClientHello at once.
-      inspectTimeoutMs: isPermissive ? (isTcp ? 200 : 10_000) : 0,
+      inspectTls: isPermissive || inspectsHttp,
+      inspectHttp: inspectsHttp,
+      inspectTimeoutMs: isPermissive || inspectsHttp ? inspectTimeoutMs : 0,
       continueOnInspectTimeout: true,
-      filterChains: chains,
-      defaultFilterChain: undefined,
+      ...chains,
       perConnectionBufferLimitBytes: listenerBufferBytes,
     },
     cluster: applicationCluster(name, workload.address, port),
     collector: telemetry.collector,
   };
+}
+
+interface InboundChains {
+  readonly mesh: FilterChain;
+  readonly plaintext: FilterChain;
+  readonly opaque: FilterChain;
+}
+
+function chainsOf(
+  mode: MtlsMode,
+  treatment: Treatment,
+  { mesh, plaintext, opaque }: InboundChains,
+): Pick<Listener, "filterChains" | "defaultFilterChain"> {
+  const first = mode === "DISABLE" ? [] : [mesh];
+  if (mode === "STRICT") return { filterChains: first, defaultFilterChain: undefined };
+  switch (treatment) {
+    case "http": {
+      const match = mode === "PERMISSIVE" ? rawBytes : anyConnection;
+      return { filterChains: [...first, { ...plaintext, match }], defaultFilterChain: undefined };
+    }
+    case "opaque":
+      return { filterChains: first, defaultFilterChain: opaque };
+    case "detect":
+      return { filterChains: [...first, { ...plaintext, match: plainHttp }], defaultFilterChain: opaque };
+    default:
+      return treatment satisfies never;
+  }
+}
+
+const rawBytes: FilterChainMatch = { ...anyConnection, transportProtocol: "raw_buffer" };
+
+/** Where plaintext comes too, TLS may be the application's own: the mesh's is known by the name that callers' proxies ask for. */
+function meshOnly(mesh: FilterChain, treatment: Treatment, { service, port }: WorkloadPort): FilterChain {
+  const serverNames = treatment === "http" ? [] : [meshServerName(service, port.port)];
+  return { ...mesh, match: { ...anyConnection, transportProtocol: "tls", serverNames } };
 }
 
 const meshTls: DownstreamTls = {
@@ -111,12 +153,14 @@ const meshTls: DownstreamTls = {
 function managerOf(
   scope: Scope,
   port: WorkloadPort,
+  treatment: Treatment,
   name: string,
   mode: MtlsMode,
   telemetry: TrafficTelemetry,
 ): HttpConnectionManager {
-  const isTcp = port.port.protocol === "TCP";
-  const routes = isTcp ? [] : limitedRoutes(scope, port, name);
+  const limited = treatment === "opaque" ? [] : limitedRoutes(scope, port, name);
+  const tunnel = treatment === "http" ? [] : [tunnelRoute(port, name)];
+  const rest = treatment === "opaque" ? [] : [applicationRoute(scope, port, name)];
   const table: RouteTable = {
     ...emptyScope,
     name,
@@ -125,7 +169,7 @@ function managerOf(
         ...emptyScope,
         name,
         domains: ["*"],
-        routes: [...routes, applicationRoute(scope, port, name)],
+        routes: [...tunnel, ...limited, ...rest],
         retry: undefined,
       },
     ],
@@ -139,12 +183,12 @@ function managerOf(
       scope,
       port,
       mode,
-      routes.some((route) => route.filterOverrides.length > 0),
+      limited.some((route) => route.filterOverrides.length > 0),
       telemetry,
     ),
     // An opaque connection is one request here; it may be silent for as long as it likes.
-    streamIdleTimeoutMs: isTcp ? 0 : managerDefaults.streamIdleTimeoutMs,
-    upgrades: isTcp ? [tcpUpgrade] : managerDefaults.upgrades,
+    streamIdleTimeoutMs: treatment === "opaque" ? 0 : managerDefaults.streamIdleTimeoutMs,
+    upgrades: treatment === "opaque" ? [tcpUpgrade] : managerDefaults.upgrades,
     accessLogs: telemetry.accessLogs,
     tracing: telemetry.tracing,
     forwardClientCert: mode === "DISABLE" ? "sanitize" : "sanitize_set",
@@ -169,18 +213,38 @@ function inboundFilters(
 }
 
 function applicationRoute(scope: Scope, port: WorkloadPort, cluster: string): Route {
-  const isTcp = port.port.protocol === "TCP";
   const blocks = trafficFor(scope.reader, { service: port.service, port: port.port });
   return {
     ...emptyScope,
     name: `Service ${port.service}`,
-    match: isTcp ? { ...anyRequest, path: { kind: "connect" } } : anyRequest,
+    match: anyRequest,
     action: {
       ...forwardDefaults,
       target: { kind: "cluster", name: cluster },
       // The caller's proxy holds the limits of time; this one only ends what the caller's would not.
-      idleTimeoutMs: isTcp || blocks.timeouts?.idle === undefined ? undefined : 0,
-      upgrades: isTcp ? [{ name: tcpUpgrade, enabled: true }] : [],
+      idleTimeoutMs: blocks.timeouts?.idle === undefined ? undefined : 0,
+    },
+    metadata: {},
+  };
+}
+
+/** Opaque bytes of a peer: an extended CONNECT, as a WebSocket's is, which it must not be taken for. */
+function tunnelRoute({ service, port }: WorkloadPort, cluster: string): Route {
+  const isTunnel: HeaderMatcher = {
+    name: ":protocol",
+    match: { kind: "string", matcher: { kind: "exact", value: tcpUpgrade, ignoreCase: false } },
+    invert: false,
+    missingAsEmpty: false,
+  };
+  return {
+    ...emptyScope,
+    name: port.protocol === "TCP" ? `Service ${service}` : `Service ${service} (opaque)`,
+    match: { ...anyRequest, path: { kind: "connect" }, headers: port.protocol === "TCP" ? [] : [isTunnel] },
+    action: {
+      ...forwardDefaults,
+      target: { kind: "cluster", name: cluster },
+      idleTimeoutMs: port.protocol === "TCP" ? undefined : 0,
+      upgrades: [{ name: tcpUpgrade, enabled: true }],
     },
     metadata: {},
   };
@@ -207,9 +271,8 @@ function limitedRoutes(scope: Scope, port: WorkloadPort, cluster: string): reado
   return found.toSorted((left, right) => compareRanks(left.match.rank, right.match.rank)).map(({ route }) => route);
 }
 
-/** The application itself, on the workload's address; HTTP/2 where the port says so. */
+/** The application itself, on the workload's address; HTTP/2 where the port says so, the caller's own HTTP where it says nothing. */
 function applicationCluster(name: string, address: string, port: WorkloadPort): Cluster {
-  const { protocol } = port.port;
   const endpoint = {
     address,
     port: port.appPort,
@@ -243,7 +306,7 @@ function applicationCluster(name: string, address: string, port: WorkloadPort): 
     closeOnHealthFailure: false,
     tls: undefined,
     tlsMatches: [],
-    http: { ...upstreamDefaults, protocol: protocol === "HTTP2" || protocol === "GRPC" ? "http2" : "http1" },
+    http: { ...upstreamDefaults, protocol: applicationProtocol(port) },
     perConnectionBufferLimitBytes: listenerBufferBytes,
     breaker: undefined,
     metadata: {},
@@ -251,3 +314,18 @@ function applicationCluster(name: string, address: string, port: WorkloadPort): 
 }
 
 const unlimited = 4_294_967_295;
+
+function applicationProtocol({ port }: WorkloadPort): HttpUpstreamOptions["protocol"] {
+  switch (port.protocol) {
+    case "HTTP2":
+    case "GRPC":
+      return "http2";
+    case "AUTO":
+      return "downstream";
+    case "HTTP":
+    case "TCP":
+      return "http1";
+    default:
+      return port.protocol satisfies never;
+  }
+}

@@ -7,10 +7,12 @@ import type { ServicePort } from "../registry/registry.ts";
 import {
   anyConnection,
   anyRequest,
+  detectionMs,
   emptyScope,
   forwardDefaults,
   listenerBufferBytes,
   managerDefaults,
+  plainHttp,
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
 import { serviceRoutes, type BuiltRoutes } from "./gateway-api/routes.ts";
@@ -18,7 +20,7 @@ import { httpProxyName, outboundListenerName, outboundName } from "./names.ts";
 import { limitsOfPort, rateLimitFilter } from "./policy/rate-limit.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { outboundTenants } from "./policy/tenants.ts";
-import { isDividedTcp } from "./cluster.ts";
+import { isDividedTcp, treatmentOf } from "./cluster.ts";
 import { findPort, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
 export interface BuiltTable {
@@ -71,35 +73,38 @@ export function outboundListener(scope: Scope, workload: Workload, outbound: Wor
   const target = outboundName(outbound.service, port?.port ?? outbound.port);
   const telemetry = telemetryFor(scope.reader, outbound.service, port, "outbound", ownerOf(workload));
   const name = outboundListenerName(outbound.service, port?.port ?? outbound.port, outbound.listen);
-  const isTcp = port?.protocol === "TCP";
+  const treatment = treatmentOf(scope, outbound.service, port);
   const backend = wholeBackend(outbound.service, port?.port ?? 0);
   // Names a cluster that does not exist: its connections are closed, never mixed among tenants (the status says so).
-  const isDivided = isTcp && isDividedTcp(scope, backend);
-  const chain: FilterChain = {
-    name: target,
-    match: anyConnection,
-    tls: undefined,
-    handshakeTimeoutMs: 0,
-    network: isTcp
-      ? {
-          kind: "tcp",
-          tcp: {
-            statPrefix: target,
-            clusters: [{ name: isDivided ? `divided-by-tenants/${target}` : target, weight: 1 }],
-            idleTimeoutMs: 3_600_000,
-            maxConnectAttempts: 3,
-            accessLogs: telemetry.accessLogs,
-          },
-        }
-      : {
-          kind: "http",
-          http: outboundManager(target, outboundFilters(scope, workload, outbound, port, telemetry), telemetry),
-        },
+  const isDivided = isDividedTcp(scope, backend);
+  const plain = { name: target, match: anyConnection, tls: undefined, handshakeTimeoutMs: 0 };
+  const opaque: FilterChain = {
+    ...plain,
+    network: {
+      kind: "tcp",
+      tcp: {
+        statPrefix: target,
+        clusters: [{ name: isDivided ? `divided-by-tenants/${target}` : target, weight: 1 }],
+        idleTimeoutMs: 3_600_000,
+        maxConnectAttempts: 3,
+        accessLogs: telemetry.accessLogs,
+      },
+    },
+  };
+  const http: FilterChain = {
+    ...plain,
+    network: {
+      kind: "http",
+      http: outboundManager(target, outboundFilters(scope, workload, outbound, port, telemetry), telemetry),
+    },
   };
   return {
-    listener: localListener(name, outbound.listen, chain),
-    table: isTcp ? undefined : target,
-    backends: isTcp && !isDivided ? [backend] : [],
+    listener:
+      treatment === "detect"
+        ? detectingListener(name, outbound.listen, http, opaque)
+        : localListener(name, outbound.listen, treatment === "opaque" ? opaque : http),
+    table: treatment === "opaque" ? undefined : target,
+    backends: treatment === "http" || isDivided ? [] : [backend],
     collector: telemetry.collector,
   };
 }
@@ -189,5 +194,16 @@ function localListener(name: string, port: number, chain: FilterChain): Listener
     filterChains: [chain],
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: listenerBufferBytes,
+  };
+}
+
+/** HTTP where the first bytes are HTTP's; a server that speaks first is heard without a wait. */
+function detectingListener(name: string, port: number, http: FilterChain, opaque: FilterChain): Listener {
+  return {
+    ...localListener(name, port, { ...http, match: plainHttp }),
+    inspectTls: true,
+    inspectHttp: true,
+    inspectTimeoutMs: detectionMs,
+    defaultFilterChain: { ...opaque, name: `${opaque.name}/opaque` },
   };
 }

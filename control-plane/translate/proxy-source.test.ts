@@ -234,3 +234,28 @@ spec: {}
   assert.equal(conditionsOf("ServiceEntry"), undefined);
   assert.equal(conditionsOf("MeshConfig")?.length, 1);
 });
+
+const tenants = `apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: { mtls: { mode: DISABLE }, tenants: { sources: [{ peerIdentity: { pattern: "spiffe://*/ns/{tenant}/sa/*" } }] } }
+---
+`;
+const undeclared = (labels: string): string => `apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: box, namespace: shop }
+spec:
+  ports: [{ name: main, port: 8080 }]
+  endpoints:
+    - { name: box-1, address: 127.0.0.1, labels: { ${labels} }, sidecar: { inbound: { main: 18080 }, outbound: [{ service: box, port: main, listen: 19001 }] } }
+`;
+
+test("a port that says nothing takes opaque bytes, unless its endpoints belong to tenants", () => {
+  const defaultsOf = (yaml: string): readonly (string | undefined)[] => {
+    const resources = makeMesh(yaml).source.resourcesFor(nodeOf("shop/box-1"), "heddle");
+    return [...(resources?.listeners.values() ?? [])].map(({ defaultFilterChain: chain }) => chain?.network.kind);
+  };
+  assert.deepEqual(defaultsOf(undeclared("")), ["tcp", "tcp"]);
+  assert.deepEqual(defaultsOf(tenants + undeclared("version: v1")), ["tcp", "tcp"]);
+  assert.deepEqual(defaultsOf(tenants + undeclared("tenant: acme")), [undefined, undefined]);
+});

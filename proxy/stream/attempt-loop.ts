@@ -112,7 +112,7 @@ export class AttemptLoop implements AttemptOwner {
       return;
     }
     if (exchange.isTerminated) attempt.startTunnel(exchange.request.get(":authority") ?? "");
-    else attempt.start(exchange.connection.protocol);
+    else attempt.start(exchange.clientProtocol);
     if (attempt.stream === undefined && !attempt.isOver) exchange.request.detach();
   }
 

@@ -97,6 +97,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   isTunnel = false;
   /** A peer's CONNECT for opaque bytes: it ends here, and the bytes go to the application. */
   isTerminated = false;
+  /** What the client speaks to its own proxy, which carries HTTP/1 in HTTP/2. */
+  clientProtocol: "http1" | "http2";
   /** The host was asked for on demand. */
   hasLookedUp = false;
   /** A filter runs: what it answers is sent when it has returned. */
@@ -117,6 +119,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.service = service;
     this.connection = connection;
     this.downstream = downstream;
+    this.clientProtocol = connection.protocol;
     this.startMs = service.clock.nowMs();
     this.body = new RequestBody(downstream, service.replay);
     this.timers = new ExchangeTimers(service.clock, service.timers, this);
@@ -196,7 +199,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.wantsGrpc = this.isGrpc;
     this.isUpgradeRequest = head.get(":method") === "CONNECT" || head.has("upgrade");
     if (this.connection.peerIdentity !== undefined) {
-      unpackOrigProto(head);
+      if (unpackOrigProto(head)) this.clientProtocol = "http1";
       this.isTerminated = this.isUpgradeRequest && head.get(":protocol") === TUNNEL_PROTOCOL;
     }
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);

@@ -32,7 +32,7 @@ export function startMirrors(exchange: HttpExchange): void {
     }
     const mirror = new Mirror(exchange, upstream, picked, headFor(exchange, picked), action.timeoutMs);
     exchange.body.addCopy(mirror);
-    mirror.start(exchange.connection.protocol);
+    mirror.start(exchange.clientProtocol);
   }
 }
 

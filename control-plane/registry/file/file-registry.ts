@@ -4,6 +4,7 @@ import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { ConfigError } from "#config/load/config-error.ts";
+import { protocolOfPort } from "#config/model/port-protocol.ts";
 import type { ServiceEntry } from "#config/schema/service-entry.ts";
 import type { Registry, RegistryEndpoint, RegistryService, RegistrySink, RegistryWatch } from "../registry.ts";
 import { ConfigFolder, type ConfigReport } from "./config-folder.ts";
@@ -98,7 +99,10 @@ export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: stri
     namespace: metadata.namespace,
     name: metadata.name,
     hosts: spec.hosts ?? [],
-    ports: spec.ports,
+    ports: spec.ports.flatMap(({ name, port, protocol: said, appProtocol }) => {
+      const protocol = protocolOfPort({ protocol: said, appProtocol, name, port });
+      return protocol === "UDP" ? [] : [{ name, port, protocol }];
+    }),
     endpoints: spec.endpoints.map((endpoint): RegistryEndpoint => {
       const { sidecar } = endpoint;
       return {

@@ -18,7 +18,7 @@ import {
   type OutlierDetection,
 } from "#config/schema/traffic-blocks.ts";
 import type { Dialect } from "../../mesh/resources.ts";
-import type { PortProtocol } from "../../registry/registry.ts";
+import type { ServicePort } from "../../registry/registry.ts";
 import { limitDefaults, upstreamDefaults } from "../defaults.ts";
 import type { TrafficBlocks } from "./traffic.ts";
 
@@ -41,7 +41,7 @@ export function clusterPolicy(
   blocks: TrafficBlocks,
   dialect: Dialect,
   host: string,
-  protocol: PortProtocol,
+  protocol: ServicePort["protocol"],
 ): ClusterPolicy {
   const limits = circuitLimits(blocks);
   const healthChecks = blocks.healthCheck === undefined ? [] : healthCheck(blocks.healthCheck, host, protocol);
@@ -137,7 +137,12 @@ function outlier(block: OutlierDetection): ClusterOutlier {
 }
 
 /** A policy for a whole service asks only those of its ports that can answer: gRPC over HTTP/2, HTTP anywhere but over opaque TCP. */
-function healthCheck(block: HealthCheck, serviceHost: string, protocol: PortProtocol): readonly ClusterHealthCheck[] {
+function healthCheck(
+  block: HealthCheck,
+  serviceHost: string,
+  protocol: ServicePort["protocol"],
+): readonly ClusterHealthCheck[] {
+  // A port that says nothing is asked in HTTP/1: it is likelier than that all of a service's ports speak gRPC.
   const http2 = protocol === "HTTP2" || protocol === "GRPC";
   if ((block.grpc !== undefined && !http2) || (block.http !== undefined && protocol === "TCP")) return [];
   return [{ ...checkTimes(block), check: checkOf(block, serviceHost, http2) }];
