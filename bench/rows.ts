@@ -2,6 +2,7 @@
 import type { ContenderName } from "./contenders/contender.ts";
 import type { Comparison, Row, Target } from "./row.ts";
 import { bulkRow, tcpRow } from "./rows/bulk.ts";
+import { fairnessRow } from "./rows/fairness.ts";
 import { fixedRateRow } from "./rows/fixed-rate.ts";
 import { handshakeRow } from "./rows/handshakes.ts";
 import { memoryRow } from "./rows/memory.ts";
@@ -159,6 +160,7 @@ export const rows: readonly Row[] = [
   handshakeRow({ name: "tls-full-permissive", mode: "permissive", isResumed: false, target: 0.55 }),
   handshakeRow({ name: "tls-resumed-permissive", mode: "permissive", isResumed: true, target: 0.75 }),
   tcpRow(1),
+  fairnessRow,
   memoryRow,
   startRow,
   pushRow,
