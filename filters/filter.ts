@@ -88,6 +88,10 @@ export interface Exchange {
   /** The retry policy in force: the route's, else its virtual host's. */
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
+  /** A peer's CONNECT for opaque bytes, which may have been opened before anybody knew whether it would be needed. */
+  readonly isTerminated: boolean;
+  /** In onDone: it was not needed. Nothing was asked of the application, and no limit should count it. */
+  readonly isUnused: boolean;
   /** What goes upstream is gRPC. */
   readonly isGrpc: boolean;
   /** Per-request state of filters, by the index from `FilterContext.slot`. */
@@ -248,7 +252,7 @@ export interface FilterContext {
   readonly log: Log;
   /** The filter's name in the chain, by which routes speak to it (`Exchange.override`). */
   readonly name: string;
-  /** A place in `exchange.slots` of this filter's own. */
+  /** The place in `exchange.slots` of this filter's own: one, however often it is asked for. */
   slot(): number;
   /** Where the chain stands. */
   readonly direction: Direction;

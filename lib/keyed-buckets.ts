@@ -32,8 +32,20 @@ export class KeyedBuckets {
     return this.#bucketAt(this.#slotFor(key, nowMs)).tryTake(nowMs);
   }
 
+  /** As `TokenBucket.giveBack`, where the key still has its bucket. */
+  giveBack(key: string, nowMs: number): void {
+    const hash = hashOf(key);
+    const start = (hash >>> 0) % this.#slots;
+    for (let i = 0; i < Math.min(PROBES, this.#slots); i++) {
+      const slot = (start + i) % this.#slots;
+      if (Atomics.load(this.#cells, slot * SLOT_CELLS) !== hash) continue;
+      this.#bucketAt(slot).giveBack(nowMs);
+      return;
+    }
+  }
+
   #slotFor(key: string, nowMs: number): number {
-    const hash = hashString(key) | 0 || 1;
+    const hash = hashOf(key);
     const start = (hash >>> 0) % this.#slots;
     let victim = start;
     let victimReset = Infinity;
@@ -55,4 +67,9 @@ export class KeyedBuckets {
   #bucketAt(slot: number): TokenBucket {
     return (this.#buckets[slot] ??= new TokenBucket(this.#spec, this.#cells, slot * SLOT_CELLS + 1));
   }
+}
+
+/** Never 0, which is a slot without a key. */
+function hashOf(key: string): number {
+  return hashString(key) | 0 || 1;
 }

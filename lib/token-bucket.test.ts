@@ -107,3 +107,28 @@ test("two threads on the same cells take exactly what is there", async () => {
   const [left, right] = await Promise.all([take(), take()]);
   assert.equal(left + right, 70_000);
 });
+
+test("a token that is given back in time is as if it had not been taken", () => {
+  const step = fc.record({ afterMs: fc.nat(40), takes: fc.nat(3) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), fc.array(step, { maxLength: 12 }), (before, between) => {
+      const [lender, other] = [new TokenBucket(HUNDRED_A_SECOND), new TokenBucket(HUNDRED_A_SECOND)];
+      let nowMs = 1000;
+      let wasFull = false;
+      const take = ({ afterMs, takes }: { afterMs: number; takes: number }): void => {
+        nowMs += afterMs;
+        wasFull ||= other.peek(nowMs).resetMs === 0;
+        for (let i = 0; i < takes; i++) if (lender.tryTake(nowMs).allowed) other.tryTake(nowMs);
+      };
+      for (const one of before) take(one);
+      if (!lender.tryTake(nowMs).allowed) return;
+      const untilMs = nowMs + lender.resetMs;
+      wasFull = false;
+      for (const one of between) take(one);
+      if (nowMs >= untilMs || wasFull) return;
+      lender.giveBack(nowMs);
+      const difference = Math.abs(lender.peek(nowMs).resetMs - other.peek(nowMs).resetMs);
+      assert.ok(difference < 0.1, `${difference} ms`);
+    }),
+  );
+});

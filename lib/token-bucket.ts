@@ -91,6 +91,22 @@ export class TokenBucket implements TokenVerdict {
     }
   }
 
+  /**
+   * Puts one token back, within the `resetMs` of its verdict: later it may have come back by itself. The state is as if it had not
+   * been taken, but that a bucket which would have been full meanwhile has been filling for that time.
+   */
+  giveBack(nowMs: number): void {
+    const cells = this.#cells;
+    const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
+    const second = Math.floor(nowMs / 1000) | 0;
+    for (;;) {
+      const tat = Atomics.load(cells, this.#offset + TAT);
+      const missing = this.#missing(tat, now, second);
+      const next = Math.max(0, missing - this.#unitsPerToken);
+      if (missing === 0 || Atomics.compareExchange(cells, this.#offset + TAT, tat, (now + next) | 0) === tat) return;
+    }
+  }
+
   /** What is there now, without taking any. */
   peek(nowMs: number): TokenVerdict {
     const now = Math.floor(nowMs * this.#unitsPerMs) | 0;

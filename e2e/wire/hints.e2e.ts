@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import path from "node:path";
 
+import http from "node:http";
+import net from "node:net";
+
 import { readMeshFolder } from "#cli/mesh-folder.ts";
 import { LocalMesh } from "#cli/up/local-mesh.ts";
 
@@ -26,6 +29,7 @@ const SERVICES = {
   },
 } as const;
 
+const BURST = 5;
 type Ports = Map<string, number>;
 const closers: (() => unknown)[] = [];
 /** `service app` to the port of the caller's sidecar, and to that of the called one's. */
@@ -44,7 +48,8 @@ before(async () => {
       inbound.set(`${name} ${app}`, await freePort());
     }
   }
-  fs.writeFileSync(path.join(mesh, "mesh.yaml"), makeYaml(apps));
+  for (const ports of [outbound, inbound]) ports.set("limited web", await freePort());
+  fs.writeFileSync(path.join(mesh, "mesh.yaml"), makeYaml(apps) + makeLimited(apps.web));
   const [xds, secure, metrics] = [await freePort(), await freePort(), await freePort()];
   const lines: string[] = [];
   const local = new LocalMesh({
@@ -114,6 +119,50 @@ spec: { drain: { timeout: 1s } }
 `);
   return documents.join("---\n");
 }
+
+/** `BURST` requests, and then none for the time of the test. */
+function makeLimited(app: number): string {
+  return `---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: limited, namespace: shop }
+spec:
+  ports: [{ name: web, port: 8000 }]
+  endpoints:
+    - name: box-1
+      address: 127.0.0.1
+      ports: { web: ${app} }
+      serviceAccount: box
+      sidecar: { inbound: { web: ${inbound.get("limited web")} } }
+---
+apiVersion: heddle.dev/v1alpha1
+kind: RateLimitPolicy
+metadata: { name: limited, namespace: shop }
+spec: { targetRefs: [{ name: limited }], local: [{ requests: 1, per: 1h, burst: ${BURST} }] }
+`;
+}
+
+it("connections that were opened for silent clients and not needed are no requests for a rate limit", async (t) => {
+  const port = outbound.get("limited web") ?? 0;
+  const sockets = Array.from({ length: BURST }, () => net.connect(port, "127.0.0.1"));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  // Time in which the proxy dials for all of them.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const askOn = (socket: net.Socket | undefined): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const options = socket === undefined ? { agent: false } : { createConnection: () => socket };
+      http
+        .get({ host: "127.0.0.1", port, path: "/", ...options }, (response) => resolve(response.resume().statusCode))
+        .once("error", reject);
+    });
+  const statuses: (number | undefined)[] = [];
+  for (const socket of sockets) statuses.push(await askOn(socket));
+  assert.deepEqual(
+    statuses,
+    Array.from({ length: BURST }, () => 200),
+  );
+  assert.equal(await askOn(undefined), 429);
+});
 
 for (const [what, { name, mode }] of Object.entries(SERVICES)) {
   for (const app of APPS) {

@@ -104,3 +104,38 @@ test("Envoy's message is read, and what has no meaning here is refused by path",
     /filterEnabled\.defaultValue must be 100 percent/,
   );
 });
+
+for (const keys of [[], [{ type: "identity" }]]) {
+  test(`a tunnel that was not needed is not charged, ${keys.length === 0 ? "without keys" : "by key"}`, () => {
+    const buckets = [{ requests: 1, perMs: 60_000, burst: 2, keys }];
+    const { bench, filter, ask } = makeAsker({ buckets }, { peerIdentity: "spiffe://a/ns/b/sa/c" });
+    const open = (): ReturnType<typeof bench.exchange> => {
+      const exchange = bench.exchange({ peerIdentity: "spiffe://a/ns/b/sa/c" });
+      exchange.isTerminated = true;
+      assert.equal(filter.onRouted?.(exchange, exchange.request), CONTINUE);
+      return exchange;
+    };
+    const [used, unused] = [open(), open()];
+    assert.equal(ask().verdict, ANSWERED);
+    filter.onDone?.(used);
+    assert.equal(ask().verdict, ANSWERED);
+    unused.isUnused = true;
+    filter.onDone?.(unused);
+    assert.equal(ask().verdict, CONTINUE);
+    assert.equal(ask().verdict, ANSWERED);
+  });
+}
+
+test("a tunnel that is given up after the bucket was full again gives nothing back twice", () => {
+  const { bench, filter, ask } = makeAsker({ buckets: [{ requests: 1, perMs: 1000, burst: 2 }] });
+  const held = [bench.exchange(), bench.exchange()];
+  for (const exchange of held) {
+    exchange.isTerminated = true;
+    exchange.isUnused = true;
+    filter.onRouted?.(exchange, exchange.request);
+  }
+  bench.clock.advance(5000);
+  for (let i = 0; i < 2; i++) assert.equal(ask().verdict, CONTINUE);
+  for (const exchange of held) filter.onDone?.(exchange);
+  assert.equal(ask().verdict, ANSWERED);
+});

@@ -27,6 +27,20 @@ export const localRateLimitFilter = {
 interface CompiledBucket {
   readonly config: RateBucket;
   take(exchange: Exchange, nowMs: number): TokenVerdict;
+  giveBack(exchange: Exchange, nowMs: number): void;
+}
+
+/** A token that is put back if the tunnel was opened in vain; after `untilMs` it has come back by itself. */
+interface Taken {
+  readonly bucket: CompiledBucket;
+  readonly untilMs: number;
+}
+
+interface Limited {
+  /** Of the tightest bucket, where the answer shows it. */
+  readonly headers: Headers | undefined;
+  /** Undefined but for tunnels. */
+  readonly taken: readonly Taken[] | undefined;
 }
 
 interface Headers {
@@ -57,6 +71,7 @@ function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
       const config = override === undefined ? base : (override.config as RateLimitConfig); // as: parse made it
       const nowMs = context.clock.nowMs();
       let tightest: Headers | undefined;
+      const taken: Taken[] | undefined = exchange.isTerminated ? [] : undefined;
       for (const bucket of bucketsOf(config)) {
         const verdict = bucket.take(exchange, nowMs);
         const limit = bucket.config.spec.maxTokens;
@@ -65,21 +80,35 @@ function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
           refuse(exchange, config, bucket.config, verdict);
           return ANSWERED;
         }
+        taken?.push({ bucket, untilMs: nowMs + verdict.resetMs });
         if (tightest === undefined || verdict.remaining < tightest.remaining)
           tightest = { limit, remaining: verdict.remaining, resetMs: verdict.resetMs };
       }
-      if (config.hasHeaders && tightest !== undefined) exchange.slots[slot] = tightest;
+      const headers = config.hasHeaders ? tightest : undefined;
+      if (headers !== undefined || taken !== undefined) exchange.slots[slot] = { headers, taken } satisfies Limited;
       return CONTINUE;
     },
     onResponseHead(exchange, head) {
-      const headers = exchange.slots[slot] as Headers | undefined; // as: only this filter writes its slot
+      const { headers } = limitedOf(exchange, slot);
       if (headers === undefined) return CONTINUE;
       head.set("x-ratelimit-limit", String(headers.limit));
       head.set("x-ratelimit-remaining", String(headers.remaining));
       head.set("x-ratelimit-reset", String(Math.ceil(headers.resetMs / 1000)));
       return CONTINUE;
     },
+    onDone(exchange) {
+      if (!exchange.isUnused) return;
+      const nowMs = context.clock.nowMs();
+      for (const { bucket, untilMs } of limitedOf(exchange, slot).taken ?? [])
+        if (nowMs < untilMs) bucket.giveBack(exchange, nowMs);
+    },
   };
+}
+
+const NOT_LIMITED: Limited = { headers: undefined, taken: undefined };
+
+function limitedOf(exchange: Exchange, slot: number): Limited {
+  return (exchange.slots[slot] as Limited | undefined) ?? NOT_LIMITED; // as: only this filter writes its slot
 }
 
 function refuse(exchange: Exchange, config: RateLimitConfig, bucket: RateBucket, verdict: TokenVerdict): void {
@@ -112,13 +141,19 @@ function compileBucket(config: RateBucket, rule: string, context: FilterContext)
   const key = `rate-limit/${rule === "" ? context.listener : rule}/${config.name}/${maxTokens}/${tokensPerFill}/${fillIntervalMs}`;
   if (config.keys.length === 0) {
     const bucket = new TokenBucket(config.spec, context.cells(key, TOKEN_BUCKET_CELLS));
-    return { config, take: (_exchange, nowMs) => bucket.tryTake(nowMs) };
+    return {
+      config,
+      take: (_exchange, nowMs) => bucket.tryTake(nowMs),
+      giveBack: (_exchange, nowMs) => bucket.giveBack(nowMs),
+    };
   }
   const table = new KeyedBuckets(config.spec, context.cells(key, keyedBucketCells(config.maxKeys)));
   const readers = config.keys.map(compileKey);
+  const keyOf = (exchange: Exchange): string => readers.map((read) => read(exchange)).join("\u0000");
   return {
     config,
-    take: (exchange, nowMs) => table.tryTake(readers.map((read) => read(exchange)).join("\u0000"), nowMs),
+    take: (exchange, nowMs) => table.tryTake(keyOf(exchange), nowMs),
+    giveBack: (exchange, nowMs) => table.giveBack(keyOf(exchange), nowMs),
   };
 }
 

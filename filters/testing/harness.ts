@@ -51,12 +51,11 @@ export class FilterBench {
   }
 
   context(options: HarnessOptions = {}, name = "test"): FilterContext {
-    let slots = 0;
     return {
       clock: this.clock,
       random: options.random ?? makeSeededRandom(7),
       log: silentLog,
-      slot: () => slots++,
+      slot: () => 0,
       direction: options.direction ?? "inbound",
       listener: "test",
       name,
@@ -91,6 +90,8 @@ export class TestExchange implements Exchange {
   readonly cluster: Cluster | undefined;
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
+  isTerminated = false;
+  isUnused = false;
   readonly isGrpc = false;
   readonly slots: unknown[] = [];
   readonly attempts: Attempt[] = [];

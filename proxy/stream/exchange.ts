@@ -97,6 +97,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   isTunnel = false;
   /** A peer's CONNECT for opaque bytes: it ends here, and the bytes go to the application. */
   isTerminated = false;
+  isUnused = false;
   /** What the client speaks to its own proxy, which carries HTTP/1 in HTTP/2. */
   clientProtocol: "http1" | "http2";
   /** The host was asked for on demand. */
@@ -233,6 +234,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     if (this.isOver) return;
     if (this.isTerminated && error.code === H2_ERROR.NO_ERROR && this.requestBytes === 0) {
       // A tunnel that the peer opened before it knew whether it would need one: nothing failed.
+      this.isUnused = true;
       this.finish(error);
       return;
     }

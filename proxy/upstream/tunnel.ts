@@ -8,6 +8,9 @@ import type { OpenTicket, OpenWaiter, UpstreamConnectionInfo } from "./contract.
 /** The extended CONNECT protocol (RFC 8441) of opaque bytes between two sidecars. */
 export const TUNNEL_PROTOCOL = "heddle-tcp";
 
+/** Nothing was sent through it: to the peer it is as if it had not been. */
+const UNUSED = makeStreamError("user", "stream", H2_ERROR.NO_ERROR, "the tunnel is not wanted any more");
+
 /** Waits for a stream, sends the CONNECT, waits for 2xx, and from then on passes everything through. */
 export class MeshTunnel implements StreamHandler, OpenWaiter, OpenTicket {
   readonly #authority: string;
@@ -34,12 +37,12 @@ export class MeshTunnel implements StreamHandler, OpenWaiter, OpenTicket {
     if (this.#state !== "opening") return;
     this.#state = "over";
     this.#ticket?.cancel();
-    this.#stream?.reset(makeStreamError("user", "stream", H2_ERROR.CANCEL, "the tunnel is not wanted any more"));
+    this.#stream?.reset(UNUSED);
   }
 
   onReady(stream: HttpStream, info: UpstreamConnectionInfo): void {
     if (this.#state !== "opening") {
-      stream.reset(makeStreamError("user", "stream", H2_ERROR.CANCEL, "the tunnel is not wanted any more"));
+      stream.reset(UNUSED);
       return;
     }
     this.#stream = stream;
