@@ -85,6 +85,7 @@ export class DataPlane implements ConnectionHandler {
   readonly #connections: Connections;
   readonly #tcp: TcpService;
   readonly #overload = new Overload();
+  readonly #refusal = () => this.#overload.refusal();
   readonly #files = new Map<string, LineFile>();
   /** By listener: what its connections were accepted under. */
   readonly #shapes = new Map<string, string>();
@@ -271,18 +272,19 @@ export class DataPlane implements ConnectionHandler {
       wire.destroy();
       return;
     }
-    const bound = bindHttpConnection(wire, protocol, firstBytes, {
-      service: () => holder.current,
-      clock: this.#options.clock,
-      overload: () => this.#overload.refusal(),
-      onClosed: () => this.#connections.delete(connection),
-    });
     const connection: Connection = {
+      place: -1,
       kind: "http",
       listener: listener.name,
       isIdle: () => bound.codec.activeStreams === 0,
       drain: () => bound.drain(),
     };
+    const bound = bindHttpConnection(wire, protocol, firstBytes, {
+      service: () => holder.current,
+      clock: this.#options.clock,
+      overload: this.#refusal,
+      onClosed: () => this.#connections.delete(connection),
+    });
     this.#connections.add(connection);
     this.#connectionCounter(listener, protocol).add(1);
   }

@@ -5,7 +5,7 @@ import { describeError } from "#lib/errors.ts";
 import type { HttpStream, ServerHandler, StreamHandler } from "#lib/http/stream.ts";
 import { HttpExchange } from "#proxy/stream/exchange.ts";
 import type { HttpService } from "#proxy/stream/http-service.ts";
-import type { Wire } from "#proxy/wire/wire.ts";
+import type { Wire, WireTls } from "#proxy/wire/wire.ts";
 
 import type { ConnectionLimits } from "./connection-limits.ts";
 
@@ -20,8 +20,8 @@ export class DownstreamView implements ConnectionView {
   readonly localPort: number;
   readonly isTls: boolean;
   readonly peerIdentity: string | undefined;
-  readonly peerCertificatePem: string | undefined;
   readonly localIdentity: string | undefined;
+  readonly #tls: WireTls | undefined;
   readonly #limits: ConnectionLimits;
 
   constructor({ info }: Wire, protocol: "http1" | "http2", listener: Listener, limits: ConnectionLimits) {
@@ -34,9 +34,14 @@ export class DownstreamView implements ConnectionView {
     this.localPort = info.localPort;
     this.isTls = info.tls !== undefined;
     this.peerIdentity = info.tls?.isPeerVerified === true ? info.tls.peerIdentity : undefined;
-    this.peerCertificatePem = info.tls?.isPeerVerified === true ? info.tls.peerCertificatePem : undefined;
     this.localIdentity = info.tls?.localIdentity;
+    this.#tls = info.tls;
     this.#limits = limits;
+  }
+
+  /** Written out each time: few ask for it. */
+  get peerCertificatePem(): string | undefined {
+    return this.#tls?.isPeerVerified === true ? this.#tls.peerCertificatePem : undefined;
   }
 
   exchangeEnded(nowMs: number): void {

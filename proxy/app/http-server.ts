@@ -104,7 +104,16 @@ function keepAliveOf(idleTimeoutMs: number): string {
   return seconds >= 1 && idleTimeoutMs <= MAX_ANNOUNCED_MS ? `timeout=${seconds}` : "";
 }
 
+const settingsOf = new WeakMap<HttpConnectionManager, Http2Settings>();
+
+/** The same for all connections under one configuration. */
 function http2Settings(config: HttpConnectionManager): Http2Settings {
+  let settings = settingsOf.get(config);
+  if (settings === undefined) settingsOf.set(config, (settings = makeHttp2Settings(config)));
+  return settings;
+}
+
+function makeHttp2Settings(config: HttpConnectionManager): Http2Settings {
   return {
     ...DEFAULT_HTTP2_SETTINGS,
     ...config.http2,

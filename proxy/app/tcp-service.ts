@@ -80,6 +80,7 @@ export class TcpService {
       },
     });
     const connection: Connection = {
+      place: -1,
       kind: "tcp",
       listener: listener.name,
       abort: (reason) => session.abort(reason),

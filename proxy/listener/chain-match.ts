@@ -53,6 +53,22 @@ export function chooseChain(listener: Listener, facts: ConnectionFacts): FilterC
   return left[0]?.chain ?? listener.defaultFilterChain;
 }
 
+/** The chain of all connections, where there is nothing to choose: none asks for anything, and the first one wins. */
+export function onlyChain(listener: Listener): FilterChain | undefined {
+  const [first] = listener.filterChains;
+  if (first === undefined) return listener.defaultFilterChain;
+  const { match } = first;
+  const asks =
+    match.destinationPort !== undefined ||
+    match.transportProtocol !== undefined ||
+    match.prefixRanges.length > 0 ||
+    match.serverNames.length > 0 ||
+    match.applicationProtocols.length > 0 ||
+    match.sourcePrefixRanges.length > 0 ||
+    match.sourcePorts.length > 0;
+  return asks || listener.filterChains.length > 1 ? undefined : first;
+}
+
 /**
  * Must the first bytes be looked at before a chain can be chosen? Not for a listener with one chain that asks for nothing of
  * them: a server that speaks first must be heard, whatever the listener filters say.

@@ -9,12 +9,13 @@ import type { DownstreamTls } from "#config/model/tls.ts";
 import type { Log } from "#lib/log.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { acceptWire } from "#proxy/wire/accept.ts";
+import { unmapAddress } from "#proxy/wire/wire-info.ts";
 import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
 import { ConnectionGate } from "./connection-gate.ts";
-import { chooseChain, needsHttpInspection, needsInspection, type ConnectionFacts } from "./chain-match.ts";
+import { chooseChain, needsHttpInspection, onlyChain, needsInspection, type ConnectionFacts } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
 import { detectProtocol, inspectHttp, isForeign } from "./detect.ts";
 import { Detection, type Speculated, type Speculation, type SpeculationOwner } from "./detection.ts";
@@ -24,9 +25,9 @@ import { ServerFirstPorts } from "./server-first-ports.ts";
 
 /** Takes an accepted socket through a TLS handshake as server; proxy/tls does it. */
 export interface ServerTls {
-  /** `firstBytes` were read already. Exactly one of the two callbacks follows. */
+  /** Of the socket as the server accepted it, or as a wire released it; `firstBytes` were read already. Exactly one of the two callbacks follows. */
   secure(
-    wire: SocketWire,
+    socket: net.Socket,
     firstBytes: Buffer,
     tls: DownstreamTls,
     timeoutMs: number,
@@ -79,6 +80,8 @@ export class RunningListener {
   #config: Listener;
   #inspects: boolean;
   #inspectsHttp: boolean;
+  /** The one chain that there is to choose, where it speaks TLS: its connections need no wire before the handshake. */
+  #onlyTls: FilterChain | undefined;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
   readonly #gate: ConnectionGate;
@@ -89,6 +92,7 @@ export class RunningListener {
     this.#config = config;
     this.#inspects = needsInspection(config);
     this.#inspectsHttp = needsHttpInspection(config);
+    this.#onlyTls = onlyTlsChain(config);
     this.#parts = parts;
     this.#gate = new ConnectionGate(parts.cells, config);
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
@@ -135,6 +139,7 @@ export class RunningListener {
     this.#gate.update(config);
     this.#inspects = needsInspection(config);
     this.#inspectsHttp = needsHttpInspection(config);
+    this.#onlyTls = onlyTlsChain(config);
   }
 
   /** Closes when nobody has come for some turns: what waits in the kernel's queue would be reset with it. */
@@ -166,6 +171,10 @@ export class RunningListener {
     if (!this.#gate.tryTake(this.#parts.loop.clock.nowMs())) {
       this.#parts.handler.onRefused(this.#config, "connection_rate");
       socket.destroy();
+      return;
+    }
+    if (this.#onlyTls?.tls !== undefined) {
+      this.#secure(socket, NOTHING, this.#config, this.#onlyTls, this.#onlyTls.tls);
       return;
     }
     const original = this.#config.useOriginalDst ? this.#parts.originalDestination?.(socket) : undefined;
@@ -204,7 +213,6 @@ export class RunningListener {
   }
 
   #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined, speculated?: Speculated): void {
-    const { info } = wire;
     const listener = this.#config;
     const onlyTls =
       !this.#inspects &&
@@ -236,16 +244,20 @@ export class RunningListener {
       this.#serve(wire, firstBytes, listener, chain);
       return;
     }
+    this.#secure(wire.release(), firstBytes, listener, chain, chain.tls);
+  }
+
+  #secure(socket: net.Socket, firstBytes: Buffer, listener: Listener, chain: FilterChain, tls: DownstreamTls): void {
     this.#parts.tls.secure(
-      wire,
+      socket,
       firstBytes,
-      chain.tls,
+      tls,
       chain.handshakeTimeoutMs,
       (secure) => this.#serve(secure, NOTHING, listener, chain),
       (reason) => {
         this.#parts.log.info("a TLS handshake failed", {
           listener: listener.name,
-          peer: `${info.remoteAddress}:${info.remotePort}`,
+          peer: `${unmapAddress(socket.remoteAddress ?? "")}:${socket.remotePort ?? 0}`,
           reason,
         });
         this.#parts.handler.onRefused(listener, "tls_handshake");
@@ -318,6 +330,13 @@ export class RunningListener {
     this.#parts.handler.onRefused(this.#config, reason);
     wire.destroy();
   }
+}
+
+/** Undefined where the chain depends on the connection, or has something to do before TLS. */
+function onlyTlsChain(listener: Listener): FilterChain | undefined {
+  if (needsInspection(listener)) return undefined;
+  const chain = onlyChain(listener);
+  return chain?.tls === undefined || chain.connectionLimit !== undefined ? undefined : chain;
 }
 
 function factsOf(

@@ -9,7 +9,6 @@ import type { DownstreamTls } from "#config/model/tls.ts";
 import { systemClock } from "#lib/clock.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
-import { acceptWire } from "#proxy/wire/accept.ts";
 import { WireLoop } from "#proxy/wire/wire-loop.ts";
 
 import { ListenerTls, makeTicketKeys } from "./server-tls.ts";
@@ -44,7 +43,7 @@ describe("session tickets", () => {
     const tls = new ListenerTls(loop, secrets, ticketSecret);
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket: Socket) => {
       tls.secure(
-        acceptWire(loop, socket),
+        socket,
         Buffer.alloc(0),
         TLS,
         2000,

@@ -1,11 +1,11 @@
 // Joins listeners to TLS: one context per TLS configuration, given accepted wires with the bytes that were looked at.
 import { createHmac } from "node:crypto";
+import type { Socket } from "node:net";
 
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { DownstreamTlsContext } from "#proxy/tls/downstream-context.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
 import { acceptTlsWire } from "#proxy/wire/accept.ts";
-import type { SocketWire } from "#proxy/wire/socket-wire.ts";
 import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
@@ -31,18 +31,21 @@ export class ListenerTls implements ServerTls {
   }
 
   secure(
-    wire: SocketWire,
+    socket: Socket,
     firstBytes: Buffer,
     tls: DownstreamTls,
     timeoutMs: number,
     onSecure: (wire: Wire) => void,
     onFailed: (reason: string) => void,
   ): void {
-    const hello = readClientHello(firstBytes);
-    const socket = wire.release();
-    // TLS runs on the socket's own handle; what the socket holds is what Node gives it first.
-    if (firstBytes.length > 0) socket.unshift(firstBytes);
-    this.#contextOf(tls).accept(socket, typeof hello === "string" ? "" : hello.serverName, timeoutMs, {
+    let sni = "";
+    if (firstBytes.length > 0) {
+      const hello = readClientHello(firstBytes);
+      if (typeof hello !== "string") sni = hello.serverName;
+      // TLS runs on the socket's own handle; what the socket holds is what Node gives it first.
+      socket.unshift(firstBytes);
+    }
+    this.#contextOf(tls).accept(socket, sni, timeoutMs, {
       onSecure: (secure, info) => {
         secure.setNoDelay(true);
         onSecure(acceptTlsWire(this.#loop, secure, info));

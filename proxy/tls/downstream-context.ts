@@ -5,8 +5,10 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
+import { TimerWheel, WheelTimer } from "#lib/timer-wheel.ts";
 import { makeWireError, toWireError } from "#proxy/wire/wire-error.ts";
 import type { WireError, WireTls } from "#proxy/wire/wire.ts";
+import { KnownCertificates } from "./certificate-facts.ts";
 import { MaterialSource } from "./material.ts";
 import { checkPeer } from "./peer-check.ts";
 import type { SecretStore } from "./secret-store.ts";
@@ -22,13 +24,22 @@ export interface HandshakeCallbacks {
 /** 48 bytes, the same in all workers, replaced with the bundle or the authorization epoch (contracts.md: pools and identity). */
 export type TicketKeys = () => Buffer | undefined;
 
-interface Waiting {
-  settle(socket: TLSSocket | undefined, error: unknown): void;
+/** Handshakes last so long or longer; a limit may be late by one tick. */
+const TICK_MS = 100;
+const SLOTS = 64;
+
+/** The server as one connection sees it: what Node emits on it reaches that connection's handshake. */
+interface ServerOfOne extends Server {
+  handshake: Handshake;
 }
 
 /**
  * Node verifies client certificates only within a `tls.Server`, so one is fed by hand (`emit("connection")`, as the http
  * modules do) and never listens. It is made anew when a secret changes, and with it the keys of session tickets.
+ *
+ * Node does not say which accepted socket a secure one came from. So each connection is fed to an object of its own that
+ * inherits from the server: events come back with that as `this`. (A map by addresses cost 8 system calls a connection, and V8's
+ * map kept connections that were over alive through young collections.)
  */
 export class DownstreamTlsContext {
   readonly #tls: DownstreamTls;
@@ -37,12 +48,14 @@ export class DownstreamTlsContext {
   readonly #checkNames: NameCheck;
   readonly #ticketKeys: TicketKeys;
   #server: Server | undefined = undefined;
-  /** Handshakes that run, by the two ports and addresses: the one thing that both sockets show publicly. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #known = new KnownCertificates();
+  readonly #timers: TimerWheel;
+  #pending = 0;
 
   constructor(tls: DownstreamTls, secrets: SecretStore, clock: Clock, ticketKeys: TicketKeys = () => undefined) {
     this.#tls = tls;
     this.#clock = clock;
+    this.#timers = new TimerWheel(clock, TICK_MS, SLOTS);
     this.#ticketKeys = ticketKeys;
     // TLS 1.2: a client that renegotiates without end costs us ten times what it costs itself (BoringSSL has none of it either).
     const secureOptions = constants.SSL_OP_NO_RENEGOTIATION | (tls.sessionTickets ? 0 : constants.SSL_OP_NO_TICKET);
@@ -55,7 +68,7 @@ export class DownstreamTlsContext {
   }
 
   get pendingHandshakes(): number {
-    return this.#waiting.size;
+    return this.#pending;
   }
 
   /** New connections get new ticket keys: sessions from before are not resumed. */
@@ -70,57 +83,36 @@ export class DownstreamTlsContext {
 
   /** Calls back exactly once, never before it returns. `sni` is what the ClientHello said; `timeoutMs` 0 = no limit. */
   accept(raw: Socket, sni: string, timeoutMs: number, callbacks: HandshakeCallbacks): void {
+    // Asked for now: a socket that is gone does not know it any more, and what failed is said with it.
     const peer = `${raw.remoteAddress ?? ""}:${raw.remotePort ?? 0}`;
-    const what = `TLS handshake with ${peer} failed`;
-    const key = keyOf(raw);
+    const handshake = new Handshake(raw, peer, sni, timeoutMs, callbacks, this.#onOver);
     let server: Server;
     try {
+      if (raw.destroyed) throw new Error("the peer closed the connection");
       server = this.#getServer();
     } catch (error) {
-      raw.destroy();
-      setImmediate(() =>
-        callbacks.onFailure(makeWireError("tls", `${what}: ${describeError(error)}`, "HDL_TLS_NOT_READY")),
-      );
+      const failure = makeWireError("tls", `${handshake.what}: ${describeError(error)}`, "HDL_TLS_NOT_READY");
+      setImmediate(() => handshake.fail(failure));
       return;
     }
-    const fail = (error: WireError): void => {
-      raw.destroy();
-      callbacks.onFailure(error);
-    };
-    const settle = (socket: TLSSocket | undefined, error: unknown): void => {
-      if (this.#waiting.get(key) !== waiting) return;
-      this.#waiting.delete(key);
-      timer?.cancel();
-      raw.off("close", onRawClose);
-      raw.off("error", onRawError);
-      if (socket === undefined) {
-        const failure = toWireError(what, error);
-        fail(failure.kind === "other" ? makeWireError("tls", failure.message, failure.code) : failure);
-        return;
-      }
-      const verdict = this.#verify(socket, sni);
-      if ("kind" in verdict) {
-        socket.destroy();
-        fail(makeWireError(verdict.kind, `${what}: ${verdict.message}`, verdict.code));
-      } else callbacks.onSecure(socket, verdict);
-    };
-    const waiting: Waiting = { settle };
-    const onRawClose = (): void => settle(undefined, new Error("the peer closed the connection"));
-    const onRawError = (error: Error): void => settle(undefined, error);
-    const timer =
-      timeoutMs <= 0
-        ? undefined
-        : this.#clock.setTimer(timeoutMs, () => {
-            if (this.#waiting.get(key) !== waiting) return;
-            this.#waiting.delete(key);
-            raw.off("close", onRawClose);
-            fail(makeWireError("timeout", `${what}: it took longer than ${timeoutMs} ms`, "ETIMEDOUT"));
-          });
-    this.#waiting.set(key, waiting);
-    raw.on("close", onRawClose);
-    raw.on("error", onRawError);
-    server.emit("connection", raw);
+    this.#pending++;
+    if (timeoutMs > 0) this.#timers.start(handshake, timeoutMs);
+    // as: what a new object has of its own, and what it inherits.
+    const own = Object.create(server) as ServerOfOne;
+    own.handshake = handshake;
+    own.emit("connection", raw);
   }
+
+  readonly #onOver = (handshake: Handshake, socket: TLSSocket | undefined): void => {
+    this.#pending--;
+    this.#timers.cancel(handshake);
+    if (socket === undefined) return;
+    const verdict = this.#verify(socket, handshake.sni);
+    if ("kind" in verdict) {
+      socket.destroy();
+      handshake.fail(makeWireError(verdict.kind, `${handshake.what}: ${verdict.message}`, verdict.code));
+    } else handshake.callbacks.onSecure(socket, verdict);
+  };
 
   #verify(socket: TLSSocket, sni: string): WireTls | WireError {
     const wallMs = this.#clock.wallMs();
@@ -133,6 +125,7 @@ export class DownstreamTlsContext {
         localIdentity: this.#material.get(wallMs).localIdentity,
         sni,
         wallMs,
+        known: this.#known,
       });
     } catch (error) {
       return makeWireError("tls", describeError(error), "HDL_TLS_NOT_READY");
@@ -155,25 +148,82 @@ export class DownstreamTlsContext {
       ...(tls.alpn.length === 0 ? {} : { ALPNProtocols: [...tls.alpn] }),
       ...(ticketKeys === undefined ? {} : { ticketKeys }),
     });
-    server.on("secureConnection", (socket) => this.#settle(socket, undefined));
-    server.on("tlsClientError", (error, socket) => this.#settle(socket, error));
+    server.on("secureConnection", function (this: ServerOfOne, socket) {
+      this.handshake.succeed(socket);
+    });
+    server.on("tlsClientError", function (this: ServerOfOne, error) {
+      this.handshake.refuse(error);
+    });
     this.#server = server;
     return server;
   }
-
-  #settle(socket: TLSSocket, error: unknown): void {
-    const waiting = this.#waiting.get(keyOf(socket));
-    if (waiting === undefined) {
-      // Timed out, or gone: nobody waits for it.
-      if (error === undefined) socket.destroy();
-      return;
-    }
-    waiting.settle(error === undefined ? socket : undefined, error);
-  }
 }
 
-function keyOf(socket: Socket): string {
-  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
+type OnOver = (handshake: Handshake, socket: TLSSocket | undefined) => void;
+
+/** One that runs; it is the timer of its own limit. */
+class Handshake extends WheelTimer {
+  readonly sni: string;
+  readonly callbacks: HandshakeCallbacks;
+  readonly #raw: Socket;
+  readonly #peer: string;
+  readonly #timeoutMs: number;
+  readonly #onOver: OnOver;
+  #isOver = false;
+
+  constructor(
+    raw: Socket,
+    peer: string,
+    sni: string,
+    timeoutMs: number,
+    callbacks: HandshakeCallbacks,
+    onOver: OnOver,
+  ) {
+    super();
+    this.#raw = raw;
+    this.#peer = peer;
+    this.sni = sni;
+    this.#timeoutMs = timeoutMs;
+    this.callbacks = callbacks;
+    this.#onOver = onOver;
+  }
+
+  get what(): string {
+    return `TLS handshake with ${this.#peer} failed`;
+  }
+
+  succeed(socket: TLSSocket): void {
+    if (this.#isOver) {
+      // Timed out: nobody waits for it.
+      socket.destroy();
+      return;
+    }
+    this.#isOver = true;
+    this.#onOver(this, socket);
+  }
+
+  /** OpenSSL's reason, or the peer went away. */
+  refuse(error: unknown): void {
+    const failure = toWireError(this.what, error);
+    this.#end(failure.kind === "other" ? makeWireError("tls", failure.message, failure.code) : failure);
+  }
+
+  override onTimer(): void {
+    this.#end(makeWireError("timeout", `${this.what}: it took longer than ${this.#timeoutMs} ms`, "ETIMEDOUT"));
+  }
+
+  /** The socket goes, and whoever waits hears why. */
+  fail(error: WireError): void {
+    this.#raw.destroy();
+    this.callbacks.onFailure(error);
+  }
+
+  #end(error: WireError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#onOver(this, undefined);
+    this.fail(error);
+  }
 }
 
 function sessionIdOf(tls: DownstreamTls): string {

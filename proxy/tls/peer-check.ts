@@ -5,7 +5,8 @@ import type { TLSSocket } from "node:tls";
 import type { ValidationSource } from "#config/model/tls.ts";
 import { makeWireError } from "#proxy/wire/wire-error.ts";
 import type { WireError, WireTls } from "#proxy/wire/wire.ts";
-import { type NameCheck, spiffeIdOf, subjectNamesOf } from "./subject-names.ts";
+import { readFacts, type CertificateFacts, type KnownCertificates } from "./certificate-facts.ts";
+import type { NameCheck } from "./subject-names.ts";
 
 export interface PeerExpectation {
   readonly validation: ValidationSource | undefined;
@@ -14,6 +15,7 @@ export interface PeerExpectation {
   readonly localIdentity: string | undefined;
   readonly sni: string;
   readonly wallMs: number;
+  readonly known: KnownCertificates;
   /** The certificate of the session that is resumed: a client is not shown it again. */
   readonly resumedCertificate?: X509Certificate | undefined;
 }
@@ -22,35 +24,25 @@ export interface PeerExpectation {
 export function checkPeer(socket: TLSSocket, expected: PeerExpectation): WireTls | WireError {
   const certificate =
     socket.getPeerX509Certificate() ?? (socket.isSessionReused() ? expected.resumedCertificate : undefined);
-  const isTrusted = expected.validation !== undefined && certificate !== undefined;
-  if (expected.validation === undefined) return describe(socket, expected, certificate, false);
+  if (expected.validation === undefined) return new PeerInfo(socket, expected, certificate, undefined);
   if (certificate === undefined) {
-    if (!expected.isCertificateRequired) return describe(socket, expected, undefined, false);
+    if (!expected.isCertificateRequired) return new PeerInfo(socket, expected, undefined, undefined);
     return refuse("the peer showed no certificate", "ERR_TLS_NO_PEER_CERTIFICATE");
   }
-  const shown = certificate.subjectAltName ?? certificate.subject;
+  const facts = socket.authorized ? expected.known.get(certificate) : readFacts(certificate);
   if (!expected.validation.acceptUntrusted) {
     if (!socket.authorized) {
       const reason = String(socket.authorizationError ?? "not verified");
-      return refuse(`the certificate of ${shown} is not trusted: ${reason}`, codeOf(socket.authorizationError));
+      return refuse(`the certificate of ${facts.shown} is not trusted: ${reason}`, codeOf(socket.authorizationError));
     }
-    const notAfterMs = Date.parse(certificate.validTo);
-    if (expected.wallMs > notAfterMs) {
-      return refuse(`the certificate of ${shown} expired at ${new Date(notAfterMs).toISOString()}`, "CERT_HAS_EXPIRED");
+    if (expected.wallMs > facts.notAfterMs) {
+      const since = new Date(facts.notAfterMs).toISOString();
+      return refuse(`the certificate of ${facts.shown} expired at ${since}`, "CERT_HAS_EXPIRED");
     }
   }
-  const mismatch = expected.checkNames(subjectNamesOf(certificate));
+  const mismatch = expected.checkNames(facts.names);
   if (mismatch !== undefined) return refuse(mismatch, "ERR_TLS_CERT_ALTNAME_INVALID");
-  return describe(socket, expected, certificate, isTrusted && socket.authorized);
-}
-
-function describe(
-  socket: TLSSocket,
-  expected: PeerExpectation,
-  certificate: X509Certificate | undefined,
-  isPeerVerified: boolean,
-): WireTls {
-  return new PeerInfo(socket, expected, certificate, isPeerVerified);
+  return new PeerInfo(socket, expected, certificate, socket.authorized ? facts : undefined);
 }
 
 class PeerInfo implements WireTls {
@@ -67,15 +59,14 @@ class PeerInfo implements WireTls {
     socket: TLSSocket,
     expected: PeerExpectation,
     certificate: X509Certificate | undefined,
-    isPeerVerified: boolean,
+    verified: CertificateFacts | undefined,
   ) {
     this.#socket = socket;
     this.alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "";
     this.sni = expected.sni;
     this.isResumed = socket.isSessionReused();
-    this.isPeerVerified = isPeerVerified;
-    this.peerIdentity =
-      isPeerVerified && certificate !== undefined ? spiffeIdOf(subjectNamesOf(certificate)) : undefined;
+    this.isPeerVerified = verified !== undefined;
+    this.peerIdentity = verified?.identity;
     this.peerCertificate = certificate;
     this.localIdentity = expected.localIdentity;
   }

@@ -1,7 +1,7 @@
 // TLS between our two sides over real sockets: who is let in, what refusals say, rotation and resumption.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { connect as connectTcp, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { CertificateSecret, DownstreamTls, UpstreamTls, ValidationSource } from "#config/model/tls.ts";
 import { systemClock, type Clock } from "#lib/clock.ts";
@@ -222,6 +222,36 @@ describe("mutual TLS", () => {
     const third = await dial(side.port, target);
     assert.equal(third.tls?.isResumed, false);
     assert.equal(third.text, `hello ${ORDERS}`);
+  });
+
+  it("a peer that goes away in the middle fails once, and no handshake is left", async () => {
+    const context = new DownstreamTlsContext(downstream(), secretsOf(reviews), systemClock);
+    const side = await serve(context);
+    const client = connectTcp(side.port, "127.0.0.1");
+    await once(client, "connect");
+    // The beginning of a ClientHello.
+    client.write(Buffer.from([22, 3, 1, 2, 0, 1]));
+    while (context.pendingHandshakes === 0) await new Promise(setImmediate);
+    client.resetAndDestroy();
+    while (context.pendingHandshakes > 0) await new Promise(setImmediate);
+    const [seen, ...more] = side.accepted;
+    assert.equal(more.length, 0);
+    assert.ok(seen !== undefined && "kind" in seen);
+    assert.equal(seen.kind, "reset");
+    assert.match(seen.message, /TLS handshake with 127\.0\.0\.1:\d+ failed/);
+  });
+
+  it("two handshakes that run at once get each its own peer", async () => {
+    const side = await serve(new DownstreamTlsContext(downstream(), secretsOf(reviews), systemClock));
+    const other = "spiffe://mesh/ns/shop/sa/other";
+    const clients = [secretsOf(orders), secretsOf(await authority.issue({ uri: other }))].map((secrets) =>
+      new UpstreamTlsContext(upstream(), secrets, systemClock).forTarget({}),
+    );
+    const outcomes = await Promise.all([...clients, ...clients].map((client) => dial(side.port, client)));
+    assert.deepEqual(
+      outcomes.map(({ text }) => text),
+      [`hello ${ORDERS}`, `hello ${other}`, `hello ${ORDERS}`, `hello ${other}`],
+    );
   });
 
   it("a connection that sends something else fails with its reason", async () => {

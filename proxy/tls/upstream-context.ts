@@ -6,6 +6,7 @@ import type { UpstreamTls } from "#config/model/tls.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { ClientTls } from "#proxy/wire/connect.ts";
 import type { WireError, WireTls } from "#proxy/wire/wire.ts";
+import { KnownCertificates } from "./certificate-facts.ts";
 import { MaterialSource } from "./material.ts";
 import { checkPeer } from "./peer-check.ts";
 import type { SecretStore } from "./secret-store.ts";
@@ -66,6 +67,7 @@ class TargetTls implements ClientTls {
   readonly #sni: string;
   readonly #checkNames: NameCheck;
   #session: Buffer | undefined = undefined;
+  readonly #known = new KnownCertificates();
   /** Whose session it is: checked again when it is resumed. */
   #certificate: X509Certificate | undefined = undefined;
   #sessionGeneration = -1;
@@ -112,6 +114,7 @@ class TargetTls implements ClientTls {
       localIdentity: this.#material.get(wallMs).localIdentity,
       sni: this.#sni,
       wallMs,
+      known: this.#known,
     });
     if (!("kind" in verdict)) this.#certificate = verdict.peerCertificate;
     return verdict;
