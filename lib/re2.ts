@@ -3,11 +3,10 @@
 import { createRequire } from "node:module";
 import type { RE2JS } from "re2js";
 
-const load = createRequire(import.meta.url);
 let loaded: typeof import("./re2-package.ts") | undefined;
 
 /** @throws when RE2 does not take the pattern. */
 export function compileRe2(pattern: string): RE2JS {
-  loaded ??= load("./re2-package.ts") as typeof import("./re2-package.ts"); // as: that file
+  loaded ??= createRequire(import.meta.url)("./re2-package.ts") as typeof import("./re2-package.ts"); // as: that file
   return loaded.RE2JS.compile(pattern);
 }

@@ -4,7 +4,7 @@ import type { Plugin } from "rolldown";
 
 export const RE2_BUNDLE = "chunks/heddle-re2";
 const FILE = path.join(import.meta.dirname, "../lib/re2.ts");
-const LOAD = 'load("./re2-package.ts")';
+const LOAD = 'createRequire(import.meta.url)("./re2-package.ts")';
 
 /** `isApart`: chunks lie beside the bundle. */
 export function lateRe2(isApart: boolean): Plugin {
@@ -19,7 +19,7 @@ export function lateRe2(isApart: boolean): Plugin {
           map: null,
         };
       const folder = '(import.meta.url.includes("/chunks/") ? "./" : "./chunks/")';
-      return { code: code.replace(LOAD, `load(${folder} + "${path.basename(RE2_BUNDLE)}.mjs")`), map: null };
+      return { code: code.replace(LOAD, `createRequire(import.meta.url)(${folder} + "${path.basename(RE2_BUNDLE)}.mjs")`), map: null };
     },
   };
 }

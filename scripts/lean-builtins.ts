@@ -18,6 +18,7 @@ const LATE_MODULES: ReadonlySet<string> = new Set([
   "https",
   "inspector",
   "inspector/promises",
+  "module",
   "os",
   "tls",
   "v8",

@@ -365,6 +365,7 @@ class Scope implements TypeScope {
 /** The message of this full name, if it is in the file. Hydrates nothing beyond the way to it. */
 export function tryMessage(file: DescFile, typeName: string): DescMessage | undefined {
   const [name, ...nested] = stepsIn(file, typeName);
+  if (name === undefined) return undefined;
   return nested.reduce(
     (message, step) => message?.nestedMessages.find((inner) => inner.name === step),
     file.messages.find((message) => message.name === name),

@@ -9,7 +9,8 @@ import {
   type DescMethod,
   type FileRegistry,
 } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_protobuf_descriptor, type FileDescriptorSet } from "@bufbuild/protobuf/wkt";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import fs from "node:fs";
 
@@ -63,7 +64,9 @@ export function compileMethods(config: GrpcJsonConfig): Methods {
 function readDescriptors({ descriptors }: GrpcJsonConfig): FileRegistry {
   try {
     const bytes = "file" in descriptors ? fs.readFileSync(descriptors.file) : Buffer.from(descriptors.base64, "base64");
-    return createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
+    // Not FileDescriptorSetSchema: importing it hydrates descriptor.proto in every process that has this bundle, transcoding or not.
+    const schema = messageDesc<FileDescriptorSet>(file_google_protobuf_descriptor, 0);
+    return createFileRegistry(fromBinary(schema, bytes));
   } catch (cause) {
     throw new Error(`Cannot read the descriptor set: ${describeError(cause)}`, { cause });
   }

@@ -3,7 +3,6 @@
 //   bootstrap -> static configuration --+
 //   identity  -> certificate, bundle ---+--> one snapshot --diff--> workers -> receipt (ACK or NACK)
 //   discovery -> what the mesh says ----+
-import crypto from "node:crypto";
 import fs from "node:fs";
 
 import type { Bootstrap } from "#config/model/bootstrap.ts";
@@ -13,6 +12,7 @@ import type { Secret } from "#config/model/tls.ts";
 import { knownFilterTypes } from "#filters/standard.ts";
 import { systemClock, type Clock, type Timer } from "#lib/clock.ts";
 import type { Log, LogThreshold } from "#lib/log.ts";
+import { randomSecret } from "#lib/random-secret.ts";
 import { systemRandom } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
 import { makeAdminRoutes, makeMetricsRoutes, type AdminParts } from "#proxy/admin/admin-routes.ts";
@@ -31,6 +31,7 @@ import { Metrics } from "#proxy/telemetry/metrics.ts";
 import { OtlpSpanExporter } from "#proxy/telemetry/span-exporter.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import type { ApplyFailure } from "#proxy/worker/protocol.ts";
+import { prepareAddressCheck } from "#proxy/wire/address-check.ts";
 import { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
 import { checkAdminAddress } from "./admin-address.ts";
@@ -99,7 +100,7 @@ export class ProxyApp {
       onLookup: (table, host) => this.#lookUpHost(table, host),
       fullConfig: () => diffSnapshots(EMPTY_SNAPSHOT, this.#current),
       clock: this.#clock,
-      ticketSecret: crypto.randomBytes(32),
+      ticketSecret: randomSecret(32),
       heapLimitMb: heapLimitMb(memoryLimit, options.concurrency + 1),
     });
     this.#locks = options.concurrency > 1 ? new ListenerLocks(options.lockFolder ?? defaultLockFolder()) : undefined;
@@ -148,11 +149,12 @@ export class ProxyApp {
     this.#discovery = await this.#makeDiscovery();
     await this.#workers.start();
     this.#memory.start();
-    await this.#openEndpoints();
     this.#identity?.material.subscribe((material) => this.#onIdentity(material));
     const failures = await this.#apply();
     const listener = failures.find(({ type }) => type === "listener");
     if (listener !== undefined) throw new Error(listener.message);
+    // Applications wait for listeners, operators can wait a little longer.
+    await this.#openEndpoints();
     this.#identity?.start();
     this.#discovery?.start();
     this.#askForHosts();
@@ -326,6 +328,7 @@ export class ProxyApp {
 
   async #openEndpoints(): Promise<void> {
     const { bootstrap, threshold } = this.#options;
+    prepareAddressCheck();
     const parts: AdminParts = {
       workers: this.#workers,
       metrics: this.#metrics,

@@ -12,6 +12,7 @@ import { loadOriginalDestination } from "#proxy/listener/original-destination.ts
 import { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 import { chooseAcceptMode } from "#proxy/wire/accept.ts";
+import { prepareAddressCheck } from "#proxy/wire/address-check.ts";
 
 import { HostLookups } from "./host-lookups.ts";
 import type { FromWorker, Query, ToWorker, WorkerData } from "./protocol.ts";
@@ -28,6 +29,7 @@ const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { threa
 const say = (message: FromWorker): void => port.postMessage(message);
 const lookups = new HostLookups(systemClock, say);
 let spans: SpanRecord[] = [];
+prepareAddressCheck();
 const plane = new DataPlane({
   clock: systemClock,
   random: systemRandom,
