@@ -22,7 +22,7 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
   const threshold = { level: options.logLevel };
   const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { node: bootstrap.node.id });
   const workerEntry = new URL(
-    import.meta.url.endsWith(".ts") ? "./worker/entry.ts" : "./heddle-proxy-worker.mjs",
+    import.meta.url.endsWith(".ts") ? "./worker/entry.ts" : "../heddle-proxy-worker.mjs",
     import.meta.url,
   );
   const app = new ProxyApp({

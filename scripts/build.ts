@@ -4,10 +4,11 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { makeCodeCache } from "./code-cache.ts";
 import { lateRe2, RE2_BUNDLE } from "./late-re2.ts";
 import { leanBuiltins } from "./lean-builtins.ts";
 import { leanProtobuf } from "./lean-protobuf.ts";
-import { rolldown, type OutputChunk, type Plugin } from "rolldown";
+import { rolldown, type CodeSplittingGroup, type OutputChunk, type Plugin } from "rolldown";
 
 const root = path.join(import.meta.dirname, "..");
 const { values } = parseArgs({ options: { out: { type: "string", default: path.join(root, "dist") } } });
@@ -50,6 +51,28 @@ const planesApart: Plugin = {
   },
 };
 
+/** Bundle -> what every start of it loads, which is one chunk: each file more costs the loader half a millisecond. */
+const START: Readonly<Record<string, string>> = { "heddle-proxy": "cli/entries/proxy-command.ts" };
+
+/** `root` and all that it imports, but not what it loads later. */
+function oneChunk(name: string, root: string): CodeSplittingGroup {
+  let members: Set<string> | undefined;
+  return {
+    debugName: name,
+    name: (id, context) => {
+      members ??= withImports(root, (of) => context.getModuleInfo(of)?.importedIds ?? [], new Set());
+      return members.has(id) ? name : null;
+    },
+  };
+}
+
+function withImports(id: string, importsOf: (id: string) => readonly string[], seen: Set<string>): Set<string> {
+  if (seen.has(id)) return seen;
+  seen.add(id);
+  for (const imported of importsOf(id)) withImports(imported, importsOf, seen);
+  return seen;
+}
+
 /** Packages that are there only for what Heddle never does; their callers live without them. */
 const ABSENT = ["@opentelemetry/winston-transport", "bufferutil", "utf-8-validate"];
 
@@ -65,11 +88,13 @@ async function bundle(name: string, entry: string): Promise<readonly OutputChunk
     // Chunks that come from the entry's own static imports are meant: the rest is loaded when it is needed.
     checks: { ineffectiveDynamicImport: false },
   });
+  const start = START[name];
   const { output } = await built.write({
+    ...(start === undefined ? {} : { codeSplitting: { groups: [oneChunk(`${name}-start`, path.join(root, start))] } }),
     dir: draft,
     format: "esm",
     entryFileNames: "[name].mjs",
-    chunkFileNames: `chunks/${name}-[name]-[hash].mjs`,
+    chunkFileNames: ({ name: chunk }) => `chunks/${chunk.startsWith(name) ? "" : `${name}-`}[name]-[hash].mjs`,
     sourcemap: true,
     minify: false,
   });
@@ -120,6 +145,7 @@ async function buildAll(): Promise<void> {
     const rest = others.reduce((sum, chunk) => sum + size(chunk), 0);
     console.log(`${main.fileName}: ${size(main).toFixed(0)} KiB, ${others.length} chunks ${rest.toFixed(0)} KiB`);
   }
+  console.log(`cache: ${((await makeCodeCache(draft)) / 1024).toFixed(0)} KiB`);
   const rule = `\n${"-".repeat(100)}\n`;
   const licences = [...packages].toSorted().map(licenceOf);
   writeFileSync(

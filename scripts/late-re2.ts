@@ -19,7 +19,10 @@ export function lateRe2(isApart: boolean): Plugin {
           map: null,
         };
       const folder = '(import.meta.url.includes("/chunks/") ? "./" : "./chunks/")';
-      return { code: code.replace(LOAD, `createRequire(import.meta.url)(${folder} + "${path.basename(RE2_BUNDLE)}.mjs")`), map: null };
+      return {
+        code: code.replace(LOAD, `createRequire(import.meta.url)(${folder} + "${path.basename(RE2_BUNDLE)}.mjs")`),
+        map: null,
+      };
     },
   };
 }

@@ -8,6 +8,7 @@ import type { Log, LogLevel } from "#lib/log.ts";
 import type { OverloadLevel } from "#proxy/app/overload.ts";
 import type { SpanRecord } from "#proxy/telemetry/records.ts";
 
+import { threadEnvironment } from "./code-cache.ts";
 import { Deaths } from "./deaths.ts";
 import type { Answers, ApplyFailure, ConfigDelta, FromWorker, Query, ToWorker, WorkerData } from "./protocol.ts";
 
@@ -184,6 +185,7 @@ export class WorkerPool {
     };
     const worker = new Worker(entry, {
       workerData: data,
+      env: threadEnvironment(process.env),
       name: `heddle-data-${index}`,
       ...(this.#options.heapLimitMb === undefined
         ? {}
