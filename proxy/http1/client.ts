@@ -1,11 +1,11 @@
 // The client side of an HTTP/1 connection: one request at a time, and a clear word on whether another may follow.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
-import type { ClientCodec, ClientHandler, HttpStream, Outbox, StreamHandler } from "#lib/http/stream.ts";
+import type { ClientCodec, ClientHandler, HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
-import { BodyReader, type BodySink } from "./body-reader.ts";
 import { Carry } from "./carry.ts";
 import { HTTP1_CLIENT_DEFAULTS, type Http1ClientOptions } from "./client-options.ts";
 import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
+import { CLOSED, Http1Connection } from "./connection.ts";
 import { INCOMPLETE, REFUSED } from "./field-scan.ts";
 import { type Http1Host, READ_HIGH_WATER, READ_LOW_WATER } from "./host.ts";
 import { ResponseHead } from "./response-head.ts";
@@ -19,7 +19,6 @@ const BODY = 2;
 const TUNNEL = 3;
 /** The answer is complete, the request is not. */
 const REQUEST = 4;
-const CLOSED = 5;
 
 /** A server that sends more interim answers than this to one request is up to something. */
 const MAX_INFORMATIONAL = 64;
@@ -28,67 +27,42 @@ const MAX_INFORMATIONAL = 64;
  *     IDLE -open-> HEAD -> BODY -> IDLE          (or REQUEST before IDLE: an early answer)
  *                  HEAD -> TUNNEL -> CLOSED      (101, or 2xx to CONNECT)
  */
-export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
-  readonly protocol = "http1";
+export class Http1Client
+  extends Http1Connection<ClientStream, Http1ClientOptions>
+  implements ClientCodec, ClientStreamOwner
+{
   readonly maxStreams = 1;
   readonly idleSinceMs = 0;
-  isDraining = false;
   /** What the server said in `Keep-Alive: timeout`, in ms; -1 = nothing. A pool must stop using the connection before. */
   keepAliveTimeoutMs = -1;
   /** Requests after which the server closes, by `Keep-Alive: max`. */
   #announcedRequests = Infinity;
-  readonly #host: Http1Host;
   readonly #handler: ClientHandler;
-  readonly #options: Http1ClientOptions;
   readonly #head = new ResponseHead();
-  readonly #body: BodyReader;
-  #phase = IDLE;
-  #current: ClientStream | undefined = undefined;
-  #carry: Carry | undefined = undefined;
   #requests = 0;
   #informational = 0;
   #isRetired = false;
   /** Any byte of the answer to the running request has come. */
   #hasAnswerBegun = false;
-  #isReading = true;
-  #hasPeerEnded = false;
 
   constructor(host: Http1Host, handler: ClientHandler, options: Partial<Http1ClientOptions> = {}) {
-    this.#host = host;
+    super(host, { ...HTTP1_CLIENT_DEFAULTS, ...options }, IDLE);
     this.#handler = handler;
-    this.#options = { ...HTTP1_CLIENT_DEFAULTS, ...options };
-    this.#body = new BodyReader(this, this.#options);
   }
 
   get isAvailable(): boolean {
-    return this.#phase === IDLE && !this.#isRetired;
-  }
-
-  get activeStreams(): number {
-    return this.#current === undefined ? 0 : 1;
-  }
-
-  get out(): Outbox {
-    return this.#host.out;
-  }
-
-  get bufferLimitBytes(): number {
-    return this.#options.bufferLimitBytes;
-  }
-
-  get enableTrailers(): boolean {
-    return this.#options.enableTrailers;
+    return this.phase === IDLE && !this.#isRetired;
   }
 
   open(handler: StreamHandler): HttpStream {
     if (!this.isAvailable) throw new Error("Cannot open a stream: the HTTP/1 connection is busy or retired");
     const stream = new ClientStream(this, handler);
-    this.#current = stream;
-    this.#phase = HEAD;
+    this.current = stream;
+    this.phase = HEAD;
     this.#hasAnswerBegun = false;
     this.#informational = 0;
     this.#requests++;
-    const { maxRequests } = this.#options;
+    const { maxRequests } = this.options;
     if ((maxRequests > 0 && this.#requests >= maxRequests) || this.#requests >= this.#announcedRequests) this.#retire();
     return stream;
   }
@@ -96,15 +70,15 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   receive(bytes: Buffer, start: number, end: number): void {
     let p = start;
     while (p < end) {
-      switch (this.#phase) {
+      switch (this.phase) {
         case HEAD:
           p = this.#readHead(bytes, p, end);
           break;
         case BODY:
-          p = this.#body.read(bytes, p, end);
+          p = this.body.read(bytes, p, end);
           break;
         case TUNNEL:
-          this.#readTunnel(bytes, p, end);
+          this.readTunnel(bytes, p, end);
           return;
         case CLOSED:
           return;
@@ -116,10 +90,10 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   }
 
   receiveEnd(): void {
-    this.#hasPeerEnded = true;
+    this.hasPeerEnded = true;
     this.#tellPeerClosed();
     this.#retire();
-    switch (this.#phase) {
+    switch (this.phase) {
       case CLOSED:
         return;
       case IDLE:
@@ -130,10 +104,10 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
         this.#endTunnelRead();
         return;
       case BODY:
-        if (this.#body.isUntilClose) {
-          this.#body.stop();
+        if (this.body.isUntilClose) {
+          this.body.stop();
           this.onBodyData(EMPTY, 0, 0, true);
-          if (this.#phase === BODY) this.#endResponse();
+          if (this.phase === BODY) this.#endResponse();
           return;
         }
         this.#abort(lostError("The server closed the connection in the middle of its answer"));
@@ -146,13 +120,13 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   connectionLost(error: StreamError): void {
     this.#tellPeerClosed();
     this.#retire();
-    if (this.#phase === CLOSED && this.#current === undefined) return;
-    this.#phase = CLOSED;
+    if (this.phase === CLOSED && this.current === undefined) return;
+    this.phase = CLOSED;
     this.#resetCurrent(error);
   }
 
   onSocketDrain(): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined || !stream.needsDrain || stream.hasEarlyData) return;
     stream.needsDrain = false;
     stream.handler.onDrain();
@@ -161,56 +135,56 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   drain(): void {
     this.isDraining = true;
     this.#retire();
-    if (this.#phase === IDLE) this.#close(undefined);
+    if (this.phase === IDLE) this.close(undefined);
   }
 
   // From the stream.
 
   onRequestDone(stream: ClientStream): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     if (stream.isTunnel) {
-      if (this.#hasPeerEnded || this.#host.endWriting === undefined) this.#finishTunnel();
-      else this.#host.endWriting();
-    } else if (this.#phase === REQUEST) this.#finish();
+      if (this.hasPeerEnded || this.host.endWriting === undefined) this.finishTunnel();
+      else this.host.endWriting();
+    } else if (this.phase === REQUEST) this.#finish();
   }
 
   onReset(stream: ClientStream, error: StreamError): void {
-    if (stream !== this.#current || stream.isOver) return;
+    if (stream !== this.current || stream.isOver) return;
     stream.isOver = true;
-    this.#current = undefined;
-    if (!stream.hasHead && this.#phase === HEAD && !this.#isRetired) {
+    this.current = undefined;
+    if (!stream.hasHead && this.phase === HEAD && !this.#isRetired) {
       // Nothing was sent: the connection is as good as before.
-      this.#phase = IDLE;
+      this.phase = IDLE;
       this.#handler.onAvailable();
       return;
     }
     this.#retire();
-    this.#close(error);
+    this.close(error);
   }
 
   onConsumed(stream: ClientStream, bytes: number): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     stream.unconsumed -= bytes;
-    if (stream.unconsumed <= READ_LOW_WATER) this.#setReading(true);
+    if (stream.unconsumed <= READ_LOW_WATER) this.setReading(true);
   }
 
   // From the body reader.
 
   onBodyData(bytes: Buffer, start: number, end: number, last: boolean): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) return;
     stream.unconsumed += end - start;
     if (last) this.#endResponse();
     stream.handler.onData(bytes, start, end, last);
     // After the last byte nobody would begin to read again: the next exchange finds the connection as it is left here.
-    if (!last && stream === this.#current && stream.unconsumed > READ_HIGH_WATER) this.#setReading(false);
+    if (!last && stream === this.current && stream.unconsumed > READ_HIGH_WATER) this.setReading(false);
   }
 
   onBodyTrailers(trailers: HeaderBlock): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) return;
     this.#endResponse();
-    if (this.#options.enableTrailers) stream.handler.onTrailers(trailers);
+    if (this.options.enableTrailers) stream.handler.onTrailers(trailers);
     else stream.handler.onData(EMPTY, 0, 0, true);
   }
 
@@ -219,15 +193,15 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   }
 
   #readHead(bytes: Buffer, start: number, end: number): number {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined || !stream.hasHead) {
       this.#refuseExcess();
       return end;
     }
     this.#hasAnswerBegun = true;
-    let carry = this.#carry;
+    let carry = this.carry;
     if (carry === undefined) {
-      const behind = this.#head.read(bytes, start, end, stream, this.#options);
+      const behind = this.#head.read(bytes, start, end, stream, this.options);
       if (behind >= 0) {
         this.#startResponse(stream);
         return behind;
@@ -237,14 +211,14 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
         return end;
       }
       carry = new Carry();
-      this.#carry = carry;
+      this.carry = carry;
     }
     const behind = carry.feed(bytes, start, end);
-    const isTooLarge = carry.length > this.#options.maxHeadBytes;
+    const isTooLarge = carry.length > this.options.maxHeadBytes;
     if (!carry.isWorthParsing && !isTooLarge) return behind;
-    const result = this.#head.read(carry.buffer, 0, carry.length, stream, this.#options);
+    const result = this.#head.read(carry.buffer, 0, carry.length, stream, this.options);
     if (result === INCOMPLETE && !isTooLarge) return behind;
-    this.#carry = undefined;
+    this.carry = undefined;
     if (result < 0) {
       this.#refuse(this.#head.violation);
       return end;
@@ -270,9 +244,9 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     const isTunnelRequest = stream.isConnect || stream.upgrade !== undefined;
     if (head.body === "tunnel") {
       this.#retire();
-      this.#phase = TUNNEL;
+      this.phase = TUNNEL;
       stream.handler.onHead(block, false);
-      if (stream === this.#current) stream.openTunnel();
+      if (stream === this.current) stream.openTunnel();
       return;
     }
     if (isTunnelRequest) {
@@ -280,19 +254,19 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
       if (stream.isConnect) this.#retire();
       stream.refuseTunnel();
     }
-    this.#phase = BODY;
+    this.phase = BODY;
     switch (head.body) {
       case "none":
         this.#endResponse();
         break;
       case "length":
-        this.#body.startLength(fields.contentLength);
+        this.body.startLength(fields.contentLength);
         break;
       case "chunked":
-        this.#body.startChunked();
+        this.body.startChunked();
         break;
       case "until-close":
-        this.#body.startUntilClose();
+        this.body.startUntilClose();
         break;
     }
     stream.handler.onHead(block, head.body === "none");
@@ -303,83 +277,68 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
    * within the old one's last `onData`.
    */
   #endResponse(): void {
-    this.#phase = REQUEST;
-    this.#setReading(true);
-    if (this.#current?.isRequestDone === true) queueMicrotask(() => this.#finish());
+    this.phase = REQUEST;
+    this.setReading(true);
+    if (this.current?.isRequestDone === true) queueMicrotask(() => this.#finish());
     // Servers that answer early mostly close; nobody may wait for this connection.
     else this.#retire();
   }
 
   #finish(): void {
-    const stream = this.#current;
-    if (stream === undefined || this.#phase !== REQUEST) return;
+    const stream = this.current;
+    if (stream === undefined || this.phase !== REQUEST) return;
     stream.isOver = true;
-    this.#current = undefined;
+    this.current = undefined;
     if (this.#isRetired) {
-      this.#close(undefined);
+      this.close(undefined);
       return;
     }
-    this.#phase = IDLE;
+    this.phase = IDLE;
     this.#handler.onAvailable();
   }
 
-  #readTunnel(bytes: Buffer, start: number, end: number): void {
-    const stream = this.#current;
-    if (stream === undefined) return;
-    stream.unconsumed += end - start;
-    stream.handler.onData(bytes, start, end, false);
-    if (stream === this.#current && stream.unconsumed > READ_HIGH_WATER) this.#setReading(false);
-  }
-
   #endTunnelRead(): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) return;
     stream.handler.onData(EMPTY, 0, 0, true);
-    if (stream.isRequestDone) this.#finishTunnel();
-  }
-
-  #finishTunnel(): void {
-    if (this.#current === undefined) return;
-    this.#current.isOver = true;
-    this.#current = undefined;
-    this.#close(undefined);
+    if (stream.isRequestDone) this.finishTunnel();
   }
 
   /** Bytes that nobody asked for: whatever they are, the next answer must not be mistaken for them. */
   #refuseExcess(): void {
     this.#retire();
-    if (this.#phase === REQUEST) {
+    if (this.phase === REQUEST) {
       // The answer before was whole; only the connection is of no use.
-      if (this.#current?.isRequestDone === true) this.#finish();
-      if (this.#phase !== REQUEST) return;
+      if (this.current?.isRequestDone === true) this.#finish();
+      if (this.phase !== REQUEST) return;
     }
     this.#abort(lostError("The server sent bytes that belong to no answer"));
   }
 
   #refuse(violation: Violation | undefined): void {
-    if (this.#phase === CLOSED) return;
+    if (this.phase === CLOSED) return;
     this.#retire();
     this.#abort(toStreamError("HTTP/1 answer refused", violation ?? { status: 502, detail: "an invalid head" }));
   }
 
   #abort(error: StreamError): void {
-    const wasClosed = this.#phase === CLOSED;
+    const wasClosed = this.phase === CLOSED;
     const isUnsent = this.#isUnsent();
-    this.#phase = CLOSED;
+    this.phase = CLOSED;
     this.#resetCurrent(error, isUnsent);
     // What is in the outbox belongs to a request that was given up, and may be sent elsewhere now.
-    if (isUnsent) this.#host.out.position = 0;
-    if (!wasClosed) this.#shut(error);
+    if (isUnsent) this.host.out.position = 0;
+    if (!wasClosed) this.shut(error);
   }
 
   /** The server provably knows nothing of the running request (contracts.md: retries). */
   #isUnsent(): boolean {
-    return this.#current !== undefined && !this.#hasAnswerBegun && this.#current.isUnsent;
+    return this.current !== undefined && !this.#hasAnswerBegun && this.current.isUnsent;
   }
 
   #resetCurrent(error: StreamError, isUnsent = this.#isUnsent()): void {
-    const stream = this.#current;
-    this.#current = undefined;
+    const stream = this.current;
+    this.current = undefined;
     if (stream === undefined || stream.isOver) return;
     stream.isOver = true;
     stream.handler.onReset(
@@ -395,7 +354,7 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
   }
 
   #tellPeerClosed(): void {
-    const isUnanswered = this.#phase === IDLE || (this.#phase === HEAD && !this.#hasAnswerBegun);
+    const isUnanswered = this.phase === IDLE || (this.phase === HEAD && !this.#hasAnswerBegun);
     if (isUnanswered && !this.#isRetired) this.#handler.onPeerClosed?.();
   }
 
@@ -403,24 +362,6 @@ export class Http1Client implements ClientCodec, BodySink, ClientStreamOwner {
     if (this.#isRetired) return;
     this.#isRetired = true;
     this.#handler.onRetired();
-  }
-
-  #setReading(isReading: boolean): void {
-    if (this.#isReading === isReading || this.#phase === CLOSED) return;
-    this.#isReading = isReading;
-    this.#host.setReading(isReading);
-  }
-
-  #close(error: StreamError | undefined): void {
-    if (this.#phase === CLOSED) return;
-    this.#phase = CLOSED;
-    this.#shut(error);
-  }
-
-  #shut(error: StreamError | undefined): void {
-    this.#carry = undefined;
-    this.#body.stop();
-    this.#host.close(error);
   }
 }
 

@@ -1,9 +1,9 @@
 // The server side of an HTTP/1 connection: one request at a time, however many the client has sent ahead.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
-import type { Outbox, ServerCodec, ServerHandler } from "#lib/http/stream.ts";
+import type { ServerCodec, ServerHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
-import { BodyReader, type BodySink } from "./body-reader.ts";
 import { Carry } from "./carry.ts";
+import { CLOSED, Http1Connection } from "./connection.ts";
 import { INCOMPLETE, REFUSED } from "./field-scan.ts";
 import { type Http1Host, READ_HIGH_WATER, READ_LOW_WATER } from "./host.ts";
 import { writeRefusal } from "./refusal.ts";
@@ -21,7 +21,6 @@ const WAIT = 2;
 /** An upgrade or CONNECT is not answered yet: what comes now is the tunnel's, or nobody's. */
 const TUNNEL_WAIT = 3;
 const TUNNEL = 4;
-const CLOSED = 5;
 
 /** Held bytes above which the socket is not read. */
 const MAX_HELD = 16 * 1024;
@@ -32,56 +31,28 @@ const MAX_DISCARD = 256 * 1024;
  *     HEAD -> BODY -> WAIT -> HEAD ...            (BODY, WAIT are left out where there is nothing to wait for)
  *     HEAD -> TUNNEL_WAIT -> TUNNEL -> CLOSED     (101, or 2xx to CONNECT; any other answer: -> HEAD or CLOSED)
  */
-export class Http1Server implements ServerCodec, BodySink, StreamOwner {
-  readonly protocol = "http1";
-  isDraining = false;
-  readonly #host: Http1Host;
+export class Http1Server extends Http1Connection<ServerStream, Http1ServerOptions> implements ServerCodec, StreamOwner {
   readonly #handler: ServerHandler;
-  readonly #options: Http1ServerOptions;
   readonly #head = new RequestHead();
-  readonly #body: BodyReader;
-  #phase = HEAD;
-  #current: ServerStream | undefined = undefined;
   #isRequestDone = false;
   #isResponseDone = false;
   #requests = 0;
   #discarded = 0;
-  #carry: Carry | undefined = undefined;
   #held: Buffer | undefined = undefined;
-  #isReading = true;
-  #hasPeerEnded = false;
   #hasWriteEnded = false;
 
   constructor(host: Http1Host, handler: ServerHandler, options: Partial<Http1ServerOptions> = {}) {
-    this.#host = host;
+    super(host, { ...HTTP1_SERVER_DEFAULTS, ...options }, HEAD);
     this.#handler = handler;
-    this.#options = { ...HTTP1_SERVER_DEFAULTS, ...options };
-    this.#body = new BodyReader(this, this.#options);
-  }
-
-  get activeStreams(): number {
-    return this.#current === undefined ? 0 : 1;
-  }
-
-  get out(): Outbox {
-    return this.#host.out;
-  }
-
-  get bufferLimitBytes(): number {
-    return this.#options.bufferLimitBytes;
-  }
-
-  get enableTrailers(): boolean {
-    return this.#options.enableTrailers;
   }
 
   get keepAlive(): string {
-    return this.#options.keepAlive;
+    return this.options.keepAlive;
   }
 
   /** A head has begun and is not complete: what a limit on slow heads looks at. */
   get isReadingHead(): boolean {
-    return this.#carry !== undefined;
+    return this.carry !== undefined;
   }
 
   /** The head took too long: 408 and the end (RFC 9110 §15.5.9). */
@@ -95,10 +66,10 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   }
 
   receiveEnd(): void {
-    this.#hasPeerEnded = true;
-    switch (this.#phase) {
+    this.hasPeerEnded = true;
+    switch (this.phase) {
       case HEAD:
-        if (this.#held === undefined) this.#close(undefined);
+        if (this.#held === undefined) this.close(undefined);
         break;
       case BODY:
         this.#abort(leftError("in the middle of its request"));
@@ -118,13 +89,13 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   }
 
   connectionLost(error: StreamError): void {
-    if (this.#phase === CLOSED && this.#current === undefined) return;
-    this.#phase = CLOSED;
+    if (this.phase === CLOSED && this.current === undefined) return;
+    this.phase = CLOSED;
     this.#resetCurrent(error);
   }
 
   onSocketDrain(): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined || !stream.needsDrain) return;
     stream.needsDrain = false;
     stream.handler?.onDrain();
@@ -137,68 +108,68 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
 
   drain(): void {
     this.isDraining = true;
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) {
-      if (this.#held === undefined) this.#close(undefined);
+      if (this.#held === undefined) this.close(undefined);
     }
     // Of a request that is answered already the rest is nobody's.
-    else if (this.#phase === BODY && this.#isResponseDone) this.#nextRequest(stream);
+    else if (this.phase === BODY && this.#isResponseDone) this.#nextRequest(stream);
   }
 
   // From the stream.
 
   mustClose(stream: ServerStream): boolean {
-    if (this.isDraining || this.#hasPeerEnded) return true;
-    if (this.#options.maxRequests > 0 && this.#requests >= this.#options.maxRequests) return true;
+    if (this.isDraining || this.hasPeerEnded) return true;
+    if (this.options.maxRequests > 0 && this.#requests >= this.options.maxRequests) return true;
     // Bytes sent ahead of an answer that then refuses the tunnel are nobody's; they must not be read as a request.
-    if (this.#phase === TUNNEL_WAIT) return stream.facts.isConnect || this.#held !== undefined;
+    if (this.phase === TUNNEL_WAIT) return stream.facts.isConnect || this.#held !== undefined;
     return stream.facts.expectsContinue && !stream.hasContinued && !this.#isRequestDone;
   }
 
   onTunnel(stream: ServerStream): void {
-    if (stream !== this.#current) return;
-    this.#phase = TUNNEL;
+    if (stream !== this.current) return;
+    this.phase = TUNNEL;
     if (this.#held !== undefined) this.#resumeLater();
-    else if (this.#hasPeerEnded) queueMicrotask(() => this.#endTunnelRead());
+    else if (this.hasPeerEnded) queueMicrotask(() => this.#endTunnelRead());
   }
 
   onTunnelEnd(stream: ServerStream): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     this.#hasWriteEnded = true;
-    if (this.#isRequestDone || this.#host.endWriting === undefined) this.#finishTunnel();
-    else this.#host.endWriting();
+    if (this.#isRequestDone || this.host.endWriting === undefined) this.finishTunnel();
+    else this.host.endWriting();
   }
 
   onResponseDone(stream: ServerStream): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     this.#isResponseDone = true;
-    if (this.#phase === TUNNEL_WAIT) this.#endRefusedTunnel(stream);
+    if (this.phase === TUNNEL_WAIT) this.#endRefusedTunnel(stream);
     else if (this.#isRequestDone) this.#nextRequest(stream);
     else if (stream.willClose) this.#nextRequest(stream);
-    else this.#setReading(true);
+    else this.setReading(true);
   }
 
   onReset(stream: ServerStream, error: StreamError): void {
-    if (stream !== this.#current || stream.isOver) return;
+    if (stream !== this.current || stream.isOver) return;
     stream.isOver = true;
     // The answer went out whole; the rest of the request is dropped.
     if (this.#isResponseDone) return;
-    this.#current = undefined;
-    this.#close(error);
+    this.current = undefined;
+    this.close(error);
   }
 
   onConsumed(stream: ServerStream, bytes: number): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     stream.unconsumed -= bytes;
-    if (stream.unconsumed <= READ_LOW_WATER && this.#phase !== WAIT && this.#phase !== TUNNEL_WAIT) {
-      this.#setReading(true);
+    if (stream.unconsumed <= READ_LOW_WATER && this.phase !== WAIT && this.phase !== TUNNEL_WAIT) {
+      this.setReading(true);
     }
   }
 
   // From the body reader.
 
   onBodyData(bytes: Buffer, start: number, end: number, last: boolean): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) return;
     if (last) this.#endRequest();
     if (!stream.isOver) {
@@ -209,11 +180,11 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   }
 
   onBodyTrailers(trailers: HeaderBlock): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined) return;
     this.#endRequest();
     if (!stream.isOver) {
-      if (this.#options.enableTrailers) stream.handler?.onTrailers(trailers);
+      if (this.options.enableTrailers) stream.handler?.onTrailers(trailers);
       else stream.handler?.onData(EMPTY, 0, 0, true);
     }
     this.#afterBody(stream, 0);
@@ -226,15 +197,15 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   #process(bytes: Buffer, start: number, end: number): void {
     let p = start;
     while (p < end) {
-      switch (this.#phase) {
+      switch (this.phase) {
         case HEAD:
           p = this.#readHead(bytes, p, end);
           break;
         case BODY:
-          p = this.#body.read(bytes, p, end);
+          p = this.body.read(bytes, p, end);
           break;
         case TUNNEL:
-          this.#readTunnel(bytes, p, end);
+          if (!this.#isRequestDone) this.readTunnel(bytes, p, end);
           p = end;
           break;
         case CLOSED:
@@ -248,26 +219,26 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   }
 
   #readHead(bytes: Buffer, start: number, end: number): number {
-    let carry = this.#carry;
+    let carry = this.carry;
     if (carry === undefined) {
-      const behind = this.#head.read(bytes, start, end, this.#options);
+      const behind = this.#head.read(bytes, start, end, this.options);
       if (behind >= 0) {
         this.#startRequest();
         return behind;
       }
       if (behind === REFUSED) return this.#refuseHead(end);
       carry = new Carry();
-      this.#carry = carry;
+      this.carry = carry;
     }
     const behind = carry.feed(bytes, start, end);
-    if (carry.length > this.#options.maxHeadBytes) {
-      this.#refuse(makeViolation(431, `a request head larger than ${this.#options.maxHeadBytes} bytes`));
+    if (carry.length > this.options.maxHeadBytes) {
+      this.#refuse(makeViolation(431, `a request head larger than ${this.options.maxHeadBytes} bytes`));
       return end;
     }
     if (!carry.isWorthParsing) return behind;
-    const result = this.#head.read(carry.buffer, 0, carry.length, this.#options);
+    const result = this.#head.read(carry.buffer, 0, carry.length, this.options);
     if (result === INCOMPLETE) return behind;
-    this.#carry = undefined;
+    this.carry = undefined;
     if (result === REFUSED) return this.#refuseHead(end);
     this.#startRequest();
     return behind;
@@ -293,17 +264,17 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
       upgrade: head.upgrade,
       websocketKey: isWebsocket ? block.get("sec-websocket-key") : undefined,
     });
-    this.#current = stream;
+    this.current = stream;
     this.#requests++;
     this.#discarded = 0;
     this.#isResponseDone = false;
     this.#isRequestDone = head.body === "none";
-    if (head.body === "none") this.#phase = WAIT;
-    else if (head.body === "tunnel") this.#phase = TUNNEL_WAIT;
+    if (head.body === "none") this.phase = WAIT;
+    else if (head.body === "tunnel") this.phase = TUNNEL_WAIT;
     else {
-      this.#phase = BODY;
-      if (head.body === "chunked") this.#body.startChunked();
-      else this.#body.startLength(fields.contentLength);
+      this.phase = BODY;
+      if (head.body === "chunked") this.body.startChunked();
+      else this.body.startLength(fields.contentLength);
     }
     const isOnlyHead = this.#isRequestDone;
     stream.handler = this.#handler.onStream(stream);
@@ -312,13 +283,13 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
 
   #endRequest(): void {
     this.#isRequestDone = true;
-    this.#phase = WAIT;
+    this.phase = WAIT;
   }
 
   #afterBody(stream: ServerStream, length: number): void {
-    if (stream !== this.#current) return;
+    if (stream !== this.current) return;
     if (!this.#isResponseDone) {
-      if (stream.unconsumed > READ_HIGH_WATER && !stream.isOver) this.#setReading(false);
+      if (stream.unconsumed > READ_HIGH_WATER && !stream.isOver) this.setReading(false);
       return;
     }
     this.#discarded += length;
@@ -332,119 +303,90 @@ export class Http1Server implements ServerCodec, BodySink, StreamOwner {
   /** Answer and request are over, or what is left of the request is not worth waiting for. */
   #nextRequest(stream: ServerStream): void {
     stream.isOver = true;
-    this.#current = undefined;
-    const isLast = stream.willClose || this.isDraining || (this.#hasPeerEnded && this.#held === undefined);
+    this.current = undefined;
+    const isLast = stream.willClose || this.isDraining || (this.hasPeerEnded && this.#held === undefined);
     if (isLast) {
-      this.#close(undefined);
+      this.close(undefined);
       return;
     }
-    this.#phase = HEAD;
+    this.phase = HEAD;
     if (this.#held !== undefined) this.#resumeLater();
-    else this.#setReading(true);
+    else this.setReading(true);
   }
 
   /** The request had no body, and becomes no tunnel. */
   #endRefusedTunnel(stream: ServerStream): void {
     this.#isRequestDone = true;
     queueMicrotask(() => {
-      if (stream !== this.#current) return;
+      if (stream !== this.current) return;
       if (!stream.isOver) stream.handler?.onData(EMPTY, 0, 0, true);
-      if (stream === this.#current) this.#nextRequest(stream);
+      if (stream === this.current) this.#nextRequest(stream);
     });
   }
 
-  #readTunnel(bytes: Buffer, start: number, end: number): void {
-    const stream = this.#current;
-    if (stream === undefined || this.#isRequestDone) return;
-    stream.unconsumed += end - start;
-    stream.handler?.onData(bytes, start, end, false);
-    if (stream === this.#current && stream.unconsumed > READ_HIGH_WATER) this.#setReading(false);
-  }
-
   #endTunnelRead(): void {
-    const stream = this.#current;
+    const stream = this.current;
     if (stream === undefined || this.#isRequestDone) return;
     this.#isRequestDone = true;
     stream.handler?.onData(EMPTY, 0, 0, true);
-    if (this.#hasWriteEnded) this.#finishTunnel();
-  }
-
-  #finishTunnel(): void {
-    if (this.#current === undefined) return;
-    this.#current.isOver = true;
-    this.#current = undefined;
-    this.#close(undefined);
+    if (this.#hasWriteEnded) this.finishTunnel();
   }
 
   #hold(bytes: Buffer, start: number, end: number): void {
     const fresh = bytes.subarray(start, end);
     this.#held = this.#held === undefined ? Buffer.from(fresh) : Buffer.concat([this.#held, fresh]);
-    if (this.#held.length > MAX_HELD) this.#setReading(false);
+    if (this.#held.length > MAX_HELD) this.setReading(false);
   }
 
   /** Not from within a send of the exchange before; within the same turn. */
   #resumeLater(): void {
     queueMicrotask(() => {
       const held = this.#held;
-      if (held === undefined || this.#phase === WAIT || this.#phase === TUNNEL_WAIT) return;
+      if (held === undefined || this.phase === WAIT || this.phase === TUNNEL_WAIT) return;
       this.#held = undefined;
       this.#process(held, 0, held.length);
       if (this.#held !== undefined) return;
-      if (this.#phase === HEAD) {
-        this.#setReading(true);
-        if (this.#hasPeerEnded) this.#close(undefined);
-      } else if (this.#phase === TUNNEL) {
-        const stream = this.#current;
-        if (stream !== undefined && stream.unconsumed <= READ_HIGH_WATER) this.#setReading(true);
-        if (this.#hasPeerEnded) this.#endTunnelRead();
-      } else if (this.#phase === BODY) {
-        if (this.#hasPeerEnded) this.receiveEnd();
-        else this.#setReading((this.#current?.unconsumed ?? 0) <= READ_HIGH_WATER);
-      } else if (this.#phase === WAIT) this.#setReading(true);
+      if (this.phase === HEAD) {
+        this.setReading(true);
+        if (this.hasPeerEnded) this.close(undefined);
+      } else if (this.phase === TUNNEL) {
+        const stream = this.current;
+        if (stream !== undefined && stream.unconsumed <= READ_HIGH_WATER) this.setReading(true);
+        if (this.hasPeerEnded) this.#endTunnelRead();
+      } else if (this.phase === BODY) {
+        if (this.hasPeerEnded) this.receiveEnd();
+        else this.setReading((this.current?.unconsumed ?? 0) <= READ_HIGH_WATER);
+      } else if (this.phase === WAIT) this.setReading(true);
     });
-  }
-
-  #setReading(isReading: boolean): void {
-    if (this.#isReading === isReading || this.#phase === CLOSED) return;
-    this.#isReading = isReading;
-    this.#host.setReading(isReading);
   }
 
   /** A message of the client that two parsers could read differently: 400 (or what the violation says), and the end. */
   #refuse(violation: Violation): void {
-    if (this.#phase === CLOSED) return;
+    if (this.phase === CLOSED) return;
     const error = toStreamError("HTTP/1 request refused", violation);
-    const stream = this.#current;
-    if (stream === undefined || (!stream.hasHead && !stream.isOver)) writeRefusal(this.#host.out, violation);
+    const stream = this.current;
+    if (stream === undefined || (!stream.hasHead && !stream.isOver)) writeRefusal(this.host.out, violation);
     this.#abort(error);
   }
 
   #abort(error: StreamError): void {
-    const wasClosed = this.#phase === CLOSED;
-    this.#phase = CLOSED;
+    const wasClosed = this.phase === CLOSED;
+    this.phase = CLOSED;
     this.#resetCurrent(error);
-    if (!wasClosed) this.#shut(error);
+    if (!wasClosed) this.shut(error);
   }
 
   #resetCurrent(error: StreamError): void {
-    const stream = this.#current;
-    this.#current = undefined;
+    const stream = this.current;
+    this.current = undefined;
     if (stream === undefined || stream.isOver) return;
     stream.isOver = true;
     if (!(this.#isRequestDone && this.#isResponseDone)) stream.handler?.onReset(error);
   }
 
-  #close(error: StreamError | undefined): void {
-    if (this.#phase === CLOSED) return;
-    this.#phase = CLOSED;
-    this.#shut(error);
-  }
-
-  #shut(error: StreamError | undefined): void {
+  protected override shut(error: StreamError | undefined): void {
     this.#held = undefined;
-    this.#carry = undefined;
-    this.#body.stop();
-    this.#host.close(error);
+    super.shut(error);
   }
 }
 
