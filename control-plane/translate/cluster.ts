@@ -64,6 +64,8 @@ export function treatmentOf(scope: Scope, service: string, port: ServicePort | u
 }
 
 function isDivided(scope: Scope, backend: Backend): boolean {
+  // First of all: whoever does not read the service is not translated again when its endpoints change.
+  if (meshConfigOf(scope.reader).tenants === undefined) return false;
   const service = scope.reader.get("services", backend.service);
   const port = findPort(service, backend.port);
   if (service === undefined || port === undefined) return false;

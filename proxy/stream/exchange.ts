@@ -292,7 +292,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.answer(replyNoCluster(this.route?.name, missing, action.clusterNotFoundStatus));
       return;
     }
-    if (this.isUpgradeRequest && !this.isTerminated && !allowsUpgrade(action, this.service.config, this.request)) {
+    if (this.isUpgradeRequest && !allowsUpgrade(action, this.service.config, this.request)) {
       this.answer(replyUpgradeRefused(this.route?.name));
       return;
     }

@@ -78,6 +78,8 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
   waiter: OpenWaiter | undefined;
   isCancelled = false;
   dones = 0;
+  /** What it was asked for. */
+  asked: "http1" | "http2" | "tunnel" | undefined = undefined;
   readonly #onOpen: (attempt: ScriptedAttempt) => void;
 
   constructor(endpoint: Endpoint, onOpen: (attempt: ScriptedAttempt) => void) {
@@ -85,15 +87,20 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
     this.#onOpen = onOpen;
   }
 
-  open(_protocol: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+  open(protocol: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+    return this.#open(protocol, handler, waiter);
+  }
+
+  openTunnel(_authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+    return this.#open("tunnel", handler, waiter);
+  }
+
+  #open(asked: "http1" | "http2" | "tunnel", handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
+    this.asked = asked;
     this.handler = handler;
     this.waiter = waiter;
     this.#onOpen(this);
     return this;
-  }
-
-  openTunnel(_authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket {
-    return this.open("http2", handler, waiter);
   }
 
   ready(isReused = false): void {
