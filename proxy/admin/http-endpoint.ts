@@ -67,14 +67,16 @@ export class HttpEndpoint {
   }
 
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? "/", "http://admin");
-    const route = this.#routes[url.pathname];
+    // A target that is no URL (`//[`) is answered as an unknown path: a throw here would end the process.
+    const url = URL.parse(request.url ?? "/", "http://admin");
+    const path = url?.pathname ?? "such path";
+    const route = url !== null && Object.hasOwn(this.#routes, path) ? this.#routes[path] : undefined;
     request.resume();
     let answer: AdminAnswer;
     try {
       answer =
-        route === undefined
-          ? this.#unknown(url.pathname)
+        route === undefined || url === null
+          ? this.#unknown(path)
           : await route({ method: request.method ?? "GET", query: url.searchParams });
     } catch (error) {
       answer = { status: 500, body: `${describeError(error)}\n` };
