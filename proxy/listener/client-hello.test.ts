@@ -48,6 +48,11 @@ describe("a ClientHello", () => {
     }
   });
 
+  it("is not what comes in a record longer than TLS allows, however much of it is there", () => {
+    const bytes = Buffer.from([22, 3, 1, 0x61, 0x61, 1, 0, 0x61, 0x61, 0x61]);
+    for (const length of [6, 8, 9, 10]) assert.equal(readClientHello(bytes.subarray(0, length)), "other");
+  });
+
   it("never throws, whatever comes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(), fc.nat(255), (noise, at, byte) => {

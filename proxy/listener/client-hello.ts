@@ -13,13 +13,16 @@ const ALPN = 16;
 /** Larger ones exist (post-quantum keys, many tickets), but none above this is worth waiting for. */
 export const MAX_HELLO_BYTES = 32 * 1024;
 
+/** Of a record's content (RFC 8446 §5.2); no plaintext record is as long. */
+const MAX_RECORD_BYTES = 16_384 + 256;
+
 /** "more": more bytes decide. "other": these are no TLS. */
 export function readClientHello(bytes: Buffer): ClientHello | "more" | "other" {
   if (bytes.length === 0) return "more";
   if (bytes[0] !== HANDSHAKE) return "other";
   if (bytes.length > 1 && bytes[1] !== 3) return "other";
   // Cheap while it is coming: a hello in many small records is joined only when it can be whole.
-  const isBegun = bytes.length >= 9 && bytes.readUInt16BE(3) >= 4;
+  const isBegun = bytes.length >= 9 && bytes.readUInt16BE(3) >= 4 && bytes.readUInt16BE(3) <= MAX_RECORD_BYTES;
   if (isBegun && bytes[5] === CLIENT_HELLO && isLacking(bytes)) return "more";
   const message = joinRecords(bytes);
   if (typeof message === "string") return message;
@@ -42,7 +45,7 @@ function joinRecords(bytes: Buffer): Buffer | "other" {
   for (let p = 0; p + 5 <= bytes.length;) {
     if (bytes[p] !== HANDSHAKE || bytes[p + 1] !== 3) return parts.length === 0 ? "other" : Buffer.concat(parts);
     const length = bytes.readUInt16BE(p + 3);
-    if (length === 0 || length > 16_384 + 256) return "other";
+    if (length === 0 || length > MAX_RECORD_BYTES) return "other";
     parts.push(bytes.subarray(p + 5, p + 5 + length));
     p += 5 + length;
   }
