@@ -102,7 +102,7 @@ export interface ClientHandler {
    * nothing was answered. Before `onRetired`.
    */
   onPeerClosed?(): void;
-  /** `isAvailable` of the codec has become true. */
+  /** `isAvailable` of the codec has become true, or `isSettled`. */
   onAvailable(): void;
   /** No new stream may be opened (GOAWAY, `Connection: close`, FIN, error); running ones go on. */
   onRetired(): void;
@@ -114,6 +114,8 @@ export interface ClientCodec extends Codec {
   readonly isAvailable: boolean;
   /** Streams that may run at once: 1, or the peer's SETTINGS_MAX_CONCURRENT_STREAMS. */
   readonly maxStreams: number;
+  /** The peer has said how many those are; `onAvailable` tells it. */
+  readonly isSettled: boolean;
   /** When the last stream ended, of a codec with a clock (HTTP/2); 0 = none has, or the codec has none. */
   readonly idleSinceMs: number;
   /** Opens a stream; call only while `isAvailable`, and send the head before returning to the loop. */

@@ -32,6 +32,7 @@ export class Http1Client
   implements ClientCodec, ClientStreamOwner
 {
   readonly maxStreams = 1;
+  readonly isSettled = true;
   readonly idleSinceMs = 0;
   /** What the server said in `Keep-Alive: timeout`, in ms; -1 = nothing. A pool must stop using the connection before. */
   keepAliveTimeoutMs = -1;

@@ -35,6 +35,20 @@ describe("an HTTP/2 client", () => {
     assert.equal(dialogue.client.maxStreams, 100);
   });
 
+  it("tells once that the server has said how many streams it takes, also where none of them is free", () => {
+    const dialogue = new ClientDialogue({}, "silent");
+    open(dialogue);
+    assert.equal(dialogue.client.isSettled, false);
+    dialogue.send(settings([SETTING.MAX_CONCURRENT_STREAMS, 1]));
+    assert.equal(dialogue.client.isSettled, true);
+    assert.equal(dialogue.client.isAvailable, false);
+    assert.deepEqual(dialogue.told, ["available"]);
+    dialogue.send(settings([SETTING.MAX_CONCURRENT_STREAMS, 1]));
+    assert.deepEqual(dialogue.told, ["available"]);
+    dialogue.send(headers(1, OK, true));
+    assert.deepEqual(dialogue.told, ["available", "available"]);
+  });
+
   it("reads heads, informational heads, bodies and trailers", () => {
     const dialogue = new ClientDialogue();
     const { recorder } = open(dialogue);

@@ -25,6 +25,7 @@ interface HeldHead {
 export class Http2Client extends Http2Endpoint implements ClientCodec {
   readonly #handler: ClientHandler;
   idleSinceMs = 0;
+  isSettled = false;
   #nextStreamId = 1;
   /** Opened by `open`, without a number yet. */
   #opening = 0;
@@ -186,8 +187,11 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
       this.#writeHead(stream, head, isEnd);
       this.sender.release(stream);
     }
-    if (this.isAvailable && this.#wasFull) this.#becomeAvailable();
-    else if (this.activeStreams >= this.maxStreams) this.#wasFull = true;
+    const isFirst = !this.isSettled;
+    this.isSettled = true;
+    // Its owner counts on streams that it may not have, and must hear so too.
+    if (isFirst || (this.isAvailable && this.#wasFull)) this.#becomeAvailable();
+    if (this.activeStreams >= this.maxStreams) this.#wasFull = true;
   }
 
   protected onDrainAcknowledged(): void {

@@ -31,10 +31,12 @@ const CONGESTED_MS = 10;
  */
 export class PoolConnection implements HttpConnectionHandler {
   state: "connecting" | "ready" | "retired" | "closed" = "connecting";
-  /** Streams that it is expected to carry, while it is connecting. */
+  /** Streams that it is expected to carry, until its peer has said how many it takes. */
   readonly expectedStreams: number;
   /** Streams opened so far. */
   opened = 0;
+  /** `expectedStreams` are still counted by its pool. */
+  isExpected = true;
   /** Stands in its pool's list of those that may take a stream. */
   isListed = false;
   connectedMs = 0;
@@ -58,8 +60,20 @@ export class PoolConnection implements HttpConnectionHandler {
     this.expectedStreams = expectedStreams;
   }
 
+  /** Before the peer has said how many streams it takes, one: it might refuse others. */
   get isAvailable(): boolean {
-    return this.state === "ready" && this.#connection !== undefined && this.#connection.codec.isAvailable;
+    const codec = this.#connection?.codec;
+    if (this.state !== "ready" || codec === undefined) return false;
+    return codec.isAvailable && (codec.isSettled || codec.activeStreams === 0);
+  }
+
+  /** The peer has said how many streams it takes. */
+  get isSettled(): boolean {
+    return this.#connection?.codec.isSettled ?? false;
+  }
+
+  get maxStreams(): number {
+    return this.#connection?.codec.maxStreams ?? 0;
   }
 
   /** So full that another one should be opened before it is quite full. */

@@ -71,6 +71,33 @@ test("a waiter takes the connection that becomes free before its own is up", () 
   assert.equal(pool.connectionCount, 2);
 });
 
+test("an HTTP/2 pool gives a connection one stream until its peer has said how many it takes, and then no more than those", () => {
+  const { connector, open, circuit } = setUp("http2", {}, {}, 10);
+  const waiters = Array.from({ length: 50 }, () => open());
+  const count = (n: number): number => waiters.filter(({ stream }) => stream?.connection === connector.at(n)).length;
+  connector.at(0).isSettled = false;
+  connector.at(0).succeed();
+  assert.equal(count(0), 1);
+  assert.equal(open().isAnswered, false);
+  assert.equal(connector.attempts.length, 1, "the others are expected to find room there");
+  connector.at(0).settle();
+  assert.equal(count(0), 10);
+  assert.equal(connector.attempts.length, 6, "the peer's own number is what others of it are expected to carry");
+  for (let n = 1; n < 6; n++) connector.at(n).succeed();
+  assert.ok(waiters.every(({ stream }) => stream !== undefined));
+  assert.equal(circuit.pending, 0);
+});
+
+test("waiters of an HTTP/2 connection that ends before its peer's SETTINGS get another one", () => {
+  const { connector, open } = setUp("http2");
+  const [, second] = [open(), open()];
+  connector.at(0).isSettled = false;
+  connector.at(0).succeed();
+  connector.at(0).goAway();
+  connector.at(1).succeed();
+  assert.equal(second.stream?.connection, connector.at(1));
+});
+
 test("an HTTP/2 pool puts many waiters on one connection", () => {
   const { connector, open, circuit } = setUp("http2");
   const waiters = Array.from({ length: 50 }, () => open());

@@ -6,6 +6,7 @@ import { formatAddress } from "#config/model/address.ts";
 import type { CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
 import type { Connector, ConnectTarget } from "./connector.ts";
 import type { Care, OpenTicket, OpenWaiter } from "./contract.ts";
+import { ExpectedStreams } from "./expected-streams.ts";
 import {
   DOUBTFUL_COUNT,
   ENDING_COUNT,
@@ -32,8 +33,6 @@ export interface PoolContext {
 
 const NOTHING_TO_CANCEL: OpenTicket = { cancel: () => undefined };
 const MAX_FOR_CONGESTION = 4;
-/** Streams that a connection which may be HTTP/2 is expected to carry until the peer has said (RFC 9113 §6.5.2 recommends 100). */
-const EXPECTED_H2_STREAMS = 100;
 /** Connections looked at for one request that not every connection is good for; then a new one is the better choice. */
 const MAX_LOOKED_AT = 16;
 /** After idling so long a FIN may have come that the loop has not read yet. */
@@ -63,8 +62,7 @@ export class Pool implements PoolConnectionOwner {
   readonly #available: PoolConnection[] = [];
   readonly #waiting = new WaiterQueue();
   readonly #lifetime: PeerLifetime;
-  /** Streams that the connections being made will carry. */
-  #expected = 0;
+  readonly #expected = new ExpectedStreams();
   readonly #sweep: PoolSweep;
   #isClosing = false;
   /** What the last connection spoke; with ALPN deciding, HTTP/2 until known, so that a burst does not begin one for each. */
@@ -142,7 +140,7 @@ export class Pool implements PoolConnectionOwner {
   }
 
   onConnectionReady(connection: PoolConnection): void {
-    this.#expected -= connection.expectedStreams;
+    this.#expected.settle(connection);
     const nowMs = this.#context.clock.nowMs();
     connection.connectedMs = nowMs;
     connection.idleSinceMs = nowMs;
@@ -152,7 +150,6 @@ export class Pool implements PoolConnectionOwner {
   }
 
   onConnectionFailed(connection: PoolConnection, reason: AttemptFailure, detail: string): void {
-    this.#expected -= connection.expectedStreams;
     this.#drop(connection);
     const isShared = connection.expectedStreams > 1 || !this.#hasUsable();
     const failed: Waiting[] = [];
@@ -166,6 +163,7 @@ export class Pool implements PoolConnectionOwner {
   }
 
   onConnectionAvailable(connection: PoolConnection): void {
+    this.#expected.settle(connection);
     const nowMs = this.#context.clock.nowMs();
     connection.idleSinceMs = nowMs;
     if (!connection.isMultiplexed) {
@@ -188,11 +186,11 @@ export class Pool implements PoolConnectionOwner {
 
   onConnectionRetired(connection: PoolConnection): void {
     this.#unlist(connection);
+    this.#expected.remove(connection);
     this.#connectMore();
   }
 
   onConnectionClosed(connection: PoolConnection): void {
-    if (connection.info === undefined) this.#expected -= connection.expectedStreams;
     this.#drop(connection);
     this.#connectMore();
   }
@@ -226,7 +224,7 @@ export class Pool implements PoolConnectionOwner {
       if (!connection.isBusy && !this.#isCongested(connection)) return connection;
       busy ??= connection;
     }
-    if (busy !== undefined && this.#expected === 0) this.#connect(false);
+    if (busy !== undefined && this.#expected.count === 0) this.#connect(false);
     return busy;
   }
 
@@ -290,7 +288,7 @@ export class Pool implements PoolConnectionOwner {
     while (connection.isAvailable) {
       const { first } = this.#waiting;
       if (first === undefined) break;
-      const isInNeed = this.#waiting.length > this.#expected;
+      const isInNeed = this.#waiting.length > this.#expected.count;
       if (!isInNeed && !this.#suits(connection, first.waiter.care ?? "none", nowMs)) break;
       this.#shift();
       this.#give(connection, first.handler, first.waiter, nowMs);
@@ -313,14 +311,14 @@ export class Pool implements PoolConnectionOwner {
   }
 
   #connectMore(): void {
-    while (this.#waiting.length > this.#expected && this.#connect(true));
-    if (this.#waiting.length > this.#expected && this.#available.length > 0) this.#serveInNeed();
+    while (this.#waiting.length > this.#expected.count && this.#connect(true));
+    if (this.#waiting.length > this.#expected.count && this.#available.length > 0) this.#serveInNeed();
   }
 
   /** No connection can be made for those that wait: they get what there is, unless it is sure to end. */
   #serveInNeed(): void {
     const nowMs = this.#context.clock.nowMs();
-    while (this.#waiting.length > this.#expected) {
+    while (this.#waiting.length > this.#expected.count) {
       const connection = this.#available.at(-1);
       if (connection === undefined) return;
       this.#unlist(connection);
@@ -344,9 +342,9 @@ export class Pool implements PoolConnectionOwner {
     }
     const { protocol } = this.#target;
     const isShared = protocol === "http2" || (protocol === "auto" && this.#isHttp2);
-    const connection = new PoolConnection(this, isShared ? EXPECTED_H2_STREAMS : 1);
+    const connection = new PoolConnection(this, isShared ? this.#expected.each : 1);
     this.#connections.add(connection);
-    this.#expected += connection.expectedStreams;
+    this.#expected.add(connection);
     connection.ticket = connector.connectHttp(this.#target, connection);
     return true;
   }
@@ -376,6 +374,7 @@ export class Pool implements PoolConnectionOwner {
 
   #drop(connection: PoolConnection): void {
     this.#unlist(connection);
+    this.#expected.remove(connection);
     this.#endTrial(connection);
     if (this.#connections.delete(connection)) this.#context.circuit.releaseConnection();
     if (this.#connections.size === 0) this.#sweep.cancel();

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import net from "node:net";
 
-import { monotonicMs } from "./upstream.ts";
+import { monotonicMs } from "./stalls.ts";
 
 export interface LaneOptions {
   readonly port: number;
@@ -11,68 +11,83 @@ export interface LaneOptions {
   readonly lanes: number;
   /** Requests of each beyond the first. */
   readonly rounds: number;
-  /** After so long each sends its next request, within 2 ms; 0 = at once, within 2 ms. */
+  /** So long after an answer was sent its lane sends the next request, 2 ms sooner or later; 0 = at once, within 2 ms. */
   readonly idleMs: number;
+  /** All lanes count from the last answer of a round: that of a connection which carries them all. */
+  readonly isTogether?: boolean;
 }
 
-export interface LaneResult {
-  readonly sent: number;
-  /** What went wrong, by kind. */
-  readonly failures: Readonly<Record<string, number>>;
-  /** The upstream connection of the request before, and when the next one was sent. */
-  readonly sends: readonly (readonly [connection: string, sentMs: number])[];
+/** One request, and how it went; times by `monotonicMs`. */
+export interface Exchange {
+  readonly sentMs: number;
+  /** When its upstream must have closed the connection of the request before it; undefined: there was none. */
+  readonly dueMs: number | undefined;
+  /** The upstream's connection of the request before it. */
+  readonly connectionBefore: string;
+  readonly answeredMs: number;
+  /** "200", or what came instead. */
+  readonly status: string;
 }
 
 const SHAKE_MS = 2;
 let ids = 0;
 
 /** Runs all lanes to their end. */
-export async function runLanes(options: LaneOptions): Promise<LaneResult> {
-  const failures: Record<string, number> = {};
-  const sends: [string, number][] = [];
-  let sent = 0;
-  const fail = (what: string): void => void (failures[what] = (failures[what] ?? 0) + 1);
-  const runLane = async (): Promise<void> => {
-    const lane = await Lane.open(options);
-    let connection = "";
-    for (let round = 0; round <= options.rounds; round++) {
-      if (round > 0) {
-        const dueMs = lane.answeredMs + options.idleMs + (Math.random() * 2 - 1) * SHAKE_MS;
-        await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - monotonicMs())));
-        sends.push([connection, monotonicMs()]);
-      }
-      sent++;
-      const answer = await lane.ask();
-      if (answer.status !== "200") fail(answer.status);
-      connection = answer.connection;
-    }
-    lane.close();
+export async function runLanes(options: LaneOptions): Promise<readonly Exchange[]> {
+  const { idleMs, rounds, isTogether = false } = options;
+  const exchanges: Exchange[] = [];
+  const lanes = await Promise.all(Array.from({ length: options.lanes }, () => Lane.open(options)));
+  const runRound = async (lane: Lane, round: number, afterMs: number): Promise<void> => {
+    const dueMs = round === 0 ? undefined : afterMs + idleMs;
+    const wantedMs = (dueMs ?? 0) + (Math.random() * 2 - 1) * SHAKE_MS;
+    if (dueMs !== undefined) await new Promise((resolve) => setTimeout(resolve, Math.max(0, wantedMs - monotonicMs())));
+    const connectionBefore = lane.connection;
+    const sentMs = monotonicMs();
+    const status = await lane.ask();
+    exchanges.push({ sentMs, dueMs, connectionBefore, answeredMs: monotonicMs(), status });
   };
-  await Promise.all(Array.from({ length: options.lanes }, runLane));
-  return { sent, failures, sends };
+  const runLane = async (lane: Lane): Promise<void> => {
+    for (let round = 0; round <= rounds; round++) await runRound(lane, round, lane.answeredMs);
+  };
+  if (isTogether) {
+    for (let round = 0; round <= rounds; round++) {
+      const lastMs = Math.max(...lanes.map((lane) => lane.answeredMs));
+      await Promise.all(lanes.map((lane) => runRound(lane, round, lastMs)));
+    }
+  } else await Promise.all(lanes.map(runLane));
+  for (const lane of lanes) lane.close();
+  return exchanges;
 }
 
-/** Of the requests that followed an upstream's close, how many were sent within 2 ms of it. */
-export function shareNearClose(sends: LaneResult["sends"], closes: Readonly<Record<string, number>>): number {
-  const distances = sends.flatMap(([connection, sentMs]) => {
-    const closedMs = closes[connection];
-    return closedMs === undefined ? [] : [Math.abs(sentMs - closedMs)];
-  });
-  return distances.filter((distance) => distance <= SHAKE_MS).length / Math.max(1, distances.length);
+/** Shares of the requests after the first of each lane. */
+export interface Nearness {
+  /** Sent within 2 ms of the moment when the upstream had to close what its lane was answered on. */
+  readonly due: number;
+  /** Sent within 2 ms of a real close by the upstream, of whatever connection: the others had been given up before. */
+  readonly real: number;
 }
 
-interface Answer {
-  /** "200", or what came instead. */
-  readonly status: string;
-  readonly connection: string;
+export function measureNearness(exchanges: readonly Exchange[], closes: Readonly<Record<string, number>>): Nearness {
+  const later = exchanges.filter(({ dueMs }) => dueMs !== undefined);
+  const closesMs = Float64Array.from(Object.values(closes)).sort();
+  const isNear = (sentMs: number): boolean => {
+    const next = closesMs.findIndex((closedMs) => closedMs >= sentMs - SHAKE_MS);
+    return next >= 0 && (closesMs[next] ?? Infinity) <= sentMs + SHAKE_MS;
+  };
+  const share = (some: readonly Exchange[]): number => some.length / Math.max(1, later.length);
+  return {
+    due: share(later.filter(({ sentMs, dueMs = Infinity }) => Math.abs(sentMs - dueMs) <= SHAKE_MS)),
+    real: share(later.filter(({ sentMs }) => isNear(sentMs))),
+  };
 }
 
 class Lane {
   answeredMs = 0;
+  connection = "";
   readonly #options: LaneOptions;
   #socket: net.Socket;
   #text = "";
-  #waiting: ((answer: Answer) => void) | undefined = undefined;
+  #waiting: ((status: string) => void) | undefined = undefined;
 
   private constructor(options: LaneOptions) {
     this.#options = options;
@@ -85,7 +100,8 @@ class Lane {
     return lane;
   }
 
-  ask(): Promise<Answer> {
+  /** Resolves with "200", or what came instead. */
+  ask(): Promise<string> {
     const { method, idleMs } = this.#options;
     const hold = idleMs > 0 ? "x-hold: 1\r\n" : "";
     const body = method === "POST" ? "content-length: 5\r\n\r\nhello" : "\r\n";
@@ -105,8 +121,8 @@ class Lane {
     this.#text = "";
     socket.setNoDelay(true);
     socket.on("data", (bytes) => this.#receive(bytes.toString("latin1")));
-    socket.on("error", (error) => this.#answer({ status: error.message, connection: "" }));
-    socket.on("close", () => this.#answer({ status: "closed without an answer", connection: "" }));
+    socket.on("error", (error) => this.#answer(error.message, ""));
+    socket.on("close", () => this.#answer("closed without an answer", ""));
     return socket;
   }
 
@@ -121,16 +137,16 @@ class Lane {
     const body = this.#text.slice(end + 4);
     this.#text = "";
     const status = head.slice(9, 12);
-    this.#answer({
-      status: status === "200" ? status : `${status} ${/"title":"([^"]*)/.exec(body)?.[1] ?? body}`,
-      connection: /\r\nx-connection: (\S+)/.exec(head)?.[1] ?? "",
-    });
+    this.#answer(status === "200" ? status : `${status} ${/"title":"([^"]*)/.exec(body)?.[1] ?? body}`, head);
   }
 
-  #answer(answer: Answer): void {
-    this.answeredMs = monotonicMs();
+  /** `head`: lower-case; empty without an answer. */
+  #answer(status: string, head: string): void {
     const waiting = this.#waiting;
+    if (waiting === undefined) return;
     this.#waiting = undefined;
-    waiting?.(answer);
+    this.connection = /\r\nx-connection: (\S+)/.exec(head)?.[1] ?? "";
+    this.answeredMs = Number(/\r\nx-answered: (\S+)/.exec(head)?.[1] ?? monotonicMs());
+    waiting(status);
   }
 }

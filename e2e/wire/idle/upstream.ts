@@ -5,6 +5,8 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 
+import { monotonicMs, type Stall, StallWatch } from "./stalls.ts";
+
 export interface UpstreamOptions {
   /**
    * `node`: node:http, which says nothing of its time; `counting`: closes right after so many answers, without a word; `announcing`:
@@ -15,6 +17,8 @@ export interface UpstreamOptions {
   /** The idle time varies by so much to both sides. */
   readonly jitterMs: number;
   readonly maxRequests: number;
+  /** Of an HTTP/2 connection. */
+  readonly maxStreams: number;
 }
 
 export interface UpstreamCounts {
@@ -23,21 +27,28 @@ export interface UpstreamCounts {
   readonly twice: number;
   /** Connection -> when it was closed, by `monotonicMs`. */
   readonly closes: Readonly<Record<string, number>>;
+  /** When its process stood still. */
+  readonly stalls: readonly Stall[];
 }
 
-/** The same in all processes of a machine. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+/** One server, and what it says of itself. */
+export interface Upstream {
+  readonly port: number;
+  count(): Promise<UpstreamCounts>;
 }
 
 /** Several servers in one process of their own. */
 export class Upstreams {
-  readonly ports: readonly number[];
+  readonly all: readonly Upstream[];
   readonly #child: ChildProcess;
+  readonly #asking = new Map<number, (counts: UpstreamCounts) => void>();
 
   private constructor(child: ChildProcess, ports: readonly number[]) {
     this.#child = child;
-    this.ports = ports;
+    this.all = ports.map((port) => ({ port, count: () => this.#count(port) }));
+    child.on("message", (said: { readonly port: number; readonly counts: UpstreamCounts }) =>
+      this.#asking.get(said.port)?.(said.counts),
+    );
   }
 
   static async start(options: readonly UpstreamOptions[]): Promise<Upstreams> {
@@ -46,26 +57,23 @@ export class Upstreams {
     return new Upstreams(child, ports);
   }
 
-  async count(port: number): Promise<UpstreamCounts> {
-    const { promise, resolve } = Promise.withResolvers<UpstreamCounts>();
-    const hear = (said: { readonly port: number; readonly counts: UpstreamCounts }): void => {
-      if (said.port !== port) return;
-      this.#child.off("message", hear);
-      resolve(said.counts);
-    };
-    this.#child.on("message", hear);
-    this.#child.send(port);
-    return promise;
-  }
-
   stop(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  #count(port: number): Promise<UpstreamCounts> {
+    const { promise, resolve } = Promise.withResolvers<UpstreamCounts>();
+    this.#asking.set(port, resolve);
+    this.#child.send(port);
+    return promise;
   }
 }
 
 /** Held requests are answered when none has come for so long, one after the other. */
 const QUIET_MS = 150;
 const SPREAD_MS = 150;
+
+const stalls = new StallWatch();
 
 class Counter {
   readonly closes: Record<string, number> = {};
@@ -94,7 +102,7 @@ class Counter {
   counts(): UpstreamCounts {
     let twice = 0;
     for (const times of this.#executions.values()) if (times > 1) twice++;
-    return { executed: this.executed, twice, closes: this.closes };
+    return { executed: this.executed, twice, closes: this.closes, stalls: stalls.all };
   }
 
   #release(): void {
@@ -115,7 +123,7 @@ function serve(options: UpstreamOptions, counter: Counter): net.Server {
       return serveCounting(options.maxRequests, counter);
     case "goaway":
     case "fin":
-      return serveHttp2(options.kind, counter, idleMs);
+      return serveHttp2(options, counter, idleMs);
   }
 }
 
@@ -128,6 +136,7 @@ function serveNode({ kind, maxRequests }: UpstreamOptions, counter: Counter, idl
       // With a Connection of our own, Node does not add its Keep-Alive.
       if (kind === "node") response.setHeader("connection", "keep-alive");
       response.setHeader("x-connection", names.get(request.socket) ?? "");
+      response.setHeader("x-answered", monotonicMs());
       response.end("ok");
     };
     request.resume().on("end", () => {
@@ -159,7 +168,9 @@ function serveCounting(maxRequests: number, counter: Counter): net.Server {
         const head = text.slice(0, end);
         text = text.slice(end + 4 + length);
         counter.execute(head.slice(0, head.indexOf(" ")), /\r\nx-id: (\S+)/i.exec(head)?.[1] ?? "");
-        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-connection: ${name}\r\n\r\nok`);
+        socket.write(
+          `HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-connection: ${name}\r\nx-answered: ${monotonicMs()}\r\n\r\nok`,
+        );
         if (++requests < maxRequests) continue;
         setTimeout(() => {
           counter.closes[name] = monotonicMs();
@@ -170,8 +181,8 @@ function serveCounting(maxRequests: number, counter: Counter): net.Server {
   });
 }
 
-function serveHttp2(kind: "goaway" | "fin", counter: Counter, idleMs: () => number): net.Server {
-  const server = http2.createServer({ settings: { maxConcurrentStreams: 250 } });
+function serveHttp2({ kind, maxStreams }: UpstreamOptions, counter: Counter, idleMs: () => number): net.Server {
+  const server = http2.createServer({ settings: { maxConcurrentStreams: maxStreams } });
   const sockets: net.Socket[] = [];
   server.on("connection", (socket: net.Socket) => void sockets.push(socket));
   server.on("session", (session) => {
@@ -185,7 +196,7 @@ function serveHttp2(kind: "goaway" | "fin", counter: Counter, idleMs: () => numb
       counter.execute(String(headers[":method"]), String(headers["x-id"]));
       const answer = (): void => {
         if (stream.destroyed) return;
-        stream.respond({ ":status": 200, "x-connection": name });
+        stream.respond({ ":status": 200, "x-connection": name, "x-answered": monotonicMs() });
         stream.end("ok");
         idle = setTimeout(() => {
           counter.closes[name] = monotonicMs();
@@ -203,6 +214,7 @@ function serveHttp2(kind: "goaway" | "fin", counter: Counter, idleMs: () => numb
 }
 
 async function serveAll(all: readonly UpstreamOptions[]): Promise<void> {
+  stalls.start();
   const counters = new Map<number, Counter>();
   process.once("disconnect", () => process.exit());
   process.on("message", (port: number) => process.send?.({ port, counts: counters.get(port)?.counts() }));

@@ -47,6 +47,7 @@ export class ClientDialogue {
     };
     this.client = new Http2Client(this.host, handler, makeSettings(changes), this.clock);
     if (peer !== "silent") this.send(settings(...peer), settingsAck());
+    this.told.length = 0;
     this.host.take();
   }
 

@@ -12,6 +12,7 @@ export class FakeConnection implements ClientCodec {
   readonly streams = new Set<FakeStream>();
   idleSinceMs = 0;
   maxStreams: number;
+  isSettled = true;
   isDraining = false;
   keepAliveTimeoutMs = -1;
   pendingBytes = 0;
@@ -65,6 +66,12 @@ export class FakeConnection implements ClientCodec {
 
   fail(reason: AttemptFailure = "connect-failure", detail = "ECONNREFUSED"): void {
     this.#handler.onConnectFailed(reason, detail);
+  }
+
+  /** The peer says how many streams it takes. */
+  settle(): void {
+    this.isSettled = true;
+    this.#handler.onAvailable();
   }
 
   /** The peer says that it takes no more. */
