@@ -13,8 +13,9 @@ export interface DebianWants {
   readonly packages: readonly string[];
   /** Folders of programs in the packages, as `usr/bin`. */
   readonly folders: readonly string[];
-  /** A program that shows whether all is there; it is asked for `--version`. */
+  /** A program that shows whether all is there; it is asked for `--version`, or for this. */
   readonly program: string;
+  readonly versionFlag?: string;
 }
 
 export interface DebianPrograms {
@@ -25,8 +26,8 @@ export interface DebianPrograms {
 }
 
 export function getDebianPrograms(wants: DebianWants): DebianPrograms {
-  const { name, program, folders } = wants;
-  if (runs(program, process.env)) return { root: undefined, env: process.env, file: (file) => file };
+  const { name, program, folders, versionFlag = "--version" } = wants;
+  if (runs(program, versionFlag, process.env)) return { root: undefined, env: process.env, file: (file) => file };
   const root = path.join(CACHE, name);
   const libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map((triplet) => path.join(root, "usr/lib", triplet));
   const unpacked = {
@@ -35,13 +36,13 @@ export function getDebianPrograms(wants: DebianWants): DebianPrograms {
     file: (file: string) =>
       folders.map((folder) => path.join(root, folder, file)).find((candidate) => fs.existsSync(candidate)) ?? file,
   };
-  if (!runs(unpacked.file(program), unpacked.env)) unpack(root, wants);
+  if (!runs(unpacked.file(program), versionFlag, unpacked.env)) unpack(root, wants);
   return unpacked;
 }
 
-function runs(file: string, env: NodeJS.ProcessEnv): boolean {
+function runs(file: string, versionFlag: string, env: NodeJS.ProcessEnv): boolean {
   try {
-    execFileSync(file, ["--version"], { env, stdio: "ignore" });
+    execFileSync(file, [versionFlag], { env, stdio: "ignore" });
     return true;
   } catch {
     return false;

@@ -17,12 +17,13 @@ export interface MeshPair {
   readonly called: Proxy;
 }
 
-/** Starts both in front of an application; they end with the test. `manager` adds to both connection managers. */
+/** Starts both in front of an application; they end with the test. `manager` and `calledManager` add to their connection managers. */
 export async function startMeshPair(
   t: TestContext,
   appPort: number,
   protocol: "http1" | "http2" = "http1",
   manager: object = {},
+  calledManager = manager,
 ): Promise<MeshPair> {
   const authority = await makeAuthority();
   const [callerPem, calledPem] = await Promise.all([
@@ -37,7 +38,7 @@ export async function startMeshPair(
     ],
     validation_context: { trusted_ca: { inline_string: authority.bundlePem } },
   });
-  const plain = httpListener("in", "app", "HTTP2", undefined, manager);
+  const plain = httpListener("in", "app", "HTTP2", undefined, calledManager);
   const inbound = {
     ...plain,
     filter_chains: plain.filter_chains.map((chain) => ({

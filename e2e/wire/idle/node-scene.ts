@@ -7,6 +7,7 @@ import { Upstreams, type UpstreamOptions } from "./upstream.ts";
 export interface NodeCase extends UpstreamOptions, Omit<LaneOptions, "port" | "idleMs"> {
   /** After so long its clients send again, where that is not the upstream's time. */
   readonly waitMs?: number;
+  readonly ownMarginMs?: number;
   /** Adds to the connection manager. */
   readonly manager?: object;
 }

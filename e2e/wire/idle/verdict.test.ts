@@ -22,6 +22,8 @@ function judge(
   return judgeTrial({
     method: "POST",
     idleMs: 1000,
+    marginMs: 500,
+    isOurs: false,
     exchanges: [...good, ...failedMs.map((sentMs) => exchange(sentMs, "503"))],
     counts: { executed: 10, twice, closes: { 1: 5000, 2: 8000 }, stalls: [] },
     stalls: [],
@@ -33,6 +35,12 @@ test("no failure is no fault, and of POST one before the first close was seen", 
   assert.deepEqual(judge([]).faults, []);
   assert.deepEqual(judge([4999]).faults, []);
   assert.equal(judge([4000, 4999]).faults.length, 1);
+  assert.equal(judge([4999], { isOurs: true }).faults.length, 1, "a sidecar knows when it closes");
+  assert.equal(
+    judge([2900], { counts: { executed: 10, twice: 0, closes: {}, stalls: [] } }).faults.length,
+    1,
+    "must have closed",
+  );
 });
 
 test("one POST that fails after a close had been seen is a fault", () => {
@@ -52,7 +60,7 @@ test("a POST that met a stall of half the idle time cannot be judged", () => {
   assert.equal(judge([6000], { stalls: [[5000, 5990]] }).isExcused, false, "over before");
   assert.equal(judge([6000], { stalls: [[6011, 7000]] }).isExcused, false, "begun behind");
   assert.equal(judge([6000, 7000], { stalls: [[5900, 6405]] }).isExcused, false, "the other did not meet it");
-  assert.equal(judge([6000], { stalls: [[5900, 6405]], idleMs: 0 }).isExcused, false, "closes by count have no margin");
+  assert.equal(judge([6000], { stalls: [[5900, 6405]], marginMs: Infinity }).isExcused, false);
 });
 
 test("what was executed twice, or answered by nobody, is a fault whoever stood still", () => {
