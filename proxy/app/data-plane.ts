@@ -20,7 +20,7 @@ import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import { ReplayBudget } from "#proxy/stream/request-body.ts";
 import { LineFile } from "#proxy/telemetry/access-log.ts";
 import { ExchangeRecorder } from "#proxy/telemetry/exchange-recorder.ts";
-import { Metrics } from "#proxy/telemetry/metrics.ts";
+import { Metrics, type Counter } from "#proxy/telemetry/metrics.ts";
 import { ExplainRing, type SpanRecord } from "#proxy/telemetry/records.ts";
 import { TraceWatch } from "#proxy/telemetry/trace-watch.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
@@ -63,6 +63,9 @@ export interface DataPlaneOptions {
 /** A service that may be replaced while its connections live. */
 interface ServiceHolder {
   current: HttpService;
+  /** Counters of its connections, once there was one. */
+  http1: Counter | undefined;
+  http2: Counter | undefined;
 }
 
 export class DataPlane implements ConnectionHandler {
@@ -286,7 +289,7 @@ export class DataPlane implements ConnectionHandler {
       onClosed: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
-    this.#connectionCounter(listener, protocol).add(1);
+    (holder[protocol] ??= this.#connectionCounter(listener, protocol)).add(1);
   }
 
   onTcp(wire: Wire, firstBytes: Buffer, listener: Listener, chain: FilterChain): void {
@@ -393,8 +396,10 @@ export class DataPlane implements ConnectionHandler {
     const holders = new Map<string, ServiceHolder>();
     this.#services.set(listener.name, holders);
     for (const [name, chain, service] of made) {
-      const holder = known?.get(name) ?? { current: service };
+      const holder = known?.get(name) ?? { current: service, http1: undefined, http2: undefined };
       holder.current = service;
+      holder.http1 = undefined;
+      holder.http2 = undefined;
       holders.set(name, holder);
       this.#serviceOf.set(chain, holder);
     }

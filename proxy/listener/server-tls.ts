@@ -46,10 +46,7 @@ export class ListenerTls implements ServerTls {
       socket.unshift(firstBytes);
     }
     this.#contextOf(tls).accept(socket, sni, timeoutMs, {
-      onSecure: (secure, info) => {
-        secure.setNoDelay(true);
-        onSecure(acceptTlsWire(this.#loop, secure, info));
-      },
+      onSecure: (secure, info) => onSecure(acceptTlsWire(this.#loop, socket, secure, info)),
       onFailure: (error) => onFailed(error.message),
     });
   }

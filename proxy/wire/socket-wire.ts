@@ -11,6 +11,8 @@ import { TURN_BYTES, type Resumable, type WireLoop } from "./wire-loop.ts";
 export interface SocketWireOptions {
   readonly originalDestination?: SocketAddress | undefined;
   readonly tls?: WireTls | undefined;
+  /** Is asked for the addresses instead of the socket itself. */
+  readonly transport?: Socket;
   /** The peer, where we connected to it. */
   readonly remote?: SocketAddress | undefined;
   /** Bytes come through `onread` (the callback calls `receive`) and not as 'data' events. */
@@ -46,7 +48,7 @@ export class SocketWire implements Wire, Resumable {
     this.#loop = loop;
     this.socket = socket;
     this.#usesOnread = options.usesOnread;
-    this.info = new SocketInfo(socket, options.originalDestination, options.tls, options.remote);
+    this.info = new SocketInfo(options.transport ?? socket, options.originalDestination, options.tls, options.remote);
     this.out = new SocketOutbox(loop, socket, options.tls !== undefined, () => this.#handler?.onDrain());
     socket.on("end", this.#endListener);
     socket.on("error", (error) => {
