@@ -10,7 +10,8 @@ import {
 } from "./gen/envoy/config/route/v3/route_components_pb.ts";
 import { routeScopeFromWire, routeScopeToWire } from "./header-mutations.ts";
 import type { Scope } from "./issues.ts";
-import { LB_KEY, labelsFromWire, metadataToWire } from "./metadata.ts";
+import { LB_KEY } from "./metadata-keys.ts";
+import { labelsFromWire, metadataToWire } from "./metadata.ts";
 
 /** Envoy adds weights in 32 bits. */
 const MAX_TOTAL_WEIGHT = 2 ** 32 - 1;

@@ -16,7 +16,8 @@ import {
 } from "./gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
 import { HealthStatus } from "./gen/envoy/config/core/v3/health_check_pb.ts";
 import type { Scope } from "./issues.ts";
-import { LB_KEY, MESH_KEY, TRANSPORT_SOCKET_KEY, labelsFromWire, metadataScope, metadataToWire } from "./metadata.ts";
+import { LB_KEY, MESH_KEY, TRANSPORT_SOCKET_KEY } from "./metadata-keys.ts";
+import { labelsFromWire, metadataScope, metadataToWire } from "./metadata.ts";
 
 /** Envoy: priorities spill over when fewer than 1/1.4 of their endpoints are healthy. */
 const OVERPROVISIONING_FACTOR = 140;

@@ -40,7 +40,8 @@ import { ConnectionLimitSchema } from "./gen/envoy/extensions/filters/network/co
 import { HttpConnectionManagerSchema } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { TcpProxySchema } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { EncodeError, type Scope } from "./issues.ts";
-import { HTTP_KEY, metadataScope, metadataToWire } from "./metadata.ts";
+import { HTTP_KEY } from "./metadata-keys.ts";
+import { metadataScope, metadataToWire } from "./metadata.ts";
 import { tcpProxyFromWire, tcpProxyToWire } from "./tcp-proxy.ts";
 import { downstreamTlsFromWire, downstreamTlsToWire } from "./tls.ts";
 

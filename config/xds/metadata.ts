@@ -6,19 +6,6 @@ import type { Labels } from "../model/route.ts";
 import { MetadataSchema, type Metadata } from "./gen/envoy/config/core/v3/base_pb.ts";
 import type { Scope } from "./issues.ts";
 
-/** Labels that subsets are chosen by. */
-export const LB_KEY = "envoy.lb";
-/** Labels that a cluster's `transport_socket_matches` look at. */
-export const TRANSPORT_SOCKET_KEY = "envoy.transport_socket_match";
-/** Hystrix's breaker of a cluster: `model/cluster.ts` BreakerPolicy. */
-export const BREAKER_KEY = "heddle.breaker";
-/** The sidecar in front of an endpoint: `model/endpoint.ts` MeshHop. */
-export const MESH_KEY = "heddle.mesh";
-/** How a filter chain treats HTTP, where Envoy has no field for it: `{ forwarded: append }`. */
-export const HTTP_KEY = "heddle.http";
-/** Where a route came from. */
-export const ROUTE_KEY = "heddle.route";
-
 /** The scope of one key, for messages about it. */
 export function metadataScope(scope: Scope, key: string): Scope {
   return scope.field("filter_metadata").key(key);

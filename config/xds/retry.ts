@@ -11,39 +11,13 @@ import {
 import { PreviousHostsPredicateSchema } from "./gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import type { Scope } from "./issues.ts";
 import { headerMatcherFromWire, headerMatcherToWire } from "./matcher.ts";
-
-/** Envoy: 25 ms, at most ten times the base. */
-const BASE_BACKOFF_MS = 25;
-const BACKOFF_CAP = 10;
-
-/** Envoy's names (router filter documentation). Envoy ignores a name that it does not know; we say so. */
-const CONDITIONS: ReadonlySet<string> = new Set([
-  "5xx",
-  "gateway-error",
-  "reset",
-  "reset-before-request",
-  "connect-failure",
-  "envoy-ratelimited",
-  "retriable-4xx",
-  "refused-stream",
-  "retriable-status-codes",
-  "retriable-headers",
-  "http3-post-connect-failure",
-  "cancelled",
-  "deadline-exceeded",
-  "internal",
-  "resource-exhausted",
-  "unavailable",
-]);
+import { BACKOFF_CAP, BASE_BACKOFF_MS, RETRY_CONDITIONS, splitConditions } from "./retry-conditions.ts";
 
 export function retryFromWire(wire: WireRetryPolicy | undefined, scope: Scope): RetryPolicy | undefined {
   if (wire === undefined) return undefined;
-  const retryOn = wire.retryOn
-    .split(",")
-    .map((condition) => condition.trim())
-    .filter((condition) => condition !== "");
+  const retryOn = splitConditions(wire.retryOn);
   for (const condition of retryOn) {
-    if (!CONDITIONS.has(condition)) scope.field("retry_on").unsupported(`no condition is called "${condition}"`);
+    if (!RETRY_CONDITIONS.has(condition)) scope.field("retry_on").unsupported(`no condition is called "${condition}"`);
   }
   const backOff = wire.retryBackOff;
   const baseMs = backOff?.baseInterval === undefined ? BASE_BACKOFF_MS : Math.max(1, toMs(backOff.baseInterval));

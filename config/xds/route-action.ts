@@ -19,7 +19,8 @@ import {
 import { hashPolicyFromWire, hashPolicyToWire } from "./hash-policy.ts";
 import type { Scope } from "./issues.ts";
 import { fractionToWire, regexFromWire, runtimeFractionFromWire } from "./matcher.ts";
-import { LB_KEY, labelsFromWire, metadataToWire } from "./metadata.ts";
+import { LB_KEY } from "./metadata-keys.ts";
+import { labelsFromWire, metadataToWire } from "./metadata.ts";
 import { retryFromWire, retryToWire } from "./retry.ts";
 
 /** Envoy's: a route that says nothing gives up after 15 s. */

@@ -12,7 +12,8 @@ import {
 } from "./gen/envoy/config/route/v3/route_components_pb.ts";
 import { routeScopeFromWire, routeScopeToWire } from "./header-mutations.ts";
 import type { Scope } from "./issues.ts";
-import { ROUTE_KEY, metadataToWire } from "./metadata.ts";
+import { ROUTE_KEY } from "./metadata-keys.ts";
+import { metadataToWire } from "./metadata.ts";
 import { retryFromWire, retryToWire } from "./retry.ts";
 import {
   directResponseFromWire,

@@ -5,7 +5,9 @@ import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable } from "#config/model/route.ts";
 import type { Secret } from "#config/model/tls.ts";
-import { diffResources, type ConfigDelta } from "#proxy/worker/protocol.ts";
+import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
+import { PackedRouteTable } from "#config/xds/plain/packed-route-table.ts";
+import { diffResources, type Changes, type ConfigDelta } from "#proxy/worker/protocol.ts";
 
 export interface DataPlaneSnapshot {
   readonly version: string;
@@ -54,9 +56,17 @@ export function diffSnapshots(from: DataPlaneSnapshot, to: DataPlaneSnapshot): C
   return {
     version: to.version,
     listeners: diffResources(from.listeners, to.listeners),
-    routes: diffResources(from.routes, to.routes),
+    routes: share(diffResources(from.routes, to.routes)),
     clusters: diffResources(from.clusters, to.clusters),
     assignments: diffResources(from.assignments, to.assignments),
     secrets: diffResources(from.secrets, to.secrets),
+  };
+}
+
+/** Packed tables lie in memory that the workers see too: nothing of them is copied. */
+function share({ changed, removed }: Changes<RouteTable>): Changes<RouteTable | SharedRouteTable> {
+  return {
+    changed: changed.map(([name, table]) => [name, table instanceof PackedRouteTable ? table.shared : table] as const),
+    removed,
   };
 }

@@ -1,5 +1,6 @@
 // Whether a resource would compile: asked on the main thread before a worker sees it, so that the control plane can be told no.
 import type { RouteTable } from "#config/model/route.ts";
+import { PackedRouteTable } from "#config/xds/plain/packed-route-table.ts";
 import type { ResourceModel } from "#config/xds/resource.ts";
 import { systemClock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
@@ -31,7 +32,7 @@ export function validateResource(resource: ResourceModel): string | undefined {
   const runtime = makeDryRuntime();
   try {
     if (resource.kind === "route") {
-      compileTable(resource.model, runtime);
+      compileTable(unprovenOf(resource.model), runtime);
     } else if (resource.kind === "listener") {
       const listener = resource.model;
       for (const { network } of [
@@ -51,6 +52,11 @@ export function validateResource(resource: ResourceModel): string | undefined {
   } catch (error) {
     return describeError(error);
   }
+}
+
+/** Of a packed table, what the version before did not have and what may fail. */
+function unprovenOf(table: RouteTable): RouteTable {
+  return table instanceof PackedRouteTable ? { ...table.head, virtualHosts: table.unproven } : table;
 }
 
 function compileTable(table: RouteTable, runtime: FilterRuntime): CompiledRouteTable {

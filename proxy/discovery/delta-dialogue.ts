@@ -4,6 +4,8 @@ import type { DeltaDiscoveryResponse, Resource } from "#config/xds/gen/envoy/ser
 import type { NodeSchema } from "#config/xds/gen/envoy/config/core/v3/base_pb.ts";
 import type { RouteScope, RouteTable } from "#config/model/route.ts";
 import type { DecodeOptions } from "#config/xds/issues.ts";
+import { tryPackRouteTable } from "#config/xds/plain/pack-route-table.ts";
+import { PackedRouteTable } from "#config/xds/plain/packed-route-table.ts";
 import { decodeResource, resourceName, type DecodedResource } from "#config/xds/resource.ts";
 import { TYPE_URLS, tryResourceKind, type ResourceKind } from "#config/xds/type-urls.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -192,7 +194,7 @@ export class DeltaDialogue {
 
   /** Takes a resource that was stored. @throws when it cannot be used. */
   restore(kind: HeldKind, name: string, version: string, bytes: Uint8Array): void {
-    this.#stores[kind].held.set(name, { version, bytes, resource: this.#decode(kind, name, bytes) });
+    this.#stores[kind].held.set(name, hold(version, bytes, this.#decode(kind, name, bytes)));
     if (kind === "virtualHost") this.#stores.virtualHost.wanted.add(name);
   }
 
@@ -225,11 +227,11 @@ export class DeltaDialogue {
     const any = item.resource;
     if (any === undefined) throw new Error("the resource is empty");
     if (any.typeUrl !== TYPE_URLS[kind]) throw new Error(`its type is ${any.typeUrl}`);
-    return { version: item.version, bytes: any.value, resource: this.#decode(kind, item.name, any.value) };
+    return hold(item.version, any.value, this.#decode(kind, item.name, any.value));
   }
 
   #decode(kind: HeldKind, name: string, bytes: Uint8Array): DecodedResource {
-    const resource = decodeResource(TYPE_URLS[kind], bytes, this.#options.decode);
+    const resource = this.#tryPack(kind, name, bytes) ?? decodeResource(TYPE_URLS[kind], bytes, this.#options.decode);
     if (resource.kind === "virtualHost") {
       const table: RouteTable = { ...NO_SCOPE, name: tableOf(name), virtualHosts: [resource.model], onDemand: true };
       const reason = this.#options.validate({ kind: "route", model: table });
@@ -240,6 +242,14 @@ export class DeltaDialogue {
     const reason = this.#options.validate(resource);
     if (reason !== undefined) throw new Error(reason);
     return resource;
+  }
+
+  /** Route tables alone are large. */
+  #tryPack(kind: HeldKind, name: string, bytes: Uint8Array): DecodedResource | undefined {
+    if (kind !== "route") return undefined;
+    const before = this.#stores.route.held.get(name)?.resource;
+    const model = tryPackRouteTable(bytes, this.#options.decode, before?.kind === "route" ? before.model : undefined);
+    return model && { kind, name: model.name, model };
   }
 
   #putBack(kind: ResourceKind, name: string, before: Held | undefined): void {
@@ -267,6 +277,12 @@ export class DeltaDialogue {
       toRequest(secret, secret.want(secrets, nowMs)),
     ].filter((request) => request !== undefined);
   }
+}
+
+/** What came is kept once: a packed table has it. */
+function hold(version: string, bytes: Uint8Array, resource: DecodedResource): Held {
+  const isPacked = resource.kind === "route" && resource.model instanceof PackedRouteTable;
+  return { version, bytes: isPacked ? resource.model.shared.packed.bytes : bytes, resource };
 }
 
 function toRequest(store: KindStore, change: ReturnType<KindStore["want"]>): DeltaRequest | undefined {

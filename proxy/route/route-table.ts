@@ -13,6 +13,7 @@ import type {
   WeightedCluster,
 } from "#config/model/route.ts";
 import type { FilterOverride } from "#config/model/filter-config.ts";
+import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import type { RouteOverride } from "#filters/filter.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
@@ -20,6 +21,7 @@ import type { Random } from "#lib/random.ts";
 import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
 import { compileHeader, compileQuery, type HeaderTest } from "./matchers.ts";
+import { PackedHostTable } from "./packed-host-table.ts";
 import { compileRegexRewrite, type PathRewriter } from "./regex-rewrite.ts";
 
 /** Turns a filter's override into what the filter reads; throws with the reason when it does not parse. */
@@ -62,29 +64,25 @@ interface Candidate {
 }
 
 export class CompiledRouteTable {
-  readonly config: RouteTable;
-  readonly #hosts: HostTable<CompiledHost>;
+  readonly config: RouteTable | SharedRouteTable;
+  readonly #hosts: { find(authority: string): CompiledHost | undefined };
   readonly #used: Set<string> | undefined;
 
   /**
    * Throws with the route's name in the message when something does not compile. `used` is told the hosts that requests go to,
    * as `<table>/<virtual host>`, if the table's hosts come on demand.
    */
-  constructor(config: RouteTable, parseOverride: OverrideParser, used?: Set<string>) {
+  constructor(config: RouteTable | SharedRouteTable, parseOverride: OverrideParser, used?: Set<string>) {
     this.config = config;
     this.#used = config.onDemand ? used : undefined;
-    this.#hosts = new HostTable(
-      config.virtualHosts.map(
-        (host) =>
-          [
-            host.domains,
-            {
-              candidates: host.routes.map((route) => compileCandidate(config, host, route, parseOverride)),
-              key: `${config.name}/${host.name}`,
-            },
-          ] as const,
-      ),
-    );
+    const compile = (host: VirtualHost): CompiledHost => ({
+      candidates: host.routes.map((route) => compileCandidate(config, host, route, parseOverride)),
+      key: `${config.name}/${host.name}`,
+    });
+    this.#hosts =
+      "packed" in config
+        ? new PackedHostTable(config.packed, compile)
+        : new HostTable(config.virtualHosts.map((host) => [host.domains, compile(host)] as const));
   }
 
   /** True when a virtual host is for this authority, whatever its routes match. */
@@ -117,7 +115,7 @@ export function chooseTarget(route: CompiledRoute, random: Random): CompiledTarg
 }
 
 function compileCandidate(
-  table: RouteTable,
+  table: RouteScope,
   host: VirtualHost,
   route: Route,
   parseOverride: OverrideParser,
@@ -133,7 +131,7 @@ function compileCandidate(
 }
 
 function compileRoute(
-  table: RouteTable,
+  table: RouteScope,
   host: VirtualHost,
   route: Route,
   parseOverride: OverrideParser,

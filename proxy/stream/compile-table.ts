@@ -1,5 +1,6 @@
 // Compiles a route table for exchanges: the routes, and the formats of the header values that they set.
 import type { HeaderMutations, RouteScope, RouteTable } from "#config/model/route.ts";
+import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import { describeError } from "#lib/errors.ts";
 import { CompiledRouteTable, type OverrideParser } from "#proxy/route/route-table.ts";
 
@@ -7,12 +8,13 @@ import { compileFormat } from "./format.ts";
 
 /** Throws with the route's name when something does not compile; see `CompiledRouteTable` for `used`. */
 export function compileRouteTable(
-  config: RouteTable,
+  config: RouteTable | SharedRouteTable,
   parseOverride: OverrideParser,
   used?: Set<string>,
 ): CompiledRouteTable {
   checkScope(config, `route table "${config.name}"`);
-  for (const host of config.virtualHosts) {
+  // Plain hosts have no formats.
+  for (const host of "packed" in config ? config.packed.others.values() : config.virtualHosts) {
     checkScope(host, `virtual host "${host.name}"`);
     for (const route of host.routes) {
       const name = `route "${route.name}" of virtual host "${host.name}"`;

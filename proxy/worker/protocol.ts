@@ -4,6 +4,7 @@ import type { ClusterLoadAssignment, EndpointHealth } from "#config/model/endpoi
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable } from "#config/model/route.ts";
 import type { Secret } from "#config/model/tls.ts";
+import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import type { LogLevel } from "#lib/log.ts";
 import type { OverloadLevel } from "#proxy/app/overload.ts";
 import type { MetricsSnapshot } from "#proxy/telemetry/metrics.ts";
@@ -14,7 +15,7 @@ import type { TraceFindings } from "#proxy/telemetry/trace-watch.ts";
 export interface ConfigDelta {
   readonly version: string;
   readonly listeners: Changes<Listener>;
-  readonly routes: Changes<RouteTable>;
+  readonly routes: Changes<RouteTable | SharedRouteTable>;
   readonly clusters: Changes<Cluster>;
   readonly assignments: Changes<ClusterLoadAssignment>;
   readonly secrets: Changes<Secret>;
