@@ -354,9 +354,13 @@ class Scope implements TypeScope {
   }
 
   #find<T>(typeName: string, tryType: (file: DescFile, typeName: string) => T | undefined): T {
-    for (const file of [this.#file, ...this.#file.dependencies]) {
-      const found = tryType(file, typeName);
-      if (found !== undefined) return found;
+    const files = [this.#file, ...this.#file.dependencies];
+    // descriptor.proto, which is of another kind and shares Duration's package, hydrates as a whole.
+    for (const isLazy of [true, false]) {
+      for (const file of files) {
+        const found = file instanceof LazyFile === isLazy ? tryType(file, typeName) : undefined;
+        if (found !== undefined) return found;
+      }
     }
     throw new Error(`Cannot hydrate ${this.#file.proto.name}: it imports no file that has ${typeName}`);
   }

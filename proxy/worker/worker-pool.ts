@@ -34,6 +34,12 @@ export interface WorkerPoolOptions {
   readonly heapLimitMb: number | undefined;
 }
 
+/**
+ * Three semi-spaces of 4 MiB. A request leaves little behind, so that a larger young generation (V8's default is 48) saves no CPU: it is
+ * memory that is touched in turn, and collections that take longer.
+ */
+const YOUNG_MB = 12;
+
 interface Slot {
   readonly index: number;
   worker: Worker;
@@ -187,9 +193,10 @@ export class WorkerPool {
       workerData: data,
       env: threadEnvironment(process.env),
       name: `heddle-data-${index}`,
-      ...(this.#options.heapLimitMb === undefined
-        ? {}
-        : { resourceLimits: { maxOldGenerationSizeMb: this.#options.heapLimitMb } }),
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_MB,
+        ...(this.#options.heapLimitMb === undefined ? {} : { maxOldGenerationSizeMb: this.#options.heapLimitMb }),
+      },
     });
     const isReady = new Promise<void>((resolve, reject) => {
       worker.once("error", reject);
