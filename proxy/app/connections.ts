@@ -15,7 +15,7 @@ export class Connections {
   readonly #clock: Clock;
   /**
    * No `Set`: V8's leaves tables behind in which young collections find all that was ever in them, so that connections which
-   * come and go outlive them (half of what a handshake allocates was copied).
+   * come and go outlive them.
    */
   readonly #all: Connection[] = [];
   #waiters: (() => void)[] = [];

@@ -24,7 +24,7 @@ export interface HandshakeCallbacks {
 /** 48 bytes, the same in all workers, replaced with the bundle or the authorization epoch (contracts.md: pools and identity). */
 export type TicketKeys = () => Buffer | undefined;
 
-/** Handshakes last so long or longer; a limit may be late by one tick. */
+/** Limits of handshakes are seconds: they may be late by one tick. */
 const TICK_MS = 100;
 const SLOTS = 64;
 
@@ -38,8 +38,8 @@ interface ServerOfOne extends Server {
  * modules do) and never listens. It is made anew when a secret changes, and with it the keys of session tickets.
  *
  * Node does not say which accepted socket a secure one came from. So each connection is fed to an object of its own that
- * inherits from the server: events come back with that as `this`. (A map by addresses cost 8 system calls a connection, and V8's
- * map kept connections that were over alive through young collections.)
+ * inherits from the server: events come back with that as `this`. (A map by addresses cost four system calls a connection,
+ * and V8's map kept connections that were over alive through young collections.)
  */
 export class DownstreamTlsContext {
   readonly #tls: DownstreamTls;
@@ -86,9 +86,14 @@ export class DownstreamTlsContext {
     // Asked for now: a socket that is gone does not know it any more, and what failed is said with it.
     const peer = `${raw.remoteAddress ?? ""}:${raw.remotePort ?? 0}`;
     const handshake = new Handshake(raw, peer, sni, timeoutMs, callbacks, this.#onOver);
+    if (raw.destroyed) {
+      setImmediate(() =>
+        handshake.fail(makeWireError("reset", `${handshake.what}: the peer closed the connection`, "ECONNRESET")),
+      );
+      return;
+    }
     let server: Server;
     try {
-      if (raw.destroyed) throw new Error("the peer closed the connection");
       server = this.#getServer();
     } catch (error) {
       const failure = makeWireError("tls", `${handshake.what}: ${describeError(error)}`, "HDL_TLS_NOT_READY");
