@@ -15,12 +15,11 @@ export interface Order {
   readonly target: string;
   readonly ms: number;
   readonly seed: number;
-  /** The input that runs: its length in the first four octets, then itself. */
+  /** The input that runs: how many ran before, its length (four octets each), then itself. */
   readonly current: SharedArrayBuffer;
 }
 
 export type Told =
-  | { readonly kind: "ran"; readonly runs: number }
   | { readonly kind: "failed"; readonly input: Uint8Array; readonly message: string }
   | { readonly kind: "done"; readonly runs: number; readonly kept: number; readonly branches: number };
 
@@ -29,17 +28,22 @@ const BATCH = 64;
 const MAX_POOL = 2000;
 const MAX_WORDS = 1500;
 const DEFAULT_MAX_BYTES = 4096;
+/** Before the input in `Order.current`. */
+const HEAD_BYTES = 8;
 
 const order = workerData as Order; // as: run.ts starts this file
 const current = Buffer.from(order.current);
+let started = 0;
 
 function tell(told: Told): void {
   parentPort?.postMessage(told);
 }
 
 async function runOne(target: Target, input: Buffer): Promise<string> {
-  current.writeUInt32LE(input.length, 0);
-  input.copy(current, 4);
+  started = (started + 1) >>> 0;
+  current.writeUInt32LE(started, 0);
+  current.writeUInt32LE(input.length, 4);
+  input.copy(current, HEAD_BYTES);
   return target.run(input);
 }
 
@@ -55,7 +59,7 @@ function change(target: Target, pool: readonly Buffer[], random: Random): Buffer
       ? (target.mutate?.(input, random) ?? input)
       : mutateBytes(input, random, target.words ?? [], pool);
   }
-  return input.subarray(0, Math.min(target.maxBytes ?? DEFAULT_MAX_BYTES, order.current.byteLength - 4));
+  return input.subarray(0, Math.min(target.maxBytes ?? DEFAULT_MAX_BYTES, order.current.byteLength - HEAD_BYTES));
 }
 
 async function loop(): Promise<void> {
@@ -125,7 +129,6 @@ async function loop(): Promise<void> {
         throw new Error(slow.message);
       }
     }
-    tell({ kind: "ran", runs });
   }
   writeFound(target.name, [...readFound(target.name).map(({ input }) => input), ...found].slice(-MAX_POOL));
   tell({ kind: "done", runs, kept: found.length, branches: coverage.branches });

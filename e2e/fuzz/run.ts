@@ -107,18 +107,17 @@ function watch(order: Order): Promise<Found | undefined> {
     });
     let found: Found | undefined;
     let isDone = false;
-    let heard = performance.now();
-    const running = (): Buffer => {
-      const bytes = Buffer.from(order.current);
-      return Buffer.from(bytes.subarray(4, 4 + bytes.readUInt32LE(0)));
-    };
+    const bytes = Buffer.from(order.current);
+    const running = (): Buffer => Buffer.from(bytes.subarray(8, 8 + bytes.readUInt32LE(4)));
+    let [started, since] = [0, performance.now()];
     const watchdog = setInterval(() => {
-      if (performance.now() - heard < HANG_MS) return;
+      const now = bytes.readUInt32LE(0);
+      if (now !== started) [started, since] = [now, performance.now()];
+      if (performance.now() - since < HANG_MS) return;
       found ??= { input: running(), message: `an input took longer than ${HANG_MS} ms`, isDeadly: true };
       void worker.terminate();
     }, 500);
     worker.on("message", (told: Told) => {
-      heard = performance.now();
       if (told.kind === "failed") found = { input: Buffer.from(told.input), message: told.message, isDeadly: false };
       if (told.kind !== "done") return;
       isDone = true;

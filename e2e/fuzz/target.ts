@@ -36,10 +36,11 @@ export function seedOf(input: Buffer): number {
   return hash | 0 || 1;
 }
 
-/** The input in pieces: whole; octet by octet when it is short; and cut at some places. */
+/** The input in pieces: whole; cut at some places; and, of a third of the short ones, octet by octet. */
 export function cuttings(input: Buffer, random: Random): readonly (readonly Buffer[])[] {
   const ways: Buffer[][] = [[input]];
-  if (input.length > 0 && input.length <= 600) ways.push(Array.from(input, (_, i) => input.subarray(i, i + 1)));
+  if (input.length > 0 && input.length <= 600 && random.next() < 0.3)
+    ways.push(Array.from(input, (_, i) => input.subarray(i, i + 1)));
   for (let way = 0; way < 2; way++) {
     const cuts = Array.from({ length: 1 + below(random, 4) }, () => below(random, input.length + 1));
     const places = [0, ...cuts.toSorted((a, b) => a - b), input.length];

@@ -13,6 +13,8 @@ const files: readonly { readonly names: readonly string[]; readonly load: () => 
       "trace-context",
       "orig-proto",
       "grpc-timeout",
+      "forwarded",
+      "subject-names",
       "normalize-path",
       "grpc-web-base64",
       "grpc-frames",

@@ -53,6 +53,20 @@ describe("a ClientHello", () => {
     for (const length of [6, 8, 9, 10]) assert.equal(readClientHello(bytes.subarray(0, length)), "other");
   });
 
+  it("is not waited for behind a record that is no handshake's, and is read when it was complete before", () => {
+    for (const broken of [
+      Buffer.from([22, 3, 1, 0, 0]),
+      Buffer.from([23, 3, 1, 0, 1]),
+      Buffer.from([22, 3, 1, 255, 255]),
+    ]) {
+      assert.notEqual(typeof readClientHello(Buffer.concat([hello, broken])), "string");
+      const half = Buffer.from(hello.subarray(0, 60));
+      half.writeUInt16BE(55, 3);
+      const more = Buffer.alloc(hello.length);
+      assert.equal(readClientHello(Buffer.concat([half, broken, more])), "other");
+    }
+  });
+
   it("never throws, whatever comes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(), fc.nat(255), (noise, at, byte) => {

@@ -24,13 +24,15 @@ export function readClientHello(bytes: Buffer): ClientHello | "more" | "other" {
   // Cheap while it is coming: a hello in many small records is joined only when it can be whole.
   const isBegun = bytes.length >= 9 && bytes.readUInt16BE(3) >= 4 && bytes.readUInt16BE(3) <= MAX_RECORD_BYTES;
   if (isBegun && bytes[5] === CLIENT_HELLO && isLacking(bytes)) return "more";
-  const message = joinRecords(bytes);
-  if (typeof message === "string") return message;
+  const joined = joinRecords(bytes);
+  if (joined === "other") return joined;
+  const { message, isBroken } = joined;
   if (message.length > 0 && message[0] !== CLIENT_HELLO) return "other";
-  if (message.length < 4) return bytes.length > MAX_HELLO_BYTES ? "other" : "more";
+  const isTooLong = bytes.length > MAX_HELLO_BYTES;
+  if (message.length < 4) return isBroken || isTooLong ? "other" : "more";
   const length = message.readUIntBE(1, 3);
   if (length > MAX_HELLO_BYTES) return "other";
-  if (message.length < 4 + length) return "more";
+  if (message.length < 4 + length) return isBroken ? "other" : "more";
   return parseBody(message.subarray(4, 4 + length));
 }
 
@@ -39,17 +41,22 @@ function isLacking(bytes: Buffer): boolean {
   return length <= MAX_HELLO_BYTES && bytes.length < 9 + length;
 }
 
-/** The handshake bytes of all records that have begun. */
-function joinRecords(bytes: Buffer): Buffer | "other" {
+/**
+ * The handshake bytes of all records that have begun. Broken: behind them comes what is no record of a handshake, which matters
+ * only to a hello that is not complete by then.
+ */
+function joinRecords(bytes: Buffer): { readonly message: Buffer; readonly isBroken: boolean } | "other" {
   const parts: Buffer[] = [];
+  let isBroken = false;
   for (let p = 0; p + 5 <= bytes.length;) {
-    if (bytes[p] !== HANDSHAKE || bytes[p + 1] !== 3) return parts.length === 0 ? "other" : Buffer.concat(parts);
     const length = bytes.readUInt16BE(p + 3);
-    if (length === 0 || length > MAX_RECORD_BYTES) return "other";
+    isBroken = bytes[p] !== HANDSHAKE || bytes[p + 1] !== 3 || length === 0 || length > MAX_RECORD_BYTES;
+    if (isBroken) break;
     parts.push(bytes.subarray(p + 5, p + 5 + length));
     p += 5 + length;
   }
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  if (isBroken && parts.length === 0) return "other";
+  return { message: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts), isBroken };
 }
 
 function parseBody(body: Buffer): ClientHello | "other" {

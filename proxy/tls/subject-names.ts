@@ -19,17 +19,28 @@ const NO_NAMES: SubjectNames = { uris: [], dns: [], ips: [], emails: [] };
 export function parseSubjectNames(text: string | undefined): SubjectNames {
   if (text === undefined || text === "") return NO_NAMES;
   const names = { uris: [] as string[], dns: [] as string[], ips: [] as string[], emails: [] as string[] };
-  const lists: Readonly<Record<string, string[]>> = {
-    URI: names.uris,
-    DNS: names.dns,
-    "IP Address": names.ips,
-    email: names.emails,
-  };
+  // A map: a type that is called as what every object has (`constructor`) is as any other that we do not know.
+  const lists: ReadonlyMap<string | undefined, string[]> = new Map([
+    ["URI", names.uris],
+    ["DNS", names.dns],
+    ["IP Address", names.ips],
+    ["email", names.emails],
+  ]);
   for (const [, type, quoted, plain] of text.matchAll(/([^:,]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g)) {
-    const value: unknown = quoted === undefined ? plain : JSON.parse(quoted);
-    if (typeof value === "string") lists[type ?? ""]?.push(value);
+    const value = quoted === undefined ? plain : tryUnquote(quoted);
+    if (value !== undefined) lists.get(type)?.push(value);
   }
   return names;
+}
+
+/** A string that is no JSON names nobody. */
+function tryUnquote(quoted: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(quoted);
+    return typeof value === "string" ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function subjectNamesOf(certificate: X509Certificate): SubjectNames {

@@ -14,8 +14,11 @@ import { compileRe2 } from "#lib/re2.ts";
 import { makeSeededRandom } from "#lib/random.ts";
 import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
 import { compileFormat } from "#proxy/stream/format.ts";
+import { formatNode, isForwarded } from "#proxy/stream/forwarded.ts";
 import { normalizeTarget } from "#proxy/stream/normalize.ts";
 import { ORIG_PROTO, packOrigProto, unpackOrigProto } from "#proxy/stream/orig-proto.ts";
+
+import { parseSubjectNames } from "#proxy/tls/subject-names.ts";
 
 import { blur, cuttings, seedOf, type Target } from "../target.ts";
 
@@ -118,6 +121,29 @@ export const grpcTimeout = makeTarget("grpc-timeout", {
     const again = tryParseGrpcTimeoutMs(formatGrpcTimeout(ms)) ?? -1;
     assert.ok(again >= ms && again <= Math.max(ms * 1.001, ms + 0.001) + 1e-9, `${ms} ms became ${again} ms`);
     return text.slice(-1);
+  },
+});
+
+export const forwarded = makeTarget("forwarded", {
+  covers: ["/proxy/stream/forwarded.ts"],
+  seeds: ['for=192.0.2.1;proto=https;host="a b", for="[::1]:80"', "for=_hidden , by=unknown", "for=a;;host=b"],
+  words: ["for=", ";", ",", '"', "\\", "host=", " ", "\t", "%", "::ffff:1.2.3.4"],
+  run(text) {
+    const isRead = isForwarded(text);
+    // What can be read can be read with an element of ours behind it, and what has an open quote cannot.
+    if (isRead && text !== "") assert.ok(isForwarded(`${text}, for=192.0.2.1`));
+    assert.ok(isForwarded(`for=${formatNode(text.replaceAll(/["\\]/g, ""))}`));
+    return String(isRead);
+  },
+});
+
+export const subjectNames = makeTarget("subject-names", {
+  covers: ["/proxy/tls/subject-names.ts"],
+  seeds: ['URI:spiffe://a/b, DNS:"a, URI:spiffe://a/c"', "IP Address:::1, email:a@b", "constructor:a"],
+  words: ["URI:", "DNS:", ", ", '"', "\\", "\\u0000", "__proto__:"],
+  run(text) {
+    const { uris, dns, ips, emails } = parseSubjectNames(text);
+    return `${uris.length} ${dns.length} ${ips.length} ${emails.length}`;
   },
 });
 

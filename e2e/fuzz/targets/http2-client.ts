@@ -44,7 +44,7 @@ function ask(pieces: readonly Buffer[], input: Buffer): { readonly story: string
   if (isClosed) assert.equal(client.activeStreams, 0, "streams are left on a closed connection");
   assert.ok(told.retired <= 1, "retired twice");
   const written = host.take();
-  if (written.length > 0) checkWritten(written.subarray(PREFACE.length), input);
+  if (written.length > 0) checkWritten(written.subarray(PREFACE.length), input, true);
   client.receiveEnd();
   client.connectionLost(makeStreamError("peer", "connection", 0, "gone"));
   assert.equal(client.activeStreams, 0, "streams are left behind the connection's end");

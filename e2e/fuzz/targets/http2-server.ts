@@ -57,7 +57,7 @@ function serve(pieces: readonly Buffer[], begins: Buffer, input: Buffer): Served
   const isClosed = host.isClosed;
   if (isClosed) assert.equal(server.activeStreams, 0, "streams are left on a closed connection");
   const written = host.take();
-  checkWritten(written, input);
+  checkWritten(written, input, false);
   server.receiveEnd();
   server.connectionLost(makeStreamError("peer", "connection", 0, "gone"));
   assert.equal(server.activeStreams, 0, "streams are left behind the connection's end");
@@ -71,8 +71,8 @@ function serve(pieces: readonly Buffer[], begins: Buffer, input: Buffer): Served
   return { story, requests, word: blur(JSON.stringify([host.closeError?.message, word])) };
 }
 
-/** What is written are whole frames of legal sizes, header blocks that can be decoded, and no more DATA than the peer allowed. */
-export function checkWritten(written: Buffer, received: Buffer): void {
+/** `hasSent`: before the first of these bytes came. What is written are whole frames of legal sizes, header blocks that can be decoded, and no more DATA than the peer allowed. */
+export function checkWritten(written: Buffer, received: Buffer, hasSent: boolean): void {
   const { frames, rest } = cutFrames(written);
   assert.equal(rest.length, 0, "half a frame was written");
   const decoder = new HpackDecoder(65536, 65536, 1000);
@@ -87,13 +87,20 @@ export function checkWritten(written: Buffer, received: Buffer): void {
     assert.ok(decoder.decode(one, 9, one.length, block), "a header block that cannot be decoded");
     block.forEach((name, value) => assert.ok(!/[\r\n\0]/.test(name + value), `CR, LF or NUL in ${name}`));
   }
+  // The window that streams begin with: the last that was said before there were any, the largest from then on.
   let initial = 65535;
+  let mayHaveStreams = hasSent;
   const granted = new Map<number, number>();
   for (const one of cutFrames(received).frames) {
     const id = one.readUInt32BE(5) & 0x7fffffff;
-    if (one[3] === FRAME.SETTINGS && (one[4] ?? 0) % 2 === 0)
-      for (let at = 9; at + 6 <= one.length; at += 6)
-        if (one.readUInt16BE(at) === 4) initial = Math.max(initial, one.readUInt32BE(at + 2));
+    if (one[3] === FRAME.HEADERS) mayHaveStreams = true;
+    if (one[3] === FRAME.SETTINGS && (one[4] ?? 0) % 2 === 0) {
+      for (let at = 9; at + 6 <= one.length; at += 6) {
+        if (one.readUInt16BE(at) !== 4) continue;
+        const said = one.readUInt32BE(at + 2);
+        initial = mayHaveStreams ? Math.max(initial, said) : said;
+      }
+    }
     if (one[3] === FRAME.WINDOW_UPDATE && one.length === 13)
       granted.set(id, (granted.get(id) ?? 0) + (one.readUInt32BE(9) & 0x7fffffff));
   }
