@@ -7,7 +7,8 @@ import { RouteConfigurationSchema } from "../gen/envoy/config/route/v3/route_pb.
 import { VirtualHostSchema } from "../gen/envoy/config/route/v3/route_components_pb.ts";
 import { Scope, type ConfigIssue, type DecodeOptions } from "../issues.ts";
 import { routeTableFromWire, virtualHostFromWire } from "../route.ts";
-import { fold, HASH_SEED, hashStep, HostReader, SLOT, type PackedHosts } from "./packed-hosts.ts";
+import { HASH_SEED, hashStep } from "./memo.ts";
+import { fold, HostReader, SLOT, type PackedHosts } from "./packed-hosts.ts";
 import { PackedRouteTable } from "./packed-route-table.ts";
 import { tryReadPlainHost } from "./plain-host.ts";
 import { NOT_PLAIN, PlainReader } from "./plain-reader.ts";
@@ -132,7 +133,7 @@ function indexDomains(memory: Memory, domains: readonly number[]): PackedHosts["
       // Beyond ASCII, letters have no case that one byte could tell.
       if (byte > 0x7e) throw NOT_PLAIN;
       isWildcard ||= byte === 0x2a;
-      hash = hashStep(hash, byte);
+      hash = hashStep(hash, fold(byte));
     }
     if (!isWildcard) {
       takeSlot(memory, hash, start, length, host);

@@ -1,6 +1,7 @@
 // The virtual hosts of one route table in flat memory that all threads see: their bytes, where each lies, and whose each domain is.
 // Whoever wants one host reads that one alone. Written once, by pack-route-table.ts, and never changed.
 import type { RouteScope, VirtualHost } from "../../model/route.ts";
+import { HASH_SEED, hashStep } from "./memo.ts";
 import { tryReadPlainHost } from "./plain-host.ts";
 import { PlainReader } from "./plain-reader.ts";
 
@@ -48,7 +49,7 @@ export class HostReader {
     const mask = slots.length / SLOT - 1;
     const { length } = domain;
     let hash = HASH_SEED;
-    for (let i = 0; i < length; i++) hash = hashStep(hash, domain.charCodeAt(i));
+    for (let i = 0; i < length; i++) hash = hashStep(hash, fold(domain.charCodeAt(i)));
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const host = slots[at * SLOT + 2] ?? 0;
       if (host === 0) return -1;
@@ -67,13 +68,6 @@ export class HostReader {
     if (read === undefined) throw new Error(`Cannot read virtual host ${host}: it was readable when it came`);
     return read;
   }
-}
-
-/** FNV-1a, 32 bits. */
-export const HASH_SEED = 0x811c9dc5 | 0;
-
-export function hashStep(hash: number, character: number): number {
-  return Math.imul(hash ^ fold(character), 0x01000193);
 }
 
 /** ASCII without case. */

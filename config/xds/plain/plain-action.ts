@@ -81,7 +81,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
         break;
       case 0x4a:
         seen = once(seen, tag);
-        retry = readRetry(reader, stop);
+        retry = reader.message(reader.retries, stop, readRetry);
         break;
       case 0x58:
         seen = once(seen, tag);

@@ -59,7 +59,7 @@ function readHost(reader: PlainReader, stop: number): VirtualHost {
         break;
       case 0x82:
         seen = once(seen, tag);
-        retry = readRetry(reader, stop);
+        retry = reader.message(reader.retries, stop, readRetry);
         break;
       default:
         throw NOT_PLAIN;
@@ -98,11 +98,11 @@ function readRoute(reader: PlainReader, stop: number): Route {
     switch (tag) {
       case 0x0a:
         seen = once(seen, tag);
-        match = readMatch(reader, stop);
+        match = reader.message(reader.matches, stop, readMatch);
         break;
       case 0x12:
         seen = onceBit(seen, ACTION);
-        action = readForward(reader, stop);
+        action = reader.message(reader.actions, stop, readForward);
         break;
       case 0x1a:
         seen = onceBit(seen, ACTION);

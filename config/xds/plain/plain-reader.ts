@@ -1,5 +1,8 @@
 // Reads values of protobuf's wire format as almost everybody writes them, and declines the rest, for which there is the whole decoder.
 
+import type { ForwardAction, RetryPolicy, RouteMatch } from "../../model/route.ts";
+import { HASH_SEED, hashStep, Memo } from "./memo.ts";
+
 /** Thrown instead of an answer: the bytes may be good, but they are not plain. One object, since it may be thrown thousands of times. */
 export const NOT_PLAIN = new Error("The bytes are not plain: the generated decoder has to read them");
 
@@ -11,9 +14,29 @@ export class PlainReader {
   readonly bytes: Buffer;
   /** The next byte. */
   at = 0;
+  readonly matches: Memo<RouteMatch>;
+  readonly actions: Memo<ForwardAction>;
+  readonly retries: Memo<RetryPolicy>;
+  readonly #texts: Memo<string>;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
+    this.matches = new Memo(bytes);
+    this.actions = new Memo(bytes);
+    this.retries = new Memo(bytes);
+    this.#texts = new Memo(bytes);
+  }
+
+  /** A message that was perhaps read before; `read` gets the end of what is around it, as `stop` does. */
+  message<T>(memo: Memo<T>, end: number, read: (reader: PlainReader, end: number) => T): T {
+    const { bytes, at } = this;
+    const stop = this.stop(end);
+    const start = this.at;
+    let hash = HASH_SEED;
+    for (let i = start; i < stop; i++) hash = hashStep(hash, bytes[i] ?? 0);
+    const known = memo.find(hash, start, stop);
+    this.at = known === undefined ? at : stop;
+    return known ?? memo.put(hash, start, stop, read(this, end));
   }
 
   /** A field's number and wire type, a length, a bool, an enum or a small number. */
@@ -62,12 +85,16 @@ export class PlainReader {
     const { bytes } = this;
     const stop = this.stop(end);
     const start = this.at;
+    let hash = HASH_SEED;
     for (let i = start; i < stop; i++) {
       const byte = bytes[i] ?? 0;
       if (byte < 0x20 || byte > 0x7e) throw NOT_PLAIN;
+      hash = hashStep(hash, byte);
     }
     this.at = stop;
-    return bytes.toString("latin1", start, stop);
+    return (
+      this.#texts.find(hash, start, stop) ?? this.#texts.put(hash, start, stop, bytes.toString("latin1", start, stop))
+    );
   }
 
   someText(end: number): string {
