@@ -158,7 +158,8 @@ export class ClientStream implements HttpStream, RequestTraits {
       if (length !== 0 && (method === "POST" || method === "PUT" || method === "PATCH")) writer.start(BY_LENGTH, 0);
       return length === 0;
     }
-    if (length >= 0) {
+    // HTTP/2 has trailers behind a body of known length; here only chunks have them.
+    if (length >= 0 && !(this.#owner.enableTrailers && head.has("trailer"))) {
       writer.start(BY_LENGTH, length);
       return true;
     }

@@ -123,6 +123,14 @@ describe("an HTTP/1 client connection", () => {
       dialogue.take(),
       "POST /a HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
     );
+    const announced = new Dialogue();
+    const known = announced.open("POST", false, ["content-length", "5"], ["trailer", "x-sum"]);
+    known.sendData(Buffer.from("hello"), 0, 5, false);
+    known.sendTrailers(HeaderBlock.of(["x-sum", "1"]));
+    assert.equal(
+      announced.take(),
+      "POST /a HTTP/1.1\r\nHost: shop\r\ntrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+    );
     const empty = new Dialogue();
     empty.open("POST", true);
     assert.match(empty.take(), /\r\nContent-Length: 0\r\n\r\n$/);

@@ -129,8 +129,7 @@ export class ServerStream implements HttpStream {
 
   sendTrailers(trailers: HeaderBlock): void {
     if (this.isOver || !this.hasHead || this.#writer.isDone) return;
-    const isAllowed = this.facts.acceptsTrailers && this.#owner.enableTrailers;
-    const problem = this.#writer.writeTrailers(this.#owner.out, trailers, isAllowed);
+    const problem = this.#writer.writeTrailers(this.#owner.out, trailers, this.#mayHaveTrailers);
     if (problem !== undefined) this.#fail(problem);
     else if (this.isTunnel) this.#owner.onTunnelEnd(this);
     else this.#finish();
@@ -145,6 +144,10 @@ export class ServerStream implements HttpStream {
   }
 
   /** Answers whether the answer's own `content-length` is written as it stands. */
+  get #mayHaveTrailers(): boolean {
+    return this.facts.acceptsTrailers && this.#owner.enableTrailers && !this.facts.isHttp10;
+  }
+
   #chooseFraming(head: HeaderBlock, status: number, end: boolean): boolean {
     const writer = this.#writer;
     if (this.isTunnel) {
@@ -165,7 +168,8 @@ export class ServerStream implements HttpStream {
       writer.start(BY_LENGTH, 0);
       return length === 0;
     }
-    if (length >= 0) {
+    // HTTP/2 has trailers behind a body of known length; here only chunks have them.
+    if (length >= 0 && !(this.#mayHaveTrailers && head.has("trailer"))) {
       writer.start(BY_LENGTH, length);
       return true;
     }

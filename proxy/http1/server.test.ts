@@ -150,6 +150,21 @@ describe("an HTTP/1 server connection", () => {
     }
   });
 
+  it("chunks an answer of known length whose trailers were announced and asked for", () => {
+    for (const [te, framing] of [
+      ["TE: trailers\r\nConnection: TE\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"],
+      ["", "content-length: 3\r\n\r\nabc"],
+    ] as const) {
+      const dialogue = new Dialogue((_recorded, stream) => {
+        stream.sendHead(HeaderBlock.of([":status", "200"], ["trailer", "x-sum"], ["content-length", "3"]), false);
+        stream.sendData(Buffer.from("abc"), 0, 3, false);
+        stream.sendTrailers(HeaderBlock.of(["x-sum", "1"]));
+      });
+      dialogue.send(`GET / HTTP/1.1\r\nHost: a\r\n${te}\r\n`);
+      assert.equal(dialogue.take(), `HTTP/1.1 200 OK\r\ntrailer: x-sum\r\n${framing}`);
+    }
+  });
+
   it("says how long it keeps an idle connection, unless it closes", () => {
     const answer = (_recorded: RecordingStream, stream: HttpStream): void =>
       stream.sendHead(HeaderBlock.of([":status", "204"]), true);

@@ -128,6 +128,23 @@ describe("an HTTP/2 client", () => {
     assert.deepEqual(dialogue.answer(), ["HEADERS 1 END"]);
   });
 
+  it("takes RST_STREAM NO_ERROR for the end of an answer whose content-length is reached, and of no other", () => {
+    const reset = (id: number, code: number): Buffer => uint32(FRAME.RST_STREAM, id, code);
+    for (const [fields, code, end] of [
+      [[...OK, ["content-length", "3"]], H2_ERROR.NO_ERROR, "end"],
+      [[...OK, ["content-length", "4"]], H2_ERROR.NO_ERROR, "reset"],
+      [OK, H2_ERROR.NO_ERROR, "reset"],
+      [[...OK, ["content-length", "3"]], H2_ERROR.CANCEL, "reset"],
+    ] as const) {
+      const dialogue = new ClientDialogue();
+      const { recorder } = open(dialogue);
+      dialogue.send(headers(1, fields, false), data(1, "abc", false), reset(1, code));
+      assert.equal(recorder.error === undefined ? "end" : "reset", end, JSON.stringify([fields, code]));
+      assert.equal(recorder.events.includes("end"), end === "end");
+      assert.equal(dialogue.client.activeStreams, 0);
+    }
+  });
+
   it("opens no more streams than a limit that was lowered, and does not lose those that run", () => {
     const dialogue = new ClientDialogue({}, [[SETTING.MAX_CONCURRENT_STREAMS, 10]]);
     const streams = [1, 2, 3].map(() => open(dialogue));

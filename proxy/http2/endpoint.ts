@@ -20,6 +20,8 @@ const PING_DRAIN = 2;
 /** A window that opens by less makes us write more framing than content. */
 const TINY_WINDOW_BYTES = 64;
 
+const NO_BYTES = Buffer.alloc(0);
+
 export abstract class Http2Endpoint extends Http2Connection implements FrameSink {
   protected readonly reader: FrameReader;
   readonly #isServer: boolean;
@@ -303,6 +305,7 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
       return;
     }
     const code = readUint32(bytes, start);
+    if (code === H2_ERROR.NO_ERROR && this.#endsWithReset(stream)) return;
     this.forget(stream, false);
     stream.handler?.onReset(
       makeStreamError(
@@ -316,6 +319,18 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
     this.afterStream(stream);
     if (this.#isServer && !stream.isHeadSent && this.nowMs - stream.createdMs < PREMATURE_MS)
       this.onFlood(this.guard.countPrematureReset());
+  }
+
+  /**
+   * Under load node:http2 sends all octets that `content-length` promised and then RST_STREAM in place of END_STREAM: the
+   * answer is whole. True: so is the request, and the stream has ended well.
+   */
+  #endsWithReset(stream: Http2Stream): boolean {
+    if (this.#isServer || !stream.isHeadReceived || stream.isRemoteClosed || stream.contentLeft !== 0) return false;
+    stream.isRemoteClosed = true;
+    stream.handler?.onData(NO_BYTES, 0, 0, true);
+    if (!stream.isOver && stream.isLocalClosed) this.finish(stream);
+    return stream.isOver;
   }
 
   #onSettings(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
