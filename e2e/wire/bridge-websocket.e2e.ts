@@ -9,7 +9,7 @@ import { it, type TestContext } from "node:test";
 
 import { listen } from "./apps.ts";
 import { atEnd } from "./cleanup.ts";
-import { startMeshPair } from "./mesh-pair.ts";
+import { startMesh } from "./mesh-pair.ts";
 import { cluster, httpListener, Proxy } from "./proxy.ts";
 
 type Protocol = "http1" | "http2";
@@ -107,21 +107,22 @@ async function openHttp2(t: TestContext, port: number, path: string): Promise<Op
 
 it("a WebSocket opens, carries bytes both ways, closes, and may be refused", async (t) => {
   const ports = { http1: await startHttp1(t), http2: await startHttp2(t) };
-  const [plain, mesh1, mesh2] = await Promise.all([
+  const [plain, mesh] = await Promise.all([
     Proxy.start({
       listeners: PROTOCOLS.map((app) => httpListener(app, app)),
       clusters: PROTOCOLS.map((app) => cluster(app, ports[app], app)),
     }),
-    startMeshPair(t, ports.http1, "http1"),
-    startMeshPair(t, ports.http2, "http2"),
+    startMesh(t, {
+      http1: { port: ports.http1, protocol: "http1" },
+      http2: { port: ports.http2, protocol: "http2" },
+    }),
   ]);
   atEnd(t, () => plain.stop());
-  const meshes = { http1: mesh1, http2: mesh2 };
   for (const isMesh of [false, true])
     for (const client of PROTOCOLS)
       for (const app of PROTOCOLS)
         await t.test(`${client} -> ${isMesh ? "sidecar -> mTLS -> sidecar" : "sidecar"} -> ${app}`, async (t) => {
-          const port = isMesh ? meshes[app].port : plain.port(app);
+          const port = (isMesh ? mesh.caller : plain).port(app);
           const open = client === "http1" ? openHttp1 : openHttp2;
           const { status, stream, protocol } = await open(t, port, "/chat");
           assert.equal(status, client === "http1" ? 101 : 200);

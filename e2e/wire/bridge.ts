@@ -7,7 +7,7 @@ import type { TestContext } from "node:test";
 
 import { listen } from "./apps.ts";
 import { atEnd } from "./cleanup.ts";
-import { startMeshPair } from "./mesh-pair.ts";
+import { startMesh } from "./mesh-pair.ts";
 import { cluster, httpListener, Proxy } from "./proxy.ts";
 
 export type Protocol = "http1" | "http2";
@@ -60,19 +60,22 @@ export async function startBridges(t: TestContext, manager: object = {}): Promis
   const bridges = new RunningBridges();
   const [http1App, http2App] = await Promise.all([startHttp1(t, bridges), startHttp2(t, bridges)]);
   const ports = { http1: http1App, http2: http2App };
-  const [plain, mesh1, mesh2] = await Promise.all([
+  const [plain, mesh] = await Promise.all([
     Proxy.start({
       listeners: PROTOCOLS.map((app) => httpListener(app, app, "AUTO", undefined, manager)),
       clusters: PROTOCOLS.map((app) => cluster(app, ports[app], app)),
     }),
-    startMeshPair(t, http1App, "http1", manager),
-    startMeshPair(t, http2App, "http2", manager),
+    startMesh(
+      t,
+      { http1: { port: http1App, protocol: "http1" }, http2: { port: http2App, protocol: "http2" } },
+      manager,
+    ),
   ]);
   atEnd(t, () => plain.stop());
   for (const isMesh of [false, true])
     for (const client of PROTOCOLS)
       for (const app of PROTOCOLS) {
-        const port = isMesh ? { http1: mesh1, http2: mesh2 }[app].port : plain.port(app);
+        const port = (isMesh ? mesh.caller : plain).port(app);
         bridges.all.push(makeBridge(t, client, app, isMesh, port));
       }
   return bridges;

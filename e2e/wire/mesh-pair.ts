@@ -1,4 +1,4 @@
-// Two sidecars as a mesh has them: one beside the client, one beside the application, mutual TLS between them.
+// Two sidecars as a mesh has them: one beside the client, one beside the applications, mutual TLS between them.
 import type { TestContext } from "node:test";
 
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
@@ -17,6 +17,18 @@ export interface MeshPair {
   readonly called: Proxy;
 }
 
+/** An application behind the called sidecar. */
+export interface MeshApp {
+  readonly port: number;
+  readonly protocol: "http1" | "http2";
+}
+
+/** Both sidecars, with a listener of the application's name for each on either. */
+export interface Mesh {
+  readonly caller: Proxy;
+  readonly called: Proxy;
+}
+
 /** Starts both in front of an application; they end with the test. `manager` and `calledManager` add to their connection managers. */
 export async function startMeshPair(
   t: TestContext,
@@ -25,6 +37,17 @@ export async function startMeshPair(
   manager: object = {},
   calledManager = manager,
 ): Promise<MeshPair> {
+  const mesh = await startMesh(t, { app: { port: appPort, protocol } }, manager, calledManager);
+  return { ...mesh, port: mesh.caller.port("app") };
+}
+
+/** As `startMeshPair`, for several applications. */
+export async function startMesh(
+  t: TestContext,
+  apps: Readonly<Record<string, MeshApp>>,
+  manager: object = {},
+  calledManager = manager,
+): Promise<Mesh> {
   const authority = await makeAuthority();
   const [callerPem, calledPem] = await Promise.all([
     authority.issue({ uri: CALLER }),
@@ -38,47 +61,47 @@ export async function startMeshPair(
     ],
     validation_context: { trusted_ca: { inline_string: authority.bundlePem } },
   });
-  const plain = httpListener("in", "app", "HTTP2", undefined, calledManager);
-  const inbound = {
-    ...plain,
-    filter_chains: plain.filter_chains.map((chain) => ({
-      ...chain,
+  const inbound = (name: string): unknown => {
+    const plain = httpListener(name, name, "HTTP2", undefined, calledManager);
+    const transport_socket = {
+      name: "envoy.transport_sockets.tls",
+      typed_config: {
+        "@type": `${TLS}DownstreamTlsContext`,
+        require_client_certificate: true,
+        common_tls_context: common(calledPem),
+      },
+    };
+    return { ...plain, filter_chains: plain.filter_chains.map((chain) => ({ ...chain, transport_socket })) };
+  };
+  const names = Object.keys(apps);
+  const called = await Proxy.start({
+    listeners: names.map(inbound),
+    clusters: Object.entries(apps).map(([name, app]) => cluster(name, app.port, app.protocol)),
+  });
+  atEnd(t, () => called.stop());
+  const outbound = ([name, { port }]: [string, MeshApp]): object => {
+    const peer = cluster(name, called.port(name), "http2");
+    const metadata = { filter_metadata: { "heddle.mesh": { identity: CALLED, version: "1", port } } };
+    const lb_endpoints = peer.load_assignment.endpoints.flatMap((locality) =>
+      locality.lb_endpoints.map((endpoint) => ({ ...endpoint, metadata })),
+    );
+    return {
+      ...peer,
       transport_socket: {
         name: "envoy.transport_sockets.tls",
         typed_config: {
-          "@type": `${TLS}DownstreamTlsContext`,
-          require_client_certificate: true,
-          common_tls_context: common(calledPem),
+          "@type": `${TLS}UpstreamTlsContext`,
+          sni: "called.e2e",
+          common_tls_context: common(callerPem),
         },
       },
-    })),
+      load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints }] },
+    };
   };
-  const called = await Proxy.start({ listeners: [inbound], clusters: [cluster("app", appPort, protocol)] });
-  atEnd(t, () => called.stop());
-  const peer = cluster("called", called.port("in"), "http2");
-  const metadata = { filter_metadata: { "heddle.mesh": { identity: CALLED, version: "1", port: appPort } } };
   const caller = await Proxy.start({
-    listeners: [httpListener("out", "called", "AUTO", undefined, manager)],
-    clusters: [
-      {
-        ...peer,
-        transport_socket: {
-          name: "envoy.transport_sockets.tls",
-          typed_config: {
-            "@type": `${TLS}UpstreamTlsContext`,
-            sni: "called.e2e",
-            common_tls_context: common(callerPem),
-          },
-        },
-        load_assignment: {
-          cluster_name: "called",
-          endpoints: peer.load_assignment.endpoints.map(({ lb_endpoints }) => ({
-            lb_endpoints: lb_endpoints.map((endpoint) => ({ ...endpoint, metadata })),
-          })),
-        },
-      },
-    ],
+    listeners: names.map((name) => httpListener(name, name, "AUTO", undefined, manager)),
+    clusters: Object.entries(apps).map(outbound),
   });
   atEnd(t, () => caller.stop());
-  return { port: caller.port("out"), caller, called };
+  return { caller, called };
 }
