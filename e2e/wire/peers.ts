@@ -19,6 +19,7 @@ import { getDebianPrograms } from "./debian.ts";
 import { buildGoFile } from "./go-tools.ts";
 import { type MeshApp, startMesh } from "./mesh-pair.ts";
 import { cluster, httpListener, Proxy } from "./proxy.ts";
+import { freePort } from "./opaque-servers.ts";
 import { until } from "./until.ts";
 
 export const SERVERS = ["node1", "node2", "go1", "go2", "nginx", "nghttpd"] as const;
@@ -132,7 +133,7 @@ async function startGo(t: TestContext): Promise<number> {
 async function startNginx(t: TestContext, folder: string): Promise<number> {
   const nginx = getDebianPrograms({
     name: "nginx",
-    packages: ["nginx", "nginx-common", "libpcre2-8-0"],
+    packages: ["nginx", "libpcre2-8-0", "libssl3", "zlib1g", "libcrypt1"],
     folders: ["usr/sbin"],
     program: "nginx",
     versionFlag: "-v",
@@ -207,16 +208,6 @@ async function run(
 async function stop(child: ChildProcess): Promise<void> {
   child.kill("SIGKILL");
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) await once(child, "exit");
-}
-
-/** For servers that take no port 0: one that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo; // as: a TCP server that listens
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 function accepts(port: number): Promise<boolean> {
