@@ -16,7 +16,7 @@ import { HpackEncoder } from "./hpack-encoder.ts";
 import { type Http2Stream, SendRound } from "./stream.ts";
 
 /** With so much waiting for the socket no more DATA is made; it goes on in `onSocketDrain`. */
-const MAX_PENDING_BYTES = 256 * 1024;
+const MAX_PENDING_BYTES = 512 * 1024;
 
 export interface SenderOwner {
   /** END_STREAM was written. */

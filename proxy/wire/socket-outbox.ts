@@ -6,7 +6,7 @@ import type { Flushable, WireLoop } from "./wire-loop.ts";
 const EMPTY = Buffer.alloc(0);
 const MAX_PIECE = 64 * 1024;
 /** What is gathered over several slabs before it is written in the middle of a turn. */
-const MAX_TOGETHER = 128 * 1024;
+const MAX_TOGETHER = 256 * 1024;
 
 /**
  * The slab goes back to the loop as soon as the kernel has taken it in the same call, which is nearly always; else when the
