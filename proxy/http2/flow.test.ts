@@ -98,7 +98,7 @@ describe("flow control", () => {
     dialogue.send(get(1), uint32(FRAME.WINDOW_UPDATE, 0, 1 << 20));
     const { stream } = dialogue.handler.last;
     stream.sendHead(OK, false);
-    dialogue.host.out.pendingBytes = 300 * KIB;
+    dialogue.host.out.pendingBytes = 513 * KIB;
     assert.equal(stream.sendData(Buffer.alloc(100 * KIB), 0, 100 * KIB, true), false);
     assert.deepEqual(dialogue.answer(), ["HEADERS 1"]);
     dialogue.host.out.pendingBytes = 0;
