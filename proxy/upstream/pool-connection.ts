@@ -40,9 +40,10 @@ export class PoolConnection implements HttpConnectionHandler {
   /** Stands in its pool's list of those that may take a stream. */
   isListed = false;
   connectedMs = 0;
-  /** When it took a stream after idling, and how long it had been idle then. */
+  /** When it took a stream after idling, how long it had been idle then, and how long ago the stream before had been opened. */
   takenMs = 0;
   idleBeforeMs = 0;
+  sentBeforeMs = 0;
   /** When a stream was opened last, with others or alone. */
   sentMs = 0;
   /** The running request tries a count that nobody has proven. */

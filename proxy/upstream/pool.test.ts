@@ -573,3 +573,22 @@ test("a request that must not be lost leaves alone a connection whose answer was
   assert.equal(open("proven").stream?.connection, connector.at(1), "the other may have been idle for 1,020 ms");
   assert.equal(open().stream?.connection, connector.at(0));
 });
+
+test("an HTTP/2 connection that has just taken a stream after idling is as doubtful for others as it was before", () => {
+  const { connector, clock, open } = setUp("http2");
+  open().stream?.finish();
+  connector.at(0).succeed();
+  connector.at(0).streams.forEach((stream) => stream.finish());
+  clock.advance(1000);
+  assert.equal(open().stream?.connection, connector.at(0));
+  clock.advance(5);
+  const [again, careful] = [open("fresh"), open("proven")];
+  assert.equal(connector.attempts.length, 2);
+  connector.at(1).succeed();
+  assert.equal(again.stream?.connection, connector.at(1));
+  assert.equal(careful.stream?.connection, connector.at(1));
+  assert.equal(open("proven").stream?.connection, connector.at(1), "one that was never idle takes all");
+  connector.at(1).goAway();
+  clock.advance(300);
+  assert.equal(open("proven").stream?.connection, connector.at(0), "its peer would have closed it by now");
+});

@@ -112,7 +112,10 @@ export class Pool implements PoolConnectionOwner {
       }
     }
     if (!this.#context.circuit.tryPending()) {
-      waiter.onFailure("overflow", `no connection to ${this.#where()} is free and the queue of the cluster is full`);
+      waiter.onFailure(
+        "overflow",
+        `no connection to ${formatAddress(this.#target)} is free and the queue of the cluster is full`,
+      );
       return NOTHING_TO_CANCEL;
     }
     const waiting = new Waiting(handler, waiter, (one) => this.#forget(one));
@@ -143,6 +146,7 @@ export class Pool implements PoolConnectionOwner {
     this.#expected.settle(connection);
     const nowMs = this.#context.clock.nowMs();
     connection.connectedMs = nowMs;
+    connection.sentMs = nowMs;
     connection.idleSinceMs = nowMs;
     this.#isHttp2 = connection.isMultiplexed;
     this.#sweep.schedule();
@@ -228,16 +232,21 @@ export class Pool implements PoolConnectionOwner {
     return busy;
   }
 
-  /** A connection that carries streams is alive. */
+  /** A connection that has carried streams for a while is alive; one that has just taken its first is as doubtful as it was before. */
   #judge(connection: PoolConnection, care: Care, nowMs: number): number {
-    if (connection.activeStreams > 0) return USABLE;
-    if (care === "fresh") return connection.opened === 0 ? USABLE : DOUBTFUL_COUNT;
+    const isBusy = connection.activeStreams > 0;
+    const { opened, announcedMs, isMultiplexed } = connection;
+    if (care === "fresh") {
+      const isFresh = opened === 0 || (isBusy && connection.idleBeforeMs < SECOND_LOOK_MS);
+      return isFresh ? USABLE : DOUBTFUL_COUNT;
+    }
     // A mesh peer ends no connection without GOAWAY, and serves what was on its way.
     const isCareful = care === "proven" && this.#target.expectedIdentity === undefined;
-    const idleMs = nowMs - connection.idleSinceMs;
-    const { opened, announcedMs, isMultiplexed } = connection;
+    if (isBusy && (!isCareful || nowMs - connection.takenMs > AT_WORK_MS)) return USABLE;
+    const idleMs = isBusy ? connection.idleBeforeMs : nowMs - connection.idleSinceMs;
     if (!isCareful) return this.#lifetime.judge(idleMs, opened, announcedMs, !isMultiplexed);
-    return this.#lifetime.judgeCareful(idleMs, nowMs - connection.sentMs, opened, announcedMs, !isMultiplexed);
+    const sentMs = isBusy ? connection.sentBeforeMs : nowMs - connection.sentMs;
+    return this.#lifetime.judgeCareful(idleMs, sentMs, opened, announcedMs, !isMultiplexed);
   }
 
   /** What would be taken has been idle for a while. */
@@ -263,6 +272,7 @@ export class Pool implements PoolConnectionOwner {
     if (connection.activeStreams === 0) {
       connection.takenMs = nowMs;
       connection.idleBeforeMs = nowMs - connection.idleSinceMs;
+      connection.sentBeforeMs = nowMs - connection.sentMs;
       if (waiter.care === "proven" && this.#judge(connection, "proven", nowMs) === UNTRIED) {
         connection.isTrial = true;
         this.#lifetime.startTrial(nowMs);
@@ -386,9 +396,5 @@ export class Pool implements PoolConnectionOwner {
     const last = this.#available.length - 1;
     if (this.#available[last] === connection) this.#available.length = last;
     else this.#available.splice(this.#available.indexOf(connection), 1);
-  }
-
-  #where(): string {
-    return formatAddress(this.#target);
   }
 }

@@ -189,15 +189,19 @@ function serveHttp2({ kind, maxStreams }: UpstreamOptions, counter: Counter, idl
     const name = counter.nameConnection();
     const socket = sockets.shift();
     let idle: NodeJS.Timeout | undefined;
+    let running = 0;
     session.on("error", () => undefined);
     session.on("close", () => clearTimeout(idle));
     session.on("stream", (stream, headers) => {
       clearTimeout(idle);
+      running++;
       counter.execute(String(headers[":method"]), String(headers["x-id"]));
       const answer = (): void => {
+        running--;
         if (stream.destroyed) return;
         stream.respond({ ":status": 200, "x-connection": name, "x-answered": monotonicMs() });
         stream.end("ok");
+        if (running > 0) return;
         idle = setTimeout(() => {
           counter.closes[name] = monotonicMs();
           if (kind === "goaway") session.close();
