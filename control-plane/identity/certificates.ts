@@ -99,7 +99,16 @@ export interface SigningRequest {
  */
 export async function parseSigningRequest(csrPem: string): Promise<SigningRequest> {
   if (csrPem.length > 16_384) throw new IdentityError("The signing request is longer than 16 KiB");
-  const request = readRequest(csrPem);
+  try {
+    return await checkRequest(new Pkcs10CertificateRequest(csrPem));
+  } catch (error) {
+    if (error instanceof IdentityError) throw error;
+    // A key that is no point of its curve, an extension that is no DER: the package finds them when they are asked for.
+    throw new IdentityError(`Cannot read the signing request: ${describeError(error)}`, { cause: error });
+  }
+}
+
+async function checkRequest(request: Pkcs10CertificateRequest): Promise<SigningRequest> {
   const algorithm: { readonly name: string; readonly namedCurve?: string } = request.publicKey.algorithm;
   if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== "P-256") {
     throw new IdentityError(
@@ -115,14 +124,6 @@ export async function parseSigningRequest(csrPem: string): Promise<SigningReques
     throw new IdentityError(`The signing request may name a SPIFFE id alone: got ${other.type} "${other.value}"`);
   }
   return { publicKey: request.publicKey.rawData, uris: names.map((name) => name.value) };
-}
-
-function readRequest(csrPem: string): Pkcs10CertificateRequest {
-  try {
-    return new Pkcs10CertificateRequest(csrPem);
-  } catch (error) {
-    throw new IdentityError(`Cannot read the signing request: ${describeError(error)}`, { cause: error });
-  }
 }
 
 async function signLeaf(

@@ -6,7 +6,8 @@ import { readCommitted } from "./corpus.ts";
 import { loadTarget, targetNames } from "./targets.ts";
 
 describe("what fuzzing has found before", () => {
-  for (const name of targetNames) {
+  // What nothing was found for need not be loaded.
+  for (const name of targetNames.filter((target) => readCommitted(target).length > 0)) {
     it(`keeps the promises of ${name}`, async () => {
       const target = await loadTarget(name);
       for (const { input } of readCommitted(name)) {
