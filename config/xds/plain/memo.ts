@@ -1,20 +1,27 @@
 // What was read before, by its bytes: the texts, matches and actions of one table's routes are much alike.
 
-const SIZE = 1024;
+/** Places of the largest; a small table has few, since there may be hundreds of tables in each thread. */
+const MAX_PLACES = 1024;
+const BYTES_PER_PLACE = 32;
 
 /** One value for each place of a hash; a newer one takes the place of an older. All bytes are of one buffer. */
 export class Memo<T> {
   readonly #bytes: Buffer;
-  readonly #starts = new Int32Array(SIZE);
-  readonly #lengths = new Int32Array(SIZE).fill(-1);
+  readonly #mask: number;
+  readonly #starts: Int32Array;
+  readonly #lengths: Int32Array;
   readonly #values: (T | undefined)[] = [];
 
   constructor(bytes: Buffer) {
+    const places = 2 ** Math.ceil(Math.log2(Math.max(8, Math.min(MAX_PLACES, bytes.length / BYTES_PER_PLACE))));
     this.#bytes = bytes;
+    this.#mask = places - 1;
+    this.#starts = new Int32Array(places);
+    this.#lengths = new Int32Array(places).fill(-1);
   }
 
   find(hash: number, start: number, stop: number): T | undefined {
-    const place = placeOf(hash);
+    const place = (hash ^ (hash >>> 16)) & this.#mask;
     const length = stop - start;
     if (this.#lengths[place] !== length) return undefined;
     const bytes = this.#bytes;
@@ -24,16 +31,12 @@ export class Memo<T> {
   }
 
   put(hash: number, start: number, stop: number, value: T): T {
-    const place = placeOf(hash);
+    const place = (hash ^ (hash >>> 16)) & this.#mask;
     this.#starts[place] = start;
     this.#lengths[place] = stop - start;
     this.#values[place] = value;
     return value;
   }
-}
-
-function placeOf(hash: number): number {
-  return (hash ^ (hash >>> 16)) & (SIZE - 1);
 }
 
 /** FNV-1a, 32 bits: begin with the seed, take every byte. */

@@ -32,11 +32,10 @@ export const SLOT = 3;
 /** Finds hosts in packed ones, and reads them. */
 export class HostReader {
   readonly #hosts: PackedHosts;
-  readonly #reader: PlainReader;
+  #reader: PlainReader | undefined;
 
   constructor(hosts: PackedHosts) {
     this.#hosts = hosts;
-    this.#reader = new PlainReader(Buffer.from(hosts.bytes.buffer, hosts.bytes.byteOffset, hosts.bytes.length));
   }
 
   get count(): number {
@@ -63,8 +62,11 @@ export class HostReader {
 
   /** Made anew at every call, unless it is not plain. */
   read(host: number): VirtualHost {
-    const { others, places } = this.#hosts;
-    const read = others.get(host) ?? tryReadPlainHost(this.#reader, places[host * 2] ?? 0, places[host * 2 + 1] ?? 0);
+    const { others, places, bytes } = this.#hosts;
+    const other = others.get(host);
+    if (other !== undefined) return other;
+    this.#reader ??= new PlainReader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    const read = tryReadPlainHost(this.#reader, places[host * 2] ?? 0, places[host * 2 + 1] ?? 0);
     if (read === undefined) throw new Error(`Cannot read virtual host ${host}: it was readable when it came`);
     return read;
   }
