@@ -6,7 +6,8 @@ import { toolsOf, type Column, type Comparison, type OpenRow, type Room, type Ro
 import { startApp, type App, type AppKind } from "../tools/app.ts";
 import { meterLoad } from "../tools/load.ts";
 
-export const WARM_UP_S = 3;
+/** Just-in-time compilers are through with both proxies of a path after about so long. */
+export const WARM_UP_S = 6;
 
 export interface Work {
   readonly app: AppKind;
