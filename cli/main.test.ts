@@ -94,6 +94,27 @@ describe("heddle proxy --validate", () => {
     assert.equal((await run("proxy", "--validate", "-c", "no/such/file.yaml")).code, exitCodes.unreachable);
   });
 
+  it("asks the filters, and names the line of what they do not take", async () => {
+    const { code, errors } = await run("proxy", "--validate", "-c", "cli/testing/broken-filters.yaml");
+    assert.equal(code, exitCodes.failed);
+    const lines = errors.trim().split("\n");
+    assert.match(
+      lines[0] ?? "",
+      /:19:34: .*\.services\[0\]: must be a service of the descriptor set \(.*bookstore\.v1\.Bookstore.*\): got "bookstore\.v1\.Bookstor" \[/,
+    );
+    assert.match(
+      lines[1] ?? "",
+      /:23:41: .*\.proto_descriptor: must be a descriptor set that can be read \(.+\): got "no\/such/,
+    );
+    assert.match(lines[2] ?? "", /:28:46: .*\.max_request_body_size: must be a number from 1 to 2147483647: got 0/);
+    assert.match(
+      lines[3] ?? "",
+      /:32:57: .*\.capture_unknown_query_parameters: must be left out \(what can be set: services, /,
+    );
+    assert.match(lines[4] ?? "", /:37:49: .*\.value\.samplingPercent: must be /);
+    assert.equal(lines.length, 6);
+  });
+
   it("needs a file", async () => {
     const { code, errors } = await run("proxy", "--validate");
     assert.equal(code, exitCodes.usage);

@@ -1,6 +1,7 @@
 // `heddle proxy`: runs a proxy from a bootstrap in Envoy's format, or says all that is wrong with one.
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import type { Bootstrap } from "#config/model/bootstrap.ts";
 import { BootstrapError, formatProblem } from "#config/bootstrap/problem.ts";
 import { need, parseChoice, parseWhole } from "./arguments.ts";
 import { exitCodes, makeCommand, type Context, type ExitCode } from "./command.ts";
@@ -44,7 +45,14 @@ Envoy and Heddle. A field that Heddle does not have is an error that names its p
     try {
       if (values.validate) return await validate(configFile, allowUnsupported, context);
       const { runProxy } = await import("#proxy/main.ts");
-      await runProxy({ configFile: path.resolve(context.folder, configFile), allowUnsupported, concurrency, logLevel });
+      const file = path.resolve(context.folder, configFile);
+      try {
+        await runProxy({ configFile: file, allowUnsupported, concurrency, logLevel });
+      } catch (error) {
+        // What only a data thread has found is said with its place in the file, where the bootstrap is to blame.
+        if (!(error instanceof BootstrapError)) await load(configFile, allowUnsupported, context);
+        throw error;
+      }
       return exitCodes.done;
     } catch (error) {
       if (!(error instanceof BootstrapError)) throw error;
@@ -56,18 +64,25 @@ Envoy and Heddle. A field that Heddle does not have is an error that names its p
 });
 
 async function validate(configFile: string, allowUnsupported: readonly string[], context: Context): Promise<ExitCode> {
+  const { node, listeners, clusters } = await load(configFile, allowUnsupported, context);
+  const who = node.id === "" ? "no node id" : `node ${node.id}`;
+  context.write(`${configFile}: valid (${who}, ${listeners.length} listeners, ${clusters.length} clusters)\n`);
+  return exitCodes.done;
+}
+
+/** Reads the bootstrap with all that can be checked before a port is opened. */
+async function load(configFile: string, allowUnsupported: readonly string[], context: Context): Promise<Bootstrap> {
   const text = readBootstrapFile(configFile, context);
   const { loadBootstrap } = await import("#config/bootstrap/load-bootstrap.ts");
-  const { knownFilterTypes } = await import("#filters/standard.ts");
-  const { node, listeners, clusters } = loadBootstrap(text, configFile, {
+  const { checkFilter, knownFilterTypes, loadFilterChecks } = await import("#filters/standard.ts");
+  await loadFilterChecks();
+  return loadBootstrap(text, configFile, {
     knownFilters: knownFilterTypes,
+    checkFilter,
     allowUnsupported: new Set(allowUnsupported),
     readFile: (file) => readFileSync(file),
     readVariable: (name) => context.env[name],
   });
-  const who = node.id === "" ? "no node id" : `node ${node.id}`;
-  context.write(`${configFile}: valid (${who}, ${listeners.length} listeners, ${clusters.length} clusters)\n`);
-  return exitCodes.done;
 }
 
 function readBootstrapFile(configFile: string, context: Context): string {

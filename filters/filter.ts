@@ -295,5 +295,7 @@ export interface FilterFactory<C> {
   /** Loads what `make` needs and few proxies have; called before `make` wherever a chain names the filter. */
   load?(): Promise<void>;
   parse(config: JsonValue, typeUrl: string): C;
+  /** What `make` would find wrong with the configuration, once `load` was called: throws it, with the field where one is to blame. */
+  check?(config: C): void;
   make(config: C, context: FilterContext): Filter;
 }

@@ -5,10 +5,14 @@ import { HeddleError } from "#lib/errors.ts";
 /** A filter's configuration does not say what it must. */
 export class FilterConfigError extends HeddleError {
   readonly path: string;
+  /** The message without the path. */
+  readonly reason: string;
 
   constructor(path: string, wanted: string, got: unknown) {
-    super("HDL_FILTER_CONFIG", `${path} must be ${wanted}: got ${JSON.stringify(got) ?? "nothing"}`);
+    const reason = `must be ${wanted}: got ${JSON.stringify(got) ?? "nothing"}`;
+    super("HDL_FILTER_CONFIG", `${path} ${reason}`);
     this.path = path;
+    this.reason = reason;
   }
 }
 
@@ -108,7 +112,7 @@ export class ConfigReader {
       if (!this.#read.has(name)) {
         throw new FilterConfigError(
           this.pathOf(name),
-          `one of ${[...this.#read].join(", ") || "no fields at all"}`,
+          `left out (what can be set: ${[...this.#read].join(", ") || "nothing"})`,
           this.#fields[name],
         );
       }

@@ -3,7 +3,7 @@ import fs from "node:fs";
 
 import { tryLoadJsonBootstrap } from "#config/bootstrap/json-bootstrap.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
-import { knownFilterTypes } from "#filters/standard.ts";
+import { checkFilter, knownFilterTypes } from "#filters/standard.ts";
 import { makeJsonLog, type LogLevel } from "#lib/log.ts";
 
 import { ProxyApp } from "./app/proxy-app.ts";
@@ -59,6 +59,7 @@ async function readBootstrap(file: string, allowUnsupported: ReadonlySet<string>
   const text = fs.readFileSync(file, "utf8");
   const decoding = {
     knownFilters: knownFilterTypes,
+    checkFilter,
     allowUnsupported,
     readFile: (named: string) => fs.readFileSync(named),
     readVariable: (name: string) => process.env[name],

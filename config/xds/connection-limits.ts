@@ -18,8 +18,9 @@ const MAX_TOKENS = 2 ** 24;
 
 export function connectionLimitFromWire(wire: WireLimit, scope: Scope): ConnectionLimit {
   const maxConnections = Number(wire.maxConnections ?? 0n);
-  if (maxConnections < 1 || maxConnections > MAX_CONNECTIONS)
-    scope.field("max_connections").invalid(`must be 1 to ${MAX_CONNECTIONS}: got ${maxConnections}`);
+  // That it is at least 1 is a rule of the message, for whoever sets it.
+  if (wire.maxConnections === undefined || maxConnections > MAX_CONNECTIONS)
+    scope.field("max_connections").invalid(`must be 1 to ${MAX_CONNECTIONS}: got ${wire.maxConnections ?? "nothing"}`);
   return { maxConnections, delayMs: toMsOr(wire.delay, 0) };
 }
 
@@ -31,7 +32,7 @@ export function connectionLimitToWire(model: ConnectionLimit): WireLimit {
   });
 }
 
-/** Undefined, and said why, where the bucket is none. */
+/** Undefined where the bucket is none: the rules of its message say why, and here what is beyond them. */
 export function connectionRateFromWire(wire: LocalRateLimit, scope: Scope): ConnectionRate | undefined {
   const bucket = wire.tokenBucket;
   const at = scope.field("token_bucket");
@@ -40,12 +41,10 @@ export function connectionRateFromWire(wire: LocalRateLimit, scope: Scope): Conn
     tokensPerFill: bucket?.tokensPerFill ?? 1,
     fillIntervalMs: toMsOr(bucket?.fillInterval, 0),
   };
-  if (rate.maxTokens < 1 || rate.maxTokens > MAX_TOKENS)
-    at.field("max_tokens").invalid(`must be 1 to ${MAX_TOKENS}: got ${rate.maxTokens}`);
-  else if (rate.tokensPerFill < 1) at.field("tokens_per_fill").invalid("must be greater than 0");
-  else if (rate.fillIntervalMs <= 0) at.field("fill_interval").invalid("must be greater than 0s");
-  else return rate;
-  return undefined;
+  if (rate.maxTokens > MAX_TOKENS)
+    at.field("max_tokens").invalid(`must be at most ${MAX_TOKENS}: got ${rate.maxTokens}`);
+  const isBucket = rate.maxTokens >= 1 && rate.tokensPerFill >= 1 && rate.fillIntervalMs > 0;
+  return isBucket ? rate : undefined;
 }
 
 export function connectionRateToWire(model: ConnectionRate): LocalRateLimit {

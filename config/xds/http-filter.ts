@@ -46,7 +46,19 @@ function filterFromWire(filter: HttpFilter, scope: Scope): FilterConfig | undefi
     return undefined;
   }
   const typed = knownConfig(filter.configType.value, filter.isOptional, filter.name, at);
+  if (typed !== undefined) checkConfig(typed, filter.configType.value, at);
   return typed && { name: filter.name, ...typed, disabled: filter.disabled, isOptional: filter.isOptional };
+}
+
+/** Lets the filter itself look at its configuration, and reports what it says at the field as it was written. */
+function checkConfig(typed: TypedJson, any: Any, scope: Scope): void {
+  const fault = scope.options.checkFilter?.(typed);
+  if (fault === undefined) return;
+  const isStruct = typeNameOf(any.typeUrl) !== typeNameOf(typed.typeUrl);
+  // An Envoy message is written with the names of its .proto; a TypedStruct has the configuration below `value`, as it is.
+  const path = isStruct ? fault.path : fault.path.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const at = isStruct ? scope.field("value") : scope;
+  (path === "" ? at : at.field(path)).invalid(fault.message);
 }
 
 /** `undefined` for a filter that is not there and need not be, or that was reported. */

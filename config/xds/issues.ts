@@ -1,5 +1,6 @@
 // What is wrong with a resource, where, all of it at once: the collector that every translator reports to.
 import { HeddleError } from "#lib/errors.ts";
+import type { JsonValue } from "../model/filter-config.ts";
 
 export interface ConfigIssue {
   /** Envoy's field names: `static_resources.listeners[0].filter_chains[0].filters[0].typed_config.stat_prefix`. */
@@ -32,10 +33,19 @@ export class EncodeError extends HeddleError {
   }
 }
 
+/** What a filter does not take; `path` leads from its configuration to the field, by the names of the configuration's JSON; "" = all of it. */
+export interface FilterFault {
+  readonly path: string;
+  /** Goes on after the path. */
+  readonly message: string;
+}
+
 /** How resources are read. */
 export interface DecodeOptions {
   /** Type URLs of the HTTP filters that this proxy has, and of the messages in which routes speak to them. */
   readonly knownFilters: ReadonlySet<string>;
+  /** What is wrong with the configuration of one of them, beyond its message's own rules. */
+  readonly checkFilter?: (filter: { readonly typeUrl: string; readonly config: JsonValue }) => FilterFault | undefined;
   /**
    * Unsupported fields that are let through and then ignored: a whole path as issues name it, or a field's full name
    * (`envoy.config.cluster.v3.Cluster.dns_jitter`) for wherever it occurs.

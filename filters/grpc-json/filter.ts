@@ -20,6 +20,9 @@ export const grpcJsonFilter = {
   parse(value) {
     return parseGrpcJson(value);
   },
+  check(config) {
+    if (config.services.length > 0) loaded?.checkTranscoder(config);
+  },
   make(config, context): Filter {
     if (config.services.length === 0) return { name: context.name };
     if (loaded === undefined) throw new Error("the transcoder was not loaded");

@@ -17,6 +17,7 @@ import fs from "node:fs";
 import { HttpRuleSchema, type HttpRule } from "#config/xds/gen/google/api/http_pb.ts";
 import { describeError } from "#lib/errors.ts";
 
+import { FilterConfigError } from "../parse.ts";
 import type { GrpcJsonConfig } from "./config.ts";
 import { PathMatcher } from "./path-matcher.ts";
 import { parsePathTemplate } from "./path-template.ts";
@@ -47,9 +48,13 @@ export interface Methods {
 export function compileMethods(config: GrpcJsonConfig): Methods {
   const registry = readDescriptors(config);
   const matcher = new PathMatcher<Binding>(config.unescape, config.matchesAnyVerb);
-  for (const name of config.services) {
+  for (const [index, name] of config.services.entries()) {
     const service = registry.getService(name);
-    if (service === undefined) throw new Error(`Cannot find the service ${name} in the descriptor set`);
+    if (service === undefined) {
+      const known = [...registry].flatMap((desc) => (desc.kind === "service" ? [desc.typeName] : []));
+      const wanted = `a service of the descriptor set (${known.join(", ") || "it has none"})`;
+      throw new FilterConfigError(`services[${index}]`, wanted, name);
+    }
     for (const method of service.methods) {
       try {
         addMethod(matcher, method, config.autoMapping);
@@ -68,7 +73,11 @@ function readDescriptors({ descriptors }: GrpcJsonConfig): FileRegistry {
     const schema = messageDesc<FileDescriptorSet>(file_google_protobuf_descriptor, 0);
     return createFileRegistry(fromBinary(schema, bytes));
   } catch (cause) {
-    throw new Error(`Cannot read the descriptor set: ${describeError(cause)}`, { cause });
+    const [field, got] =
+      "file" in descriptors
+        ? ["protoDescriptor", descriptors.file]
+        : ["protoDescriptorBin", `${descriptors.base64.length} characters of base64`];
+    throw new FilterConfigError(field, `a descriptor set that can be read (${describeError(cause)})`, got);
   }
 }
 

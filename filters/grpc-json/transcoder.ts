@@ -26,7 +26,12 @@ interface Found {
 
 const GRPC = /^application\/grpc(?:$|[-+; \t])/i;
 
-/** Throws when the descriptor set does not have what the configuration names. */
+/** Throws when the descriptor set cannot be read, or does not have what the configuration names. */
+export function checkTranscoder(config: GrpcJsonConfig): void {
+  compileMethods(config);
+}
+
+/** Throws as `checkTranscoder` does. */
 export function makeTranscoder(config: GrpcJsonConfig, context: FilterContext): Filter {
   const slot = context.slot();
   const methods = compileMethods(config);

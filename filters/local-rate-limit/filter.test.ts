@@ -98,7 +98,7 @@ test("Envoy's message is read, and what has no meaning here is refused by path",
   );
   assert.deepEqual(config.buckets[0]?.spec, { maxTokens: 20, tokensPerFill: 100, fillIntervalMs: 1000 });
   assert.equal(config.hasHeaders, true);
-  assert.throws(() => parseRateLimit({ descriptors: [{}] }, ENVOY_LOCAL_RATE_LIMIT), /descriptors must be one of/);
+  assert.throws(() => parseRateLimit({ descriptors: [{}] }, ENVOY_LOCAL_RATE_LIMIT), /descriptors must be left out/);
   assert.throws(
     () => parseRateLimit({ filterEnabled: { defaultValue: { numerator: 50 } } }, ENVOY_LOCAL_RATE_LIMIT),
     /filterEnabled\.defaultValue must be 100 percent/,

@@ -62,7 +62,8 @@ export class FilterRuntime {
       }
       const parsed = describeFailure(config.name, () => factory.parse(config.config, config.typeUrl));
       if (this.#isDry && factory.load !== undefined) continue;
-      filters.push(factory.make(parsed as never, this.#contextFor(listener, config.name, filters.length))); // as: parsed by the same factory
+      const context = this.#contextFor(listener, config.name, filters.length);
+      filters.push(describeFailure(config.name, () => factory.make(parsed as never, context))); // as: parsed by the same factory
       failureModes.set(config.name, factory.failureMode);
     }
     return { chain: new FilterChain(filters), failureModes };
