@@ -25,6 +25,9 @@ class NullOutbox implements Outbox {
   reserve(): void {
     if (this.position > 900_000) this.position = 0;
   }
+  discard(): void {
+    this.position = 0;
+  }
 }
 
 function makeHost(): CodecHost {

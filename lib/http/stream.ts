@@ -65,6 +65,8 @@ export interface Outbox {
   readonly pendingBytes: number;
   /** Bytes that have left it so far. */
   readonly bytesFlushed: number;
+  /** Forgets what has not left it. */
+  discard(): void;
 }
 
 /** Common to server and client codecs. */

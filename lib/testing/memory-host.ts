@@ -14,6 +14,10 @@ class MemoryOutbox implements Outbox {
     this.flush();
   }
 
+  discard(): void {
+    this.position = 0;
+  }
+
   flush(): void {
     if (this.position === 0) return;
     this.chunks.push(Buffer.from(this.buffer.subarray(0, this.position)));

@@ -8,8 +8,6 @@ import { contentLengthOf, writeEnd, writeFields, writeLine, writeText } from "./
 import type { RequestTraits } from "./response-head.ts";
 import { makeWebsocketKey } from "./websocket-key.ts";
 
-const MAX_UNFLUSHED = 8 * 1024;
-
 /** The connection as its stream sees it. */
 export interface ClientStreamOwner {
   readonly out: Outbox;
@@ -31,11 +29,8 @@ export class ClientStream implements HttpStream, RequestTraits {
   isOver = false;
   needsDrain = false;
   unconsumed = 0;
-  /**
-   * While everything written so far lies unflushed at the outbox's beginning: where it ends; else -1. Then the server provably
-   * knows nothing of the request.
-   */
-  #unflushedEnd: number;
+  /** What had left the outbox before the request was written; -1 = the outbox was not empty. */
+  readonly #flushedBefore: number;
   /** Sent ahead of the tunnel's acceptance: kept, since nothing may be sent before it. */
   #early: Buffer[] | undefined = undefined;
   #earlyEnd = false;
@@ -45,12 +40,12 @@ export class ClientStream implements HttpStream, RequestTraits {
   constructor(owner: ClientStreamOwner, handler: StreamHandler) {
     this.#owner = owner;
     this.handler = handler;
-    this.#unflushedEnd = owner.out.position === 0 ? 0 : -1;
+    this.#flushedBefore = owner.out.position === 0 ? owner.out.bytesFlushed : -1;
   }
 
-  /** Nothing of it has left the outbox. */
+  /** Nothing of it has left the outbox: the server provably knows nothing of it. */
   get isUnsent(): boolean {
-    return !this.hasHead || (this.#unflushedEnd >= 0 && this.#owner.out.position === this.#unflushedEnd);
+    return !this.hasHead || this.#owner.out.bytesFlushed === this.#flushedBefore;
   }
 
   get bufferedBytes(): number {
@@ -83,7 +78,6 @@ export class ClientStream implements HttpStream, RequestTraits {
     if (asked !== undefined && isToken(asked.replace("/", "")) && hasUpgradeOption(head)) this.upgrade = asked;
     const withLength = this.#chooseFraming(head, method, end);
     this.#writeHead(head, method, target, authority, withLength);
-    this.#trackUnflushed();
     if (end) this.#finish();
   }
 
@@ -97,9 +91,7 @@ export class ClientStream implements HttpStream, RequestTraits {
       return false;
     }
     const out = this.#owner.out;
-    if (out.position !== this.#unflushedEnd) this.#unflushedEnd = -1;
     const problem = this.#writer.write(out, bytes, start, end, last);
-    this.#trackUnflushed();
     if (problem !== undefined) {
       this.#fail(problem, 502);
       return true;
@@ -190,12 +182,6 @@ export class ClientStream implements HttpStream, RequestTraits {
     if (this.#writer.framing === CHUNKED) writeLine(out, "Transfer-Encoding", "chunked");
     else if (this.#writer.framing === BY_LENGTH && !withLength) writeLine(out, "Content-Length", "0");
     writeEnd(out);
-  }
-
-  /** An outbox never flushes by itself before it holds 8 KiB. */
-  #trackUnflushed(): void {
-    const position = this.#owner.out.position;
-    this.#unflushedEnd = this.#unflushedEnd >= 0 && position <= MAX_UNFLUSHED ? position : -1;
   }
 
   #finish(): void {

@@ -192,6 +192,16 @@ describe("an HTTP/1 client connection", () => {
     assert.equal(partly.recorded.error?.isUnprocessed, false);
   });
 
+  it("does not call a request unprocessed of which only the end lies unflushed", () => {
+    for (let length = 81_700; length < 81_900; length++) {
+      const dialogue = new Dialogue();
+      dialogue.open("POST", false).sendData(Buffer.alloc(length), 0, length, true);
+      if (dialogue.host.out.bytesFlushed === 0) continue;
+      dialogue.codec.receiveEnd();
+      assert.equal(dialogue.recorded.error?.isUnprocessed, false, `a body of ${length} bytes`);
+    }
+  });
+
   it("takes an unsent request back when the server's FIN comes first", () => {
     const dialogue = new Dialogue();
     dialogue.open();

@@ -328,7 +328,7 @@ export class Http1Client
     this.phase = CLOSED;
     this.#resetCurrent(error, isUnsent);
     // What is in the outbox belongs to a request that was given up, and may be sent elsewhere now.
-    if (isUnsent) this.host.out.position = 0;
+    if (isUnsent) this.host.out.discard();
     if (!wasClosed) this.shut(error);
   }
 

@@ -314,7 +314,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
   #failUnsent(error: StreamError): void {
     const { out } = this.host;
     if (this.#firstUnsentId === 0 || out.bytesFlushed !== this.#flushedBytes || out.position === 0) return;
-    out.position = 0;
+    out.discard();
     this.#failAbove(this.#firstUnsentId - 1, { ...error, isUnprocessed: true });
   }
 

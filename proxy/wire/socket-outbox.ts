@@ -95,13 +95,14 @@ export class SocketOutbox implements WireOutbox, Flushable {
       this.#flushTogether(this.#full, this.#lengths);
       return;
     }
+    if (this.#isShut || socket.writableEnded) {
+      this.discard();
+      this.#releaseBuffer();
+      return;
+    }
     const slab = this.buffer;
     this.position = 0;
     this.buffer = EMPTY;
-    if (this.#isShut || socket.writableEnded) {
-      this.#loop.giveSlab(slab);
-      return;
-    }
     this.bytesFlushed += length;
     const chunk = slab.subarray(0, length);
     if (this.#isAlwaysAsync) {
@@ -145,6 +146,14 @@ export class SocketOutbox implements WireOutbox, Flushable {
     if (isTaken) return;
     // As many callbacks as slabs: each gives one back.
     for (let i = 0; i < slabs.length; i++) socket.write(EMPTY, this.#onWritten);
+  }
+
+  discard(): void {
+    this.position = 0;
+    for (const slab of this.#full ?? []) this.#loop.giveSlab(slab);
+    this.#full = undefined;
+    this.#lengths = undefined;
+    this.#fullBytes = 0;
   }
 
   /** The socket is closing: what is written from now on is dropped; what was written and not flushed stays visible. */

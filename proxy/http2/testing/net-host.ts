@@ -28,6 +28,10 @@ class SocketOutbox implements Outbox {
     });
   }
 
+  discard(): void {
+    this.position = 0;
+  }
+
   flush(): void {
     if (this.position === 0) return;
     const written = this.buffer.subarray(0, this.position);
