@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { loadBootstrap } from "#config/bootstrap/load-bootstrap.ts";
 import { configErrorCodes } from "#config/load/config-error.ts";
 import { loadText } from "#config/load/load.ts";
 import { analyze, validateAll } from "#config/schema/analyze.ts";
+import { knownFilterTypes } from "#filters/standard.ts";
 
 const root = path.join(import.meta.dirname, "..");
 
@@ -89,6 +91,30 @@ describe("the manual", () => {
       }
     }
     assert.ok(count >= 6, `${count} examples were found`);
+  });
+
+  it("has only bootstraps that heddle proxy accepts", () => {
+    let count = 0;
+    for (const [page, text] of pages()) {
+      for (const [, yaml = ""] of text.matchAll(/^```yaml\n(static_resources:.*?)^```/gms)) {
+        loadBootstrap(yaml, page, { knownFilters: knownFilterTypes });
+        count++;
+      }
+    }
+    assert.ok(count >= 2, `${count} examples were found`);
+  });
+
+  it("has no page that the README does not lead to", () => {
+    const all = new Map(pages());
+    const reached = new Set(["README.md"]);
+    for (const page of reached) {
+      for (const link of found([all.get(page) ?? ""], /\]\((?!https?:|#)([^)#\s]+)/g))
+        reached.add(path.join(path.dirname(page), link));
+    }
+    assert.deepEqual(
+      [...all.keys()].filter((page) => !reached.has(page)),
+      [],
+    );
   });
 
   it("has a tour whose mesh is accepted without a warning", async () => {
