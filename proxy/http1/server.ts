@@ -221,7 +221,9 @@ export class Http1Server extends Http1Connection<ServerStream, Http1ServerOption
   #readHead(bytes: Buffer, start: number, end: number): number {
     let carry = this.carry;
     if (carry === undefined) {
-      const behind = this.#head.read(bytes, start, end, this.options);
+      // What is beyond the limit need not be looked at to be refused.
+      const limit = Math.min(end, start + this.options.maxHeadBytes + 1);
+      const behind = this.#head.read(bytes, start, limit, this.options);
       if (behind >= 0) {
         this.#startRequest();
         return behind;

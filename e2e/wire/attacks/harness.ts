@@ -12,6 +12,8 @@ import type { NormalTarget, TrafficOrder, TrafficReport } from "./traffic.ts";
 
 /** How long an attack lasts in ms; `HEDDLE_ATTACK_MS` makes it a longer run. */
 export const ATTACK_MS = Number(process.env["HEDDLE_ATTACK_MS"] ?? "1500");
+/** A share of a core is one of at least so many ms. */
+const SHARE_MS = 1000;
 /** Normal clients send one request to each target in so many ms. */
 const EVERY_MS = 10;
 const UNDISTURBED_MS = 2000;
@@ -40,7 +42,10 @@ export interface Plan {
   readonly args?: Readonly<Record<string, string | number>>;
   /** The most that resident memory may grow meanwhile. */
   readonly maxExtraMib: number;
-  /** The most that the sidecar may use for it: share of one core (1 = all of it), above what normal traffic takes. */
+  /**
+   * The most that the sidecar may use for it: share of one core (1 = all of it), above what normal traffic takes, over the time of
+   * the attack or a second, whichever is longer: what is cut off at once is over in a third of that.
+   */
   readonly maxCpuShare: number;
   /** And, where the attack is made of many units: microseconds for each. */
   readonly maxCpuMicrosPerUnit?: number;
@@ -138,7 +143,7 @@ export class Siege {
     const tookMs = performance.now() - began;
     const cpuMs = Math.max(0, this.#cpuMs() - cpuBefore - this.#normalShare * tookMs);
     const normal = await this.#mark();
-    const share = cpuMs / tookMs;
+    const share = cpuMs / Math.max(tookMs, SHARE_MS);
     const micros = (cpuMs * 1000) / Math.max(1, report.units);
     const extra = rssPeak - rssBefore;
     t.diagnostic(
