@@ -6,14 +6,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { loadBootstrap } from "#config/bootstrap/load-bootstrap.ts";
-import { startControlPlane, type ControlPlane } from "#control-plane/app.ts";
-import { parseSettings } from "#control-plane/settings.ts";
-import { knownFilterTypes } from "#filters/standard.ts";
-import { systemClock } from "#lib/clock.ts";
-import { silentLog } from "#lib/log.ts";
-import { systemRandom } from "#lib/random.ts";
-import { ProxyApp } from "#proxy/app/proxy-app.ts";
+import type { ControlPlane } from "#control-plane/app.ts";
+import type { ProxyApp } from "#proxy/app/proxy-app.ts";
+import { startPlane, startProxy } from "./testing/both-planes.ts";
 
 const root = mkdtempSync(path.join(tmpdir(), "heddle-on-demand-"));
 const folder = path.join(root, "mesh");
@@ -43,58 +38,6 @@ spec:
   endpoints: [${endpoint}]
 ---`;
 
-async function startPlane(xdsPort: number): Promise<ControlPlane> {
-  const ports = ["--secure-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
-  const settings = parseSettings([
-    "--config",
-    folder,
-    "--state",
-    path.join(root, "state"),
-    "--xds-address",
-    `127.0.0.1:${xdsPort}`,
-    ...ports,
-  ]);
-  return startControlPlane({
-    settings: { ...settings, drainMs: 0 },
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-  });
-}
-
-async function startProxy(): Promise<ProxyApp> {
-  const bootstrap = loadBootstrap(
-    `
-node: { id: shop/web-1, cluster: web, metadata: { heddle: { state_dir: ${path.join(root, "proxy")}, drain_time_ms: 0 } } }
-dynamic_resources:
-  ads_config: { api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds } }] }
-  lds_config: { ads: {}, resource_api_version: V3 }
-  cds_config: { ads: {}, resource_api_version: V3 }
-static_resources:
-  clusters:
-    - name: xds
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: xds
-        endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${plane.xdsPort} } } } }] }]
-`,
-    "bootstrap.yaml",
-    { knownFilters: knownFilterTypes },
-  );
-  const app = new ProxyApp({
-    bootstrap,
-    concurrency: 1,
-    log: silentLog,
-    threshold: { level: "error" },
-    workerEntry: new URL("../../proxy/worker/entry.ts", import.meta.url),
-    allowUnsupported: new Set(),
-  });
-  await app.start();
-  await app.whenReady();
-  return app;
-}
-
 before(async () => {
   application = createServer((incoming, response) => response.end(`${incoming.headers.host} ${incoming.url}`));
   const applicationPort = await listen(application);
@@ -103,8 +46,8 @@ before(async () => {
   const reviews = `{ name: reviews-1, address: 127.0.0.1, ports: { http: ${applicationPort} } }`;
   const web = `{ name: web-1, address: 127.0.0.1, sidecar: { inbound: {}, outbound: [], httpProxyPort: ${proxyPort} } }`;
   writeFileSync(path.join(folder, "mesh.yaml"), entry("reviews", 9080, reviews) + entry("web", 80, web));
-  plane = await startPlane(0);
-  proxy = await startProxy();
+  plane = await startPlane(root);
+  proxy = await startProxy(root, "shop/web-1", plane.xdsPort);
 });
 
 after(async () => {
@@ -170,11 +113,11 @@ test("without a control plane, known hosts are served, after a restart too; for 
   await proxy.drain();
   const stored = readFileSync(path.join(root, "proxy", "configuration.json"), "utf8");
   assert.ok(stored.includes("outbound/http-proxy/reviews.shop:9080"));
-  proxy = await startProxy();
+  proxy = await startProxy(root, "shop/web-1", plane.xdsPort);
   assert.equal((await get("http://reviews.shop:9080/a")).status, 200);
   const answer = await get("http://web.shop/");
   assert.equal(answer.status, 503);
   assert.match(answer.why, /web\.shop could not be looked up: the control plane did not answer/);
-  plane = await startPlane(xdsPort);
+  plane = await startPlane(root, xdsPort);
   assert.equal((await get("http://reviews.shop:9080/a")).status, 200);
 });

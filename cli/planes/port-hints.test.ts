@@ -8,14 +8,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { loadBootstrap } from "#config/bootstrap/load-bootstrap.ts";
-import { startControlPlane, type ControlPlane } from "#control-plane/app.ts";
-import { parseSettings } from "#control-plane/settings.ts";
-import { knownFilterTypes } from "#filters/standard.ts";
-import { systemClock } from "#lib/clock.ts";
-import { silentLog } from "#lib/log.ts";
-import { systemRandom } from "#lib/random.ts";
-import { ProxyApp } from "#proxy/app/proxy-app.ts";
+import { startPlane, startProxy } from "./testing/both-planes.ts";
 
 const GREETING = "220 mail.test ESMTP\r\n";
 const root = mkdtempSync(path.join(tmpdir(), "heddle-port-hints-"));
@@ -105,58 +98,15 @@ function writeMesh(echoHint: string): void {
   renameSync(next, path.join(folder, "mesh.yaml"));
 }
 
-async function startPlane(): Promise<ControlPlane> {
-  const addresses = ["--xds-address", "--secure-address", "--metrics-address"].flatMap((name) => [name, "127.0.0.1:0"]);
-  const settings = parseSettings(["--config", folder, "--state", path.join(root, "state"), ...addresses]);
-  const plane = await startControlPlane({
-    settings: { ...settings, drainMs: 0 },
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-  });
-  closers.push(() => plane.stop());
-  return plane;
-}
-
-async function startProxy({ xdsPort }: ControlPlane): Promise<void> {
-  const bootstrap = loadBootstrap(
-    `
-node: { id: shop/box-1, cluster: box, metadata: { heddle: { state_dir: ${path.join(root, "proxy")}, drain_time_ms: 0 } } }
-dynamic_resources:
-  ads_config: { api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds } }] }
-  lds_config: { ads: {}, resource_api_version: V3 }
-  cds_config: { ads: {}, resource_api_version: V3 }
-static_resources:
-  clusters:
-    - name: xds
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: xds
-        endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${xdsPort} } } } }] }]
-`,
-    "bootstrap.yaml",
-    { knownFilters: knownFilterTypes },
-  );
-  const app = new ProxyApp({
-    bootstrap,
-    concurrency: 1,
-    log: silentLog,
-    threshold: { level: "error" },
-    workerEntry: new URL("../../proxy/worker/entry.ts", import.meta.url),
-    allowUnsupported: new Set(),
-  });
-  closers.push(() => app.drain());
-  await app.start();
-  await app.whenReady();
-}
-
 before(async () => {
   await startApps();
   await freePorts(["in", "out"].flatMap((way) => ["web", "rpc", "greet", "echo"].map((name) => `${way} ${name}`)));
   mkdirSync(folder);
   writeMesh("");
-  await startProxy(await startPlane());
+  const plane = await startPlane(root);
+  closers.push(() => plane.stop());
+  const proxy = await startProxy(root, "shop/box-1", plane.xdsPort);
+  closers.push(() => proxy.drain());
 });
 
 after(async () => {

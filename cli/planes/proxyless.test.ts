@@ -8,11 +8,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall } from "@grpc/grpc-js";
-import { startControlPlane } from "#control-plane/app.ts";
-import { parseSettings } from "#control-plane/settings.ts";
-import { systemClock } from "#lib/clock.ts";
-import { silentLog } from "#lib/log.ts";
-import { systemRandom } from "#lib/random.ts";
+import { startPlane } from "./testing/both-planes.ts";
 
 const root = mkdtempSync(path.join(tmpdir(), "heddle-proxyless-"));
 const closers: (() => unknown)[] = [() => rmSync(root, { recursive: true, force: true })];
@@ -104,14 +100,7 @@ spec:
   local: [{ requests: 100, burst: 20 }]
 `,
   );
-  const addresses = ["--xds-address", "--secure-address", "--metrics-address"].flatMap((name) => [name, "127.0.0.1:0"]);
-  const settings = parseSettings(["--config", folder, "--state", path.join(root, "state"), ...addresses]);
-  const plane = await startControlPlane({
-    settings: { ...settings, drainMs: 0 },
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-  });
+  const plane = await startPlane(root);
   closers.push(() => plane.stop());
   const bootstrap = {
     node: { id: "shop/client", cluster: "client", locality: { region: "here" } },

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { it, type TestContext } from "node:test";
 
+import { accepts } from "./accepts.ts";
 import { atEnd } from "./cleanup.ts";
 import { getGoTool } from "./go-tools.ts";
 import { startMeshPair } from "./mesh-pair.ts";
@@ -65,17 +66,6 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, "close");
   return port;
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
 
 async function runCase(port: number, name: string): Promise<void> {

@@ -12,6 +12,7 @@ import type { TestContext } from "node:test";
 
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
 
+import { accepts } from "./accepts.ts";
 import { listen } from "./apps.ts";
 import { readAll } from "./bridge.ts";
 import { atEnd } from "./cleanup.ts";
@@ -208,15 +209,4 @@ async function run(
 async function stop(child: ChildProcess): Promise<void> {
   child.kill("SIGKILL");
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) await once(child, "exit");
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
