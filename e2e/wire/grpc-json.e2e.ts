@@ -223,5 +223,8 @@ it("sends one field of an answer, which Envoy refuses to, and tells why there is
 
 it("refuses to start with a service that the descriptor set does not have", async () => {
   const config = { listeners: [listener("in", {}, ["bookstore.v1.Nope"])], clusters: [cluster("app", 1, "http2")] };
-  await assert.rejects(Proxy.start(config), /services\[0\]: must be a service of the descriptor set .*bookstore\.v1\.Nope/);
+  await assert.rejects(
+    Proxy.start(config),
+    /services\[0\]: must be a service of the descriptor set .*bookstore\.v1\.Nope/,
+  );
 });
