@@ -36,11 +36,15 @@ export function areAll(allowed: Uint8Array, bytes: Buffer, start: number, end: n
   return true;
 }
 
-export function isToken(text: string): boolean {
-  if (text === "") return false;
+/** Does every character of the text stand in the table? */
+export function areCharacters(allowed: Uint8Array, text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code > 255 || IS_TOKEN[code] === 0) return false;
+    if (code > 255 || allowed[code] === 0) return false;
   }
   return true;
+}
+
+export function isToken(text: string): boolean {
+  return text !== "" && areCharacters(IS_TOKEN, text);
 }

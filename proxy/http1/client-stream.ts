@@ -3,7 +3,7 @@ import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { HttpStream, Outbox, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import { BodyWriter, BY_LENGTH, CHUNKED, NO_BODY, RAW } from "./body-writer.ts";
-import { IS_AUTHORITY, IS_TARGET, isToken } from "./characters.ts";
+import { areCharacters, IS_AUTHORITY, IS_TARGET, isToken } from "./characters.ts";
 import { contentLengthOf, writeEnd, writeFields, writeLine, writeText } from "./head-writer.ts";
 import type { RequestTraits } from "./response-head.ts";
 import { makeWebsocketKey } from "./websocket-key.ts";
@@ -211,14 +211,6 @@ function findProblem(method: string, target: string, authority: string): string 
   if (!areCharacters(IS_AUTHORITY, authority)) return "an invalid :authority";
   const isForm = method === "CONNECT" || target.startsWith("/") || (target === "*" && method === "OPTIONS");
   return isForm ? undefined : "a :path that does not begin with /";
-}
-
-function areCharacters(allowed: Uint8Array, text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 255 || allowed[code] === 0) return false;
-  }
-  return true;
 }
 
 function hasUpgradeOption(head: HeaderBlock): boolean {

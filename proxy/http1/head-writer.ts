@@ -1,7 +1,7 @@
 // Writes field lines into an outbox: lines that came from HTTP/1 are copied whole, everything else is checked byte by byte.
 import { FIELD_HUFFMAN, type HeaderBlock } from "#lib/http/header-block.ts";
 import type { Outbox } from "#lib/http/stream.ts";
-import { CR, isToken, IS_VALUE, LF } from "./characters.ts";
+import { areAll, areCharacters, CR, isToken, IS_VALUE, LF } from "./characters.ts";
 import { FIELD_H1_LINE } from "./field-scan.ts";
 
 /** `reserve` takes no more at once. */
@@ -122,7 +122,7 @@ function writeCookie(out: Outbox, block: HeaderBlock, index: number): void {
   for (let i = index + 1; i < block.length; i++) {
     if (block.nameAt(i) !== "cookie") continue;
     const joined = block.getJoined("cookie") ?? "";
-    if (isCleanValue(joined)) writeLine(out, "cookie", joined);
+    if (areCharacters(IS_VALUE, joined)) writeLine(out, "cookie", joined);
     return;
   }
   writeField(out, block, index, "cookie");
@@ -138,7 +138,7 @@ function writeField(out: Outbox, block: HeaderBlock, index: number, name: string
   if (bytes !== undefined && block.knownValueAt(index) === undefined && (block.flagsAt(index) & FIELD_HUFFMAN) === 0) {
     const start = block.startAt(index);
     const end = block.endAt(index);
-    if (!isCleanRange(bytes, start, end)) return;
+    if (!areAll(IS_VALUE, bytes, start, end)) return;
     writeText(out, spelled);
     writeText(out, ": ");
     writeBytes(out, bytes, start, end);
@@ -146,18 +146,5 @@ function writeField(out: Outbox, block: HeaderBlock, index: number, name: string
     return;
   }
   const value = block.valueAt(index);
-  if (isCleanValue(value)) writeLine(out, spelled, value);
-}
-
-function isCleanRange(bytes: Buffer, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (IS_VALUE[bytes[i] ?? 0] === 0) return false;
-  return true;
-}
-
-export function isCleanValue(value: string): boolean {
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code > 255 || IS_VALUE[code] === 0) return false;
-  }
-  return true;
+  if (areCharacters(IS_VALUE, value)) writeLine(out, spelled, value);
 }

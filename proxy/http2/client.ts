@@ -115,7 +115,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
 
   /** The server will say no more: what is not answered never will be. */
   receiveEnd(): void {
-    if (this.isClosed || this.mustDelayEnd) return;
+    if (this.isClosed || this.delaysEnd()) return;
     this.#tellPeerClosed();
     this.#retire();
     const error = makeStreamError("transport", "connection", H2_ERROR.CANCEL, "The peer closed the connection");

@@ -104,8 +104,8 @@ export abstract class Http2Endpoint extends Http2Connection implements FrameSink
 
   abstract receiveEnd(): void;
 
-  /** Whether the peer's end must wait, because what came before it does. */
-  protected get mustDelayEnd(): boolean {
+  /** The peer has ended. True: that must wait, because what came before it does; `receiveEnd` is called again then. */
+  protected delaysEnd(): boolean {
     this.#hasEnded = this.#rest !== undefined;
     return this.#hasEnded;
   }

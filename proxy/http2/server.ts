@@ -61,7 +61,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
 
   /** A peer that only half-closed still gets the answers to what it has asked wholly. */
   receiveEnd(): void {
-    if (this.isClosed || this.mustDelayEnd) return;
+    if (this.isClosed || this.delaysEnd()) return;
     this.#hasEnded = true;
     this.isDraining = true;
     for (const stream of this.streams.all()) {
