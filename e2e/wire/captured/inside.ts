@@ -9,9 +9,9 @@ import { once } from "node:events";
 import net from "node:net";
 
 import { startHttpApp, startTcpApp } from "../apps.ts";
-import { getDebianPrograms } from "../debian.ts";
 import { cluster, httpFilter, Proxy, tcpFilter } from "../proxy.ts";
 import { FAMILIES, type Family, type Findings } from "./findings.ts";
+import { getIptables } from "./iptables.ts";
 
 const CAPTURE = 15_001;
 const NETS = {
@@ -20,27 +20,7 @@ const NETS = {
 } as const;
 
 function setUp(): void {
-  const tools = getDebianPrograms({
-    name: "iptables",
-    packages: [
-      "iptables",
-      "iproute2",
-      "libbpf1",
-      "libelf1",
-      "libbsd0",
-      "libmd0",
-      "libcap2",
-      "libip4tc2",
-      "libip6tc2",
-      "libxtables12",
-      "libnetfilter-conntrack3",
-      "libnfnetlink0",
-      "libnftnl11",
-      "libmnl0",
-    ],
-    folders: ["usr/sbin", "sbin", "bin"],
-    program: "iptables-nft",
-  });
+  const tools = getIptables();
   const libraries = (tools.env["LD_LIBRARY_PATH"] ?? "").split(":").find((folder) => folder.includes("x86_64"));
   const env = libraries === undefined ? tools.env : { ...tools.env, XTABLES_LIBDIR: `${libraries}/xtables` };
   const run = (program: string, line: string): void => {
