@@ -54,7 +54,7 @@ export async function readMeshFolder(folder: string): Promise<MeshFolder> {
       .map((entry) => serviceOf(entry, folder))
       .map((service) => [serviceKey(service), service] as const),
   );
-  const snapshot = makeSnapshot({ services, resources }, undefined);
+  const snapshot = makeSnapshot({ services, workloads: new Map(), resources }, undefined);
   const mesh = meshConfigIn(snapshot);
   return {
     folder: path.resolve(folder),

@@ -41,6 +41,7 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
   const catalog = new ServiceCatalog(clock, log);
   const store = new MeshStore(clock, {
     services: () => catalog.services,
+    workloads: () => catalog.workloads,
     resources: () => files.report.resources,
     isComplete: () => files.isLoaded && catalog.isComplete,
   });

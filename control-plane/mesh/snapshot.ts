@@ -9,7 +9,7 @@ import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
-import type { RegistryService } from "../registry/registry.ts";
+import type { RegistryService, RegistryWorkload } from "../registry/registry.ts";
 import { makeWorkload, type Membership, type Workload } from "./workload.ts";
 
 export type RouteResource = HTTPRoute | GRPCRoute;
@@ -44,10 +44,13 @@ export interface MeshSnapshot {
   /** Every policy document that is in force. */
   readonly resources: readonly Resource[];
   readonly memberships: ReadonlyMap<string, readonly Membership[]>;
+  readonly instances: ReadonlyMap<string, RegistryWorkload>;
 }
 
 export interface MeshInput {
   readonly services: ReadonlyMap<string, RegistryService>;
+  /** Instances that their registry tells of by themselves, by node id. */
+  readonly workloads: ReadonlyMap<string, RegistryWorkload>;
   /** Documents in force; ServiceEntries among them are left to the registry. */
   readonly resources: readonly Resource[];
 }
@@ -60,7 +63,7 @@ export function targetKey(kind: string, namespace: string, name: string): string
 /** Makes the next snapshot; the previous one itself when nothing differs. */
 export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefined): MeshSnapshot {
   const resources = input.resources.filter((resource) => resource.kind !== "ServiceEntry");
-  const hash = hashContent(input.services, resources);
+  const hash = hashContent(input, resources);
   if (previous?.hash === hash) return previous;
   const memberships = shareLists(previous?.memberships, collectMemberships(input.services), isSameMembership);
   const before = previous?.tables;
@@ -72,9 +75,10 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
     hash,
     resources,
     memberships,
+    instances: input.workloads,
     tables: {
       services: input.services,
-      workloads: makeWorkloads(memberships, previous),
+      workloads: makeWorkloads(memberships, input.workloads, previous),
       subsets: policies.subsets,
       routes: shareLists(before?.routes, policies.routes),
       trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),
@@ -154,16 +158,24 @@ function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map
 
 function makeWorkloads(
   memberships: ReadonlyMap<string, readonly Membership[]>,
+  instances: ReadonlyMap<string, RegistryWorkload>,
   previous: MeshSnapshot | undefined,
 ): ReadonlyMap<string, Workload> {
   const workloads = new Map<string, Workload>();
-  for (const [id, list] of memberships) {
-    const isSame = previous !== undefined && previous.memberships.get(id) === list;
-    const workload = isSame ? previous.tables.workloads.get(id) : makeWorkload(list);
+  for (const id of new Set([...memberships.keys(), ...instances.keys()])) {
+    const list = memberships.get(id) ?? none;
+    const instance = instances.get(id);
+    const isSame =
+      previous !== undefined &&
+      (previous.memberships.get(id) ?? none) === list &&
+      previous.instances.get(id) === instance;
+    const workload = isSame ? previous.tables.workloads.get(id) : makeWorkload(list, instance);
     if (workload !== undefined) workloads.set(id, workload);
   }
   return workloads;
 }
+
+const none: readonly Membership[] = [];
 
 function isSameMembership(left: Membership, right: Membership): boolean {
   return left.service === right.service && left.endpoint === right.endpoint;
@@ -188,11 +200,15 @@ function shareLists<T>(
 /** Hashes of single objects, so that an unchanged one is never written out again. */
 const hashes = new WeakMap<object, string>();
 
-function hashContent(services: ReadonlyMap<string, RegistryService>, resources: readonly Resource[]): string {
+function hashContent({ services, workloads }: MeshInput, resources: readonly Resource[]): string {
   const digest = createHash("sha256");
   for (const key of [...services.keys()].sort()) {
     const service = services.get(key);
     if (service !== undefined) digest.update(hashOf(service, { ...service, origin: "" }));
+  }
+  for (const id of [...workloads.keys()].sort()) {
+    const workload = workloads.get(id);
+    if (workload !== undefined) digest.update(hashOf(workload, workload));
   }
   for (const resource of resources.toSorted(byName)) {
     const { kind, metadata, spec } = resource;

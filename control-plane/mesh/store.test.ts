@@ -7,14 +7,29 @@ import { makeSnapshot } from "./snapshot.ts";
 import { MeshStore } from "./store.ts";
 
 function makeEndpoint(name: string, weight: number): RegistryEndpoint {
-  const sidecar = { inbound: {}, outbound: [], httpProxyPort: undefined, adminPort: undefined, metricsPort: undefined };
+  const sidecar = {
+    inbound: {},
+    outbound: [],
+    capture: undefined,
+    httpProxyPort: undefined,
+    adminPort: undefined,
+    metricsPort: undefined,
+  };
   const fixed = { address: "127.0.0.1", ports: {}, labels: {}, health: "unknown", serviceAccount: "a" } as const;
   return { ...fixed, name, weight, sidecar, isSuspect: false };
 }
 
 function makeService(name: string, weight: number): RegistryService {
   const ports = [{ name: "http", port: 80, protocol: "HTTP" as const }];
-  return { namespace: "shop", name, hosts: [], ports, endpoints: [makeEndpoint(`${name}-1`, weight)], origin: "" };
+  return {
+    namespace: "shop",
+    name,
+    hosts: [],
+    addresses: [],
+    ports,
+    endpoints: [makeEndpoint(`${name}-1`, weight)],
+    origin: "",
+  };
 }
 
 function makeStore(): {
@@ -26,7 +41,12 @@ function makeStore(): {
   const clock = new FakeClock();
   let services = new Map<string, RegistryService>();
   let isComplete = true;
-  const store = new MeshStore(clock, { services: () => services, resources: () => [], isComplete: () => isComplete });
+  const store = new MeshStore(clock, {
+    services: () => services,
+    workloads: () => new Map(),
+    resources: () => [],
+    isComplete: () => isComplete,
+  });
   return {
     store,
     clock,
@@ -93,6 +113,7 @@ test("a snapshot shares the workloads of services that did not change", () => {
         ["shop/kept", kept],
         ["shop/a", makeService("a", 1)],
       ]),
+      workloads: new Map(),
       resources,
     },
     undefined,
@@ -103,6 +124,7 @@ test("a snapshot shares the workloads of services that did not change", () => {
         ["shop/kept", kept],
         ["shop/a", makeService("a", 2)],
       ]),
+      workloads: new Map(),
       resources,
     },
     before,
@@ -118,6 +140,7 @@ test("a derived value is made again when something it read changed, absent thing
     makeSnapshot(
       {
         services: new Map(names.map((name) => [`shop/${name}`, services.get(name) ?? makeService(name, 1)])),
+        workloads: new Map(),
         resources: [],
       },
       undefined,
@@ -132,4 +155,28 @@ test("a derived value is made again when something it read changed, absent thing
   assert.equal(derivation.madeCount, 1);
   assert.deepEqual(read(snapshotOf("a", "b")), ["a", "b"]);
   assert.equal(derivation.madeCount, 2);
+});
+
+test("an instance that no service leads to is a workload, and one in services keeps their ports", () => {
+  const sidecar = { inbound: {}, outbound: [], capture: { inboundPort: 15_006, outboundPort: 15_001 } } as const;
+  const ports = { httpProxyPort: undefined, adminPort: undefined, metricsPort: undefined };
+  const pod = {
+    namespace: "shop",
+    addresses: ["10.0.0.9", "fd00::9"],
+    labels: { app: "job" },
+    serviceAccount: "jobs",
+    sidecar: { ...sidecar, ...ports },
+  };
+  const services = new Map([["shop/a", makeService("a", 1)]]);
+  const names = ["job-1", "a-1"];
+  const workloads = new Map(names.map((name) => [`shop/${name}`, { ...pod, name }]));
+  const before = makeSnapshot({ services, workloads, resources: [] }, undefined);
+  const alone = before.tables.workloads.get("shop/job-1");
+  assert.deepEqual(alone?.inbound, []);
+  assert.deepEqual(alone?.addresses, pod.addresses);
+  assert.deepEqual(before.tables.workloads.get("shop/a-1")?.capture, sidecar.capture);
+  assert.equal(before.tables.workloads.get("shop/a-1")?.inbound.length, 1);
+  const after = makeSnapshot({ services, workloads: new Map([...workloads].slice(0, 1)), resources: [] }, before);
+  assert.equal(after.tables.workloads.get("shop/job-1"), alone);
+  assert.equal(after.tables.workloads.get("shop/a-1")?.capture, undefined);
 });

@@ -1,7 +1,7 @@
 // Holds the current snapshot and makes the next one when services or documents change: endpoints at once, the rest coalesced.
 import type { Resource } from "#config/schema/kinds.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
-import type { RegistryService } from "../registry/registry.ts";
+import type { RegistryService, RegistryWorkload } from "../registry/registry.ts";
 import { makeSnapshot, type MeshSnapshot } from "./snapshot.ts";
 
 /** Istio's debounce: quiet for 100 ms, at most 10 s. Endpoints do not wait. */
@@ -10,6 +10,7 @@ const meshDebounce = { quietMs: 100, longestMs: 10_000 } as const;
 /** What a snapshot is made from. */
 export interface MeshSources {
   readonly services: () => ReadonlyMap<string, RegistryService>;
+  readonly workloads: () => ReadonlyMap<string, RegistryWorkload>;
   readonly resources: () => readonly Resource[];
   /** False: something has not told anything yet, and a mesh without it must not be pushed. */
   readonly isComplete: () => boolean;
@@ -51,8 +52,8 @@ export class MeshStore {
     this.#timer?.cancel();
     this.#timer = undefined;
     if (!this.#sources.isComplete()) return;
-    const input = { services: this.#sources.services(), resources: this.#sources.resources() };
-    const next = makeSnapshot(input, this.#current);
+    const { services, workloads, resources } = this.#sources;
+    const next = makeSnapshot({ services: services(), workloads: workloads(), resources: resources() }, this.#current);
     if (next === this.#current) return;
     this.#current = next;
     for (const listener of this.#listeners) listener();

@@ -1,6 +1,14 @@
 // A workload: one instance with its proxy, whatever number of services it is an endpoint of.
 import type { Labels } from "#config/model/route.ts";
-import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePort } from "../registry/registry.ts";
+import {
+  serviceKey,
+  type Capture,
+  type RegistryEndpoint,
+  type RegistryService,
+  type RegistryWorkload,
+  type ServicePort,
+  type Sidecar,
+} from "../registry/registry.ts";
 
 /** The proxy's node id is `id`; its certificate says `identity`. */
 export interface Workload {
@@ -9,10 +17,13 @@ export interface Workload {
   readonly namespace: string;
   readonly name: string;
   readonly address: string;
+  /** `address` and those of other families. */
+  readonly addresses: readonly string[];
   readonly serviceAccount: string;
   readonly labels: Labels;
   readonly inbound: readonly WorkloadPort[];
   readonly outbound: readonly WorkloadOutbound[];
+  readonly capture: Capture | undefined;
   readonly httpProxyPort: number | undefined;
   readonly adminPort: number | undefined;
   readonly metricsPort: number | undefined;
@@ -53,37 +64,62 @@ export function appPortOf(endpoint: RegistryEndpoint, port: ServicePort): number
   return endpoint.ports[port.name] ?? port.port;
 }
 
-/** Joins the memberships of one workload; undefined where none has a sidecar. Settings of the first one win. */
-export function makeWorkload(memberships: readonly Membership[]): Workload | undefined {
-  const [first] = memberships;
-  if (first === undefined || memberships.every(({ endpoint }) => endpoint.sidecar === undefined)) return undefined;
-  const { namespace } = first.service;
+/** Where the mesh calls it; undefined: this port is not in the mesh. */
+export function meshPortOf(endpoint: RegistryEndpoint, port: ServicePort): number | undefined {
+  if (endpoint.sidecar?.capture !== undefined) return appPortOf(endpoint, port);
+  return endpoint.sidecar?.inbound[port.name];
+}
+
+/**
+ * Joins what is known of one workload: `instance` is what its registry tells of it alone. undefined where it has no sidecar.
+ * What the instance says holds over what its memberships say, and of these the first.
+ */
+export function makeWorkload(
+  memberships: readonly Membership[],
+  instance: RegistryWorkload | undefined,
+): Workload | undefined {
+  const owner = instance ?? ownerOf(memberships);
+  if (owner === undefined) return undefined;
+  const { namespace, name, addresses, serviceAccount } = owner;
+  const endpoints = memberships.map(({ endpoint }) => endpoint);
+  const sidecars = [instance?.sidecar, ...endpoints.map(({ sidecar }) => sidecar)].filter(
+    (sidecar) => sidecar !== undefined,
+  );
+  const [address] = addresses;
+  if (sidecars.length === 0 || address === undefined) return undefined;
   const outbound = new Map<number, WorkloadOutbound>();
-  for (const { endpoint } of memberships)
-    for (const { service, port, listen } of endpoint.sidecar?.outbound ?? [])
-      if (!outbound.has(listen)) outbound.set(listen, { service: qualify(service, namespace), port, listen });
-  const setting = (name: "httpProxyPort" | "adminPort" | "metricsPort"): number | undefined =>
-    memberships.map(({ endpoint }) => endpoint.sidecar?.[name]).find((value) => value !== undefined);
+  for (const { service, port, listen } of sidecars.flatMap((sidecar) => sidecar.outbound))
+    if (!outbound.has(listen)) outbound.set(listen, { service: qualify(service, namespace), port, listen });
+  const setting = <Name extends keyof Sidecar>(key: Name): Sidecar[Name] | undefined =>
+    sidecars.map((sidecar) => sidecar[key]).find((value) => value !== undefined);
+  const labels = [...endpoints.map((endpoint) => endpoint.labels).toReversed(), instance?.labels];
   return {
-    id: `${namespace}/${first.endpoint.name}`,
+    id: `${namespace}/${name}`,
     namespace,
-    name: first.endpoint.name,
-    address: first.endpoint.address,
-    serviceAccount: first.endpoint.serviceAccount,
-    labels: Object.assign({}, ...memberships.map(({ endpoint }) => endpoint.labels).toReversed()) as Labels, // labels are flat text
+    name,
+    address,
+    addresses,
+    serviceAccount,
+    labels: Object.assign({}, ...labels) as Labels, // labels are flat text
     inbound: memberships.flatMap(({ service, endpoint }) =>
-      service.ports.map((port) => ({
-        service: serviceKey(service),
-        port,
-        appPort: appPortOf(endpoint, port),
-        meshPort: endpoint.sidecar?.inbound[port.name],
-      })),
+      service.ports.map((port) => {
+        const appPort = appPortOf(endpoint, port);
+        return { service: serviceKey(service), port, appPort, meshPort: meshPortOf(endpoint, port) };
+      }),
     ),
     outbound: [...outbound.values()],
+    capture: setting("capture"),
     httpProxyPort: setting("httpProxyPort"),
     adminPort: setting("adminPort"),
     metricsPort: setting("metricsPort"),
   };
+}
+
+/** A workload that only its memberships tell of: the first one speaks for it. */
+function ownerOf([first]: readonly Membership[]): Omit<RegistryWorkload, "labels" | "sidecar"> | undefined {
+  if (first === undefined) return undefined;
+  const { name, address, serviceAccount } = first.endpoint;
+  return { namespace: first.service.namespace, name, addresses: [address], serviceAccount };
 }
 
 /** `reviews` becomes `shop/reviews` in the namespace shop; `shop/reviews` stays. */

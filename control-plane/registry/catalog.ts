@@ -2,7 +2,14 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
-import { serviceKey, type Registry, type RegistryService, type RegistrySink, type RegistryWatch } from "./registry.ts";
+import {
+  serviceKey,
+  type Registry,
+  type RegistryService,
+  type RegistrySink,
+  type RegistryWatch,
+  type RegistryWorkload,
+} from "./registry.ts";
 import { SuspectKeeper } from "./suspects.ts";
 
 /** What changed: an `endpoints` change is told on without delay, a `services` change may be coalesced. */
@@ -23,6 +30,7 @@ export interface RegistryStatus {
 interface Source {
   readonly registry: Registry;
   readonly services: Map<string, RegistryService>;
+  readonly workloads: Map<string, RegistryWorkload>;
   readonly suspects: SuspectKeeper;
   watch: RegistryWatch | undefined;
   state: RegistryStatus["state"];
@@ -36,6 +44,7 @@ export class ServiceCatalog {
   readonly #sources: Source[] = [];
   readonly #listeners = new Set<(change: CatalogChange) => void>();
   #merged: ReadonlyMap<string, RegistryService> | undefined;
+  #workloads: ReadonlyMap<string, RegistryWorkload> | undefined;
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -47,6 +56,7 @@ export class ServiceCatalog {
     const source: Source = {
       registry,
       services: new Map(),
+      workloads: new Map(),
       suspects: new SuspectKeeper(this.#clock, (key, service) => {
         this.#log.info("suspect endpoints are given up", { registry: registry.name, service: key });
         this.#tell(store(source, key, service));
@@ -64,6 +74,12 @@ export class ServiceCatalog {
   get services(): ReadonlyMap<string, RegistryService> {
     this.#merged ??= mergeServices(this.#sources.map((source) => source.services));
     return this.#merged;
+  }
+
+  /** Every instance that a registry tells of by itself, by `namespace/name`; the first registry's word holds. */
+  get workloads(): ReadonlyMap<string, RegistryWorkload> {
+    this.#workloads ??= new Map(this.#sources.toReversed().flatMap((source) => [...source.workloads]));
+    return this.#workloads;
   }
 
   /** False while a registry has not told anything, be it unreachable or slow: a mesh without its services must not be pushed. */
@@ -96,19 +112,23 @@ export class ServiceCatalog {
     const believe = (key: string, told: RegistryService | undefined): CatalogChange | undefined =>
       store(source, key, source.registry.guardsVanishing ? source.suspects.believe(key, told) : told);
     return {
-      replace: (services) => {
+      replace: (services, workloads = []) => {
         const wasStarting = source.state === "starting";
         this.#recover(source);
         const told = new Map(services.map((service) => [serviceKey(service), service]));
         const gone = [...source.services.keys()].filter((key) => !told.has(key));
         const changes = [...told].map(([key, service]) => believe(key, service));
         changes.push(...gone.map((key) => believe(key, undefined)));
+        const here = new Set(workloads.map(serviceKey));
+        const left = [...source.workloads.keys()].filter((id) => !here.has(id));
+        changes.push(storeWorkloads(source, workloads, left));
         this.#tell(...changes, wasStarting ? "services" : undefined);
       },
-      change: (changed, removed) => {
+      change: (changed, removed, workloads) => {
         this.#recover(source);
         const changes = changed.map((service) => believe(serviceKey(service), service));
         changes.push(...removed.map((key) => believe(key, undefined)));
+        if (workloads !== undefined) changes.push(storeWorkloads(source, workloads.changed, workloads.removed));
         this.#tell(...changes);
       },
       fail: (error) => {
@@ -134,6 +154,7 @@ export class ServiceCatalog {
     const change = changes.includes("services") ? "services" : changes.find((one) => one !== undefined);
     if (change === undefined) return;
     this.#merged = undefined;
+    this.#workloads = undefined;
     for (const listener of this.#listeners) listener(change);
   }
 }
@@ -146,6 +167,23 @@ function store(source: Source, key: string, next: RegistryService | undefined): 
   source.services.set(key, next);
   if (previous === undefined) return "services";
   return isDeepStrictEqual({ ...previous, endpoints: [] }, { ...next, endpoints: [] }) ? "endpoints" : "services";
+}
+
+/** A new instance asks for its configuration at once, so instances are told on without delay. */
+function storeWorkloads(
+  source: Source,
+  changed: readonly RegistryWorkload[],
+  removed: readonly string[],
+): CatalogChange | undefined {
+  let change: CatalogChange | undefined;
+  for (const workload of changed) {
+    const id = serviceKey(workload);
+    if (isDeepStrictEqual(source.workloads.get(id), workload)) continue;
+    source.workloads.set(id, workload);
+    change = "endpoints";
+  }
+  for (const id of removed) if (source.workloads.delete(id)) change = "endpoints";
+  return change;
 }
 
 /** A service known to two registries has the first one's definition and the endpoints of both. */

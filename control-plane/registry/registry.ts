@@ -16,6 +16,8 @@ export interface RegistryService {
   readonly name: string;
   /** Hosts beyond `name`, `name.namespace` and `name.namespace.svc`. */
   readonly hosts: readonly string[];
+  /** Virtual IPs, under which captured connections mean it; none: it is headless, or known by its names alone. */
+  readonly addresses: readonly string[];
   readonly ports: readonly ServicePort[];
   readonly endpoints: readonly RegistryEndpoint[];
   /** Where it was read, for people: `shop.yaml:12:1`. */
@@ -45,9 +47,20 @@ export interface Sidecar {
   readonly inbound: Readonly<Record<string, number>>;
   /** Listeners on 127.0.0.1, each for one port of one service. */
   readonly outbound: readonly OutboundPort[];
+  /** The packet filter leads the pod's connections to the proxy; undefined: the application calls its localhost ports. */
+  readonly capture: Capture | undefined;
   readonly httpProxyPort: number | undefined;
   readonly adminPort: number | undefined;
   readonly metricsPort: number | undefined;
+}
+
+/**
+ * Where redirected connections arrive. With it the mesh calls an instance at the application's own port, which the packet filter
+ * redirects to `inboundPort`; the original destination says which port was meant.
+ */
+export interface Capture {
+  readonly inboundPort: number;
+  readonly outboundPort: number;
 }
 
 interface OutboundPort {
@@ -58,15 +71,32 @@ interface OutboundPort {
   readonly listen: number;
 }
 
+/** An instance with a proxy, whether or not a service leads to it: a pod. `namespace/name` is its node's id. */
+export interface RegistryWorkload {
+  readonly namespace: string;
+  readonly name: string;
+  /** All its IP addresses, the first one first in messages. */
+  readonly addresses: readonly string[];
+  readonly labels: Labels;
+  readonly serviceAccount: string;
+  readonly sidecar: Sidecar;
+}
+
+/** What changed of the instances; `removed` has ids (`namespace/name`). */
+export interface WorkloadChange {
+  readonly changed: readonly RegistryWorkload[];
+  readonly removed: readonly string[];
+}
+
 /**
  * Where a registry tells what it knows. What it told stays until it says otherwise: a registry that cannot be reached calls
  * `fail` and nothing else, and never `replace` with less than it knows.
  */
 export interface RegistrySink {
   /** The whole truth: what is not in it is gone. At the start, and whenever a watch could not be resumed. */
-  replace(services: readonly RegistryService[]): void;
+  replace(services: readonly RegistryService[], workloads?: readonly RegistryWorkload[]): void;
   /** Changes that belong together; `removed` has keys (`serviceKey`). */
-  change(changed: readonly RegistryService[], removed: readonly string[]): void;
+  change(changed: readonly RegistryService[], removed: readonly string[], workloads?: WorkloadChange): void;
   /** The source cannot be reached or read; the registry tries again by itself, backing off with jitter. */
   fail(error: Error): void;
 }

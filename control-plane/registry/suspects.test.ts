@@ -17,7 +17,7 @@ function service(count: number, from = 0): RegistryService {
     sidecar: undefined,
     isSuspect: false,
   }));
-  return { namespace: "shop", name: "a", hosts: [], ports: [], endpoints, origin: "" };
+  return { namespace: "shop", name: "a", hosts: [], addresses: [], ports: [], endpoints, origin: "" };
 }
 
 function makeCatalog(): { catalog: ServiceCatalog; clock: FakeClock; sink: RegistrySink; count: () => number } {

@@ -1,6 +1,6 @@
 // The instances behind one cluster: where the application listens, and for mesh peers where its proxy does.
 import type { ClusterLoadAssignment, Endpoint, LocalityEndpoints, MeshHop } from "#config/model/endpoint.ts";
-import { spiffeId, appPortOf } from "../mesh/workload.ts";
+import { appPortOf, meshPortOf, spiffeId } from "../mesh/workload.ts";
 import type { RegistryEndpoint, RegistryService, ServicePort } from "../registry/registry.ts";
 import { serviceKey } from "../registry/registry.ts";
 import { hasLabels, mtlsMode } from "./policy/peer-authentication.ts";
@@ -62,7 +62,7 @@ export function meshHopOf(
   port: ServicePort,
   endpoint: RegistryEndpoint,
 ): MeshHop {
-  const inboundPort = endpoint.sidecar?.inbound[port.name];
+  const inboundPort = meshPortOf(endpoint, port);
   if (inboundPort === undefined || scope.dialect !== "heddle") return { kind: "none" };
   if (mtlsMode(scope.reader, serviceKey(service), port, endpoint.labels) === "DISABLE") return { kind: "none" };
   const { trustDomain } = meshConfigOf(scope.reader);

@@ -101,7 +101,7 @@ function makeEndpoint(name: string, sidecar: Sidecar | undefined): RegistryEndpo
 
 function makeService(name: string, endpoints: readonly RegistryEndpoint[]): RegistryService {
   const ports = [{ name: "http", port: 80, protocol: "HTTP" as const }];
-  return { namespace: "shop", name, hosts: [], ports, endpoints, origin: "" };
+  return { namespace: "shop", name, hosts: [], addresses: [], ports, endpoints, origin: "" };
 }
 
 test("a proxy that uses 5 of 10,000 services costs 5, and a change of another service costs nothing", () => {
@@ -110,6 +110,7 @@ test("a proxy that uses 5 of 10,000 services costs 5, and a change of another se
   const sidecar: Sidecar = {
     inbound: {},
     outbound,
+    capture: undefined,
     httpProxyPort: undefined,
     adminPort: undefined,
     metricsPort: undefined,
@@ -122,6 +123,7 @@ test("a proxy that uses 5 of 10,000 services costs 5, and a change of another se
   put(makeService("client", [makeEndpoint("client-1", sidecar)]));
   const store = new MeshStore(new FakeClock(), {
     services: () => new Map(services),
+    workloads: () => new Map(),
     resources: () => [],
     isComplete: () => true,
   });

@@ -99,6 +99,7 @@ export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: stri
     namespace: metadata.namespace,
     name: metadata.name,
     hosts: spec.hosts ?? [],
+    addresses: [],
     ports: spec.ports.flatMap(({ name, port, protocol: said, appProtocol }) => {
       const protocol = protocolOfPort({ protocol: said, appProtocol, name, port });
       return protocol === "UDP" ? [] : [{ name, port, protocol }];
@@ -117,6 +118,7 @@ export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: stri
         sidecar: sidecar && {
           inbound: sidecar.inbound ?? {},
           outbound: sidecar.outbound ?? [],
+          capture: undefined,
           httpProxyPort: sidecar.httpProxyPort,
           adminPort: sidecar.adminPort,
           metricsPort: sidecar.metricsPort,

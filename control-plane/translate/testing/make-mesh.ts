@@ -22,6 +22,7 @@ export function makeMesh(yaml: string): TestMesh {
   let resources = parse(yaml);
   const services = new WeakMap<Resource, RegistryService>();
   const store = new MeshStore(new FakeClock(), {
+    workloads: () => new Map(),
     resources: () => resources,
     services: () => {
       const found = new Map<string, RegistryService>();
