@@ -14,7 +14,7 @@ const NO_NAMES: SubjectNames = { uris: [], dns: [], ips: [], emails: [] };
 
 /**
  * Reads what `X509Certificate.subjectAltName` prints: `URI:a, DNS:b`, where a value that could be taken for several is a JSON
- * string (CVE-2021-44532).
+ * string (CVE-2021-44532). A text that is not of this form names nobody.
  */
 export function parseSubjectNames(text: string | undefined): SubjectNames {
   if (text === undefined || text === "") return NO_NAMES;
@@ -26,12 +26,20 @@ export function parseSubjectNames(text: string | undefined): SubjectNames {
     ["IP Address", names.ips],
     ["email", names.emails],
   ]);
-  for (const [, type, quoted, plain] of text.matchAll(/([^:,]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g)) {
+  for (let at = 0; at < text.length;) {
+    // Sticky, so that the time grows with the text: what Node does not print ends the reading.
+    oneName.lastIndex = at;
+    const found = oneName.exec(text);
+    if (found === null) return NO_NAMES;
+    const [, type, quoted, plain] = found;
     const value = quoted === undefined ? plain : tryUnquote(quoted);
     if (value !== undefined) lists.get(type)?.push(value);
+    at = oneName.lastIndex;
   }
   return names;
 }
+
+const oneName = /([^:,]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/y;
 
 /** A string that is no JSON names nobody. */
 function tryUnquote(quoted: string): string | undefined {

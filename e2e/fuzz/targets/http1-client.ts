@@ -112,6 +112,8 @@ export const http1Client: Target = {
     if (answer === undefined || !answer.isEnded || answer.error !== undefined) return first?.word ?? "";
     if (method === "CONNECT" || method === "UPGRADE") return first?.word ?? "";
     const parsed = await parseResponse(bytes, method);
+    // An interim answer that says `Connection: close` ends the connection for llhttp; the final answer is still to come (RFC 9110 §15.2).
+    if (parsed.error === "HPE_CLOSED_CONNECTION" && parsed.status === 0) return first?.word ?? "";
     assert.equal(answer.head?.get(":status"), String(parsed.status), `another status than llhttp's (${parsed.error})`);
     assert.equal(answer.body, parsed.body, `another body than llhttp's (${parsed.error})`);
     assert.ok(parsed.isComplete, `llhttp sees no end (${parsed.error})`);
