@@ -13,6 +13,8 @@ export interface ResourceMetadata {
   readonly annotations: Readonly<Record<string, string>>;
   /** Set by Kubernetes only. */
   readonly generation?: number;
+  /** Set by Kubernetes only: when the object was made, as RFC 3339 in UTC, so that texts sort as times do. */
+  readonly creationTimestamp?: string;
 }
 
 /** A checked document: defaults filled in, every field of its declared type. */

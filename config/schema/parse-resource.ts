@@ -32,8 +32,16 @@ export class ResourceParser {
     const all = findings.length > 0 ? findings : checkRegularExpressions(definition.spec, object.spec, ["spec"]);
     if (all.length > 0) return { problems: all.map((finding) => problemOf(document, finding)) };
     const namespace = definition.scope === "Cluster" ? "" : (document.metadata.namespace ?? "default");
-    const { name, labels, annotations, generation } = object.metadata;
-    const metadata = { name, namespace, labels, annotations, ...(generation === undefined ? {} : { generation }) };
+    const { name, labels, annotations, generation, creationTimestamp } = object.metadata;
+    const metadata = {
+      name,
+      namespace,
+      labels,
+      annotations,
+      ...(generation === undefined ? {} : { generation }),
+      // Its type is not checked, as users do not write it: generated files have it as null.
+      ...(typeof creationTimestamp === "string" ? { creationTimestamp } : {}),
+    };
     const { apiVersion, kind, source } = document;
     // The checker has shown that spec is what the kind's schema, and so its type, says.
     return { resource: { kind, apiVersion, metadata, spec: object.spec, source } as Resource, problems: [] };

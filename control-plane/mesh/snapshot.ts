@@ -22,7 +22,7 @@ export interface MeshTables {
   readonly workloads: ReadonlyMap<string, Workload>;
   /** By `namespace/name`. */
   readonly subsets: ReadonlyMap<string, ServiceSubset>;
-  /** Routes whose parent is the service `namespace/name`, oldest name first. */
+  /** Routes whose parent is the service `namespace/name`, the oldest first. */
   readonly routes: ReadonlyMap<string, readonly RouteResource[]>;
   /** Policies by what they target: `targetKey`. */
   readonly trafficPolicies: ReadonlyMap<string, readonly TrafficPolicy[]>;
@@ -99,7 +99,7 @@ function indexResources(resources: readonly Resource[]) {
   const peerAuthentications = new Map<string, PeerAuthentication[]>();
   const telemetries = new Map<string, Telemetry[]>();
   const meshConfig = new Map<string, MeshConfigSpec>();
-  for (const resource of resources.toSorted(byName)) {
+  for (const resource of resources.toSorted(byAge)) {
     const { namespace, name } = resource.metadata;
     switch (resource.kind) {
       case "HTTPRoute":
@@ -224,6 +224,17 @@ function hashOf(identity: object, content: object): string {
     hashes.set(identity, hash);
   }
   return hash;
+}
+
+/**
+ * Gateway API: of objects that say different things the oldest holds, then the first in the order of names. What was not made by
+ * Kubernetes has no age and comes first.
+ */
+function byAge(left: Resource, right: Resource): number {
+  const leftTime = left.metadata.creationTimestamp ?? "";
+  const rightTime = right.metadata.creationTimestamp ?? "";
+  if (leftTime !== rightTime) return leftTime < rightTime ? -1 : 1;
+  return byName(left, right);
 }
 
 function byName(left: Resource, right: Resource): number {

@@ -6,7 +6,8 @@ import { targetKey, type MeshSnapshot, type RouteResource } from "../mesh/snapsh
 import { isDividedTcp } from "./cluster.ts";
 import { findPort, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
-import { namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
+import { isServiceParent, namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
+import { unsupportedOfBackend, unsupportedOfRule } from "./gateway-api/filters.ts";
 import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
 
 export interface Condition {
@@ -24,9 +25,19 @@ export interface ObjectStatus {
   readonly name: string;
   /** `file:line:column`. */
   readonly at: string;
+  /** The generation of the object that was looked at; undefined: Kubernetes did not make it. */
+  readonly observedGeneration: number | undefined;
   readonly conditions: readonly Condition[];
-  /** Of routes: for each parent. */
-  readonly parents: readonly { readonly parent: string; readonly conditions: readonly Condition[] }[];
+  /** Of routes: for each parent that is a Service. What is said of other parents is for their controllers. */
+  readonly parents: readonly ParentStatus[];
+}
+
+export interface ParentStatus {
+  /** `Service shop/cart`, for people. */
+  readonly parent: string;
+  /** As it stands in the route. */
+  readonly ref: ParentRef;
+  readonly conditions: readonly Condition[];
 }
 
 /** What the snapshot alone can tell; whether proxies have taken it on is told by their receipts. */
@@ -36,13 +47,14 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
     snapshot.resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`),
   );
   const documents = snapshot.resources.map((resource) => {
-    const { namespace, name } = resource.metadata;
+    const { namespace, name, generation: observedGeneration } = resource.metadata;
     const { file, line, column } = resource.source;
     const isRoute = resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute";
     const parents = isRoute ? routeParents(scope, resource) : [];
     const told = isRoute ? worst(parents.map((parent) => parent.conditions)) : conditionsOf(scope, resource, routes);
     const conditions = [...told, ...withoutEffect(resource)];
-    return { kind: resource.kind, namespace, name, at: `${file}:${line}:${column}`, conditions, parents };
+    const at = `${file}:${line}:${column}`;
+    return { kind: resource.kind, namespace, name, at, observedGeneration, conditions, parents };
   });
   return [...documents, ...servicesWithTrouble(scope, snapshot)];
 }
@@ -52,33 +64,33 @@ function servicesWithTrouble(scope: Scope, { tables }: MeshSnapshot): readonly O
   return [...tables.services].flatMap(([key, { namespace, name, origin }]) => {
     const conditions = dividedTcp(scope, key);
     if (conditions.length === 0) return [];
-    return [{ kind: "ServiceEntry", namespace, name, at: origin, conditions, parents: [] }];
+    const nothing = { observedGeneration: undefined, parents: [] };
+    return [{ kind: "ServiceEntry", namespace, name, at: origin, conditions, ...nothing }];
   });
 }
 
 function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents"] {
-  return (route.spec.parentRefs ?? []).map((parent) => {
+  return (route.spec.parentRefs ?? []).filter(isServiceParent).map((parent) => {
     const refusal = refusalOf(scope.reader, route, parent);
     const accepted: Condition =
       refusal === undefined
         ? (unsupportedFilter(route) ?? good("Accepted", "Accepted"))
         : bad("Accepted", refusal.reason, refusal.message);
     const key = `${parent.namespace ?? route.metadata.namespace}/${parent.name}`;
-    return { parent: `Service ${key}`, conditions: [accepted, resolvedRefs(scope, route, parent, key)] };
+    const conditions = [accepted, resolvedRefs(scope, route, parent, key), ...withoutEffect(route)];
+    return { parent: `Service ${key}`, ref: parent, conditions };
   });
 }
 
 /** The rule is accepted, but its requests are answered 500 (Gateway API: a filter must never be skipped). */
 function unsupportedFilter(route: RouteResource): Condition | undefined {
   for (const [index, rule] of (route.spec.rules ?? []).entries()) {
-    const filter = rule.filters?.find(
-      ({ type }) => type === "CORS" || type === "ExternalAuth" || type === "ExtensionRef",
-    );
-    if (filter !== undefined)
+    const type = unsupportedOfRule(rule.filters) ?? rule.backendRefs?.map(unsupportedOfBackend).find(Boolean);
+    if (type !== undefined)
       return bad(
         "Accepted",
         "UnsupportedValue",
-        `rules[${index}] has the filter ${filter.type}, which is not supported: its requests are answered 500`,
+        `rules[${index}] has the filter ${type}, which is not supported there: its requests are answered 500`,
       );
   }
   return undefined;
@@ -201,7 +213,7 @@ function missingTarget(
 
 /** One condition of each type: the first that is not true, else the first. */
 function worst(lists: readonly (readonly Condition[])[]): readonly Condition[] {
-  if (lists.length === 0) return [bad("Accepted", "NoMatchingParent", "the route has no parentRefs")];
+  if (lists.length === 0) return [bad("Accepted", "NoMatchingParent", "no parent of the route is a Service")];
   return (["Accepted", "ResolvedRefs"] as const).flatMap((type) => {
     const all = lists.flat().filter((condition) => condition.type === type);
     return all.find((condition) => condition.status !== "True") ?? all[0] ?? [];

@@ -8,12 +8,12 @@ export type ParentRef = NonNullable<RouteResource["spec"]["parentRefs"]>[number]
 
 /** Why a parent does not take a route; undefined: it does. Words of Gateway API's `Accepted` condition. */
 export interface Refusal {
-  readonly reason: "NoMatchingParent" | "NotAllowedByListeners" | "UnsupportedProtocol" | "Invalid";
+  readonly reason: "NoMatchingParent" | "UnsupportedProtocol";
   readonly message: string;
 }
 
-/** A Service, however it is called: by Kubernetes' kind or by ours. */
-function isServiceParent(parent: ParentRef): boolean {
+/** A Service, however it is called: by Kubernetes' kind or by ours. Other parents (a Gateway) are for other controllers. */
+export function isServiceParent(parent: ParentRef): boolean {
   return (
     (parent.kind === "Service" && (parent.group === "" || parent.group === "core")) ||
     (parent.kind === "ServiceEntry" && parent.group === "heddle.dev")
@@ -51,11 +51,9 @@ export function attachedRoutes(
   return routes.filter((route) => route.metadata.namespace === service.namespace);
 }
 
-/** Whether the parent is there and takes the route, for the route's status. */
+/** Whether the parent, a Service, is there and takes the route, for the route's status. */
 export function refusalOf(reader: MeshReader, route: RouteResource, parent: ParentRef): Refusal | undefined {
   const key = `${parent.namespace ?? route.metadata.namespace}/${parent.name}`;
-  if (!isServiceParent(parent))
-    return { reason: "NotAllowedByListeners", message: `in a mesh the parent must be a Service: got ${parent.kind}` };
   const service = reader.get("services", key);
   if (service === undefined) return { reason: "NoMatchingParent", message: `there is no service "${key}"` };
   const ports = service.ports.filter((port) => namesPort(parent, port));

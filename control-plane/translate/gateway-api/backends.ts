@@ -22,12 +22,13 @@ export type ResolvedBackend =
   | {
       readonly kind: "refused";
       /** Reasons of Gateway API's `ResolvedRefs` condition. */
-      readonly reason: "InvalidKind" | "RefNotPermitted" | "BackendNotFound" | "UnsupportedProtocol";
+      readonly reason: "InvalidKind" | "BackendNotFound" | "UnsupportedProtocol";
       readonly message: string;
     };
 
 /**
- * A subset becomes labels over the whole service's cluster where the proxy can narrow by labels; it has a cluster of its own
+ * Backends of other namespaces need no ReferenceGrant: a mesh's route opens nothing that its clients could not call themselves
+ * (GEP-1294). A subset becomes labels over the whole service's cluster where the proxy can narrow by labels; it has a cluster of its own
  * where it cannot (other dialects, mirrors) or where a TrafficPolicy is for the subset.
  */
 export function resolveBackend(
@@ -39,9 +40,6 @@ export function resolveBackend(
   const { reader } = scope;
   const namespace = ref.namespace ?? parent.routeNamespace;
   const what = `${ref.kind} "${namespace}/${ref.name}"`;
-  // There is no ReferenceGrant to allow it, so a route may not reach into another namespace.
-  if (namespace !== parent.routeNamespace)
-    return { kind: "refused", reason: "RefNotPermitted", message: `${what} is in another namespace than the route` };
   const isSubset = ref.group === "heddle.dev" && ref.kind === "ServiceSubset";
   const isService =
     (ref.kind === "Service" && (ref.group === "" || ref.group === "core")) ||

@@ -4,8 +4,8 @@ import type { HTTPRouteFilter } from "#config/schema/http-route.ts";
 import type { ForwardAction, HeaderMutations, RedirectAction, RouteMatch } from "#config/model/route.ts";
 import { noHeaders } from "../defaults.ts";
 import type { Scope } from "../scope.ts";
-import { resolveBackend, type BackendObject } from "./backends.ts";
-import type { ParentContext } from "./backends.ts";
+import { firstOfName } from "./match.ts";
+import { resolveBackend, type BackendObject, type ParentContext } from "./backends.ts";
 
 type Rewrites = Pick<ForwardAction, "prefixRewrite" | "pathRewrite" | "regexRewrite" | "hostRewrite">;
 
@@ -25,7 +25,7 @@ type PathModifier = NonNullable<NonNullable<HTTPRouteFilter["urlRewrite"]>["path
 /** `match` is what the rule's prefix replacement starts from. */
 export function ruleFilters(
   scope: Scope,
-  filters: readonly (HTTPRouteFilter | GRPCRouteFilter)[],
+  filters: readonly AnyFilter[],
   parent: ParentContext,
   match: RouteMatch,
 ): RuleFilters {
@@ -38,7 +38,6 @@ export function ruleFilters(
     hostRewrite: undefined,
   };
   let redirect: RedirectAction | undefined;
-  let unsupported: string | undefined;
   const mirrors: ForwardAction["mirrors"][number][] = [];
   for (const filter of filters) {
     switch (filter.type) {
@@ -63,17 +62,33 @@ export function ruleFilters(
       case "ExtensionRef":
       case "CORS":
       case "ExternalAuth":
-        unsupported = filter.type;
         break;
     }
   }
-  return { requestHeaders, responseHeaders, rewrites, mirrors, redirect, unsupported };
+  return { requestHeaders, responseHeaders, rewrites, mirrors, redirect, unsupported: unsupportedOfRule(filters) };
 }
+
+type AnyFilter = HTTPRouteFilter | GRPCRouteFilter;
+
+/** The first filter of a rule that cannot be applied. */
+export function unsupportedOfRule(filters: readonly AnyFilter[] | undefined): AnyFilter["type"] | undefined {
+  return filters?.map(({ type }) => type).find((type) => unsupportedTypes.has(type));
+}
+
+/** The first filter of a backendRef that cannot be applied: of one backend's requests only headers can be changed. */
+export function unsupportedOfBackend(ref: {
+  readonly filters?: readonly AnyFilter[] | undefined;
+}): AnyFilter["type"] | undefined {
+  return ref.filters?.map(({ type }) => type).find((type) => !backendTypes.has(type));
+}
+
+const unsupportedTypes: ReadonlySet<string> = new Set(["ExtensionRef", "CORS", "ExternalAuth"]);
+const backendTypes: ReadonlySet<string> = new Set(["RequestHeaderModifier", "ResponseHeaderModifier"]);
 
 /** Values are text for users, not formats: `%` stands for itself. */
 export function headerMutations(modifier: HeaderModifier | undefined): HeaderMutations {
   const values = (list: HeaderModifier["set"]) =>
-    (list ?? []).map(({ name, value }) => ({ name: name.toLowerCase(), value: value.replaceAll("%", "%%") }));
+    firstOfName(list).map(({ name, value }) => ({ name: name.toLowerCase(), value: value.replaceAll("%", "%%") }));
   return {
     set: values(modifier?.set),
     add: values(modifier?.add),

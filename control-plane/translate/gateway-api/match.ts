@@ -24,7 +24,7 @@ interface ValueMatch {
  * expressions stand between exact paths and prefixes, which Gateway API leaves to us.
  */
 export function httpMatch(match: HTTPRouteMatch): RankedMatch {
-  const headers = match.headers ?? [];
+  const headers = firstOfName(match.headers);
   const query = match.queryParams ?? [];
   const { type, value } = match.path;
   const pathRank = { Exact: 2, RegularExpression: 1, PathPrefix: 0 }[type];
@@ -42,7 +42,7 @@ export function httpMatch(match: HTTPRouteMatch): RankedMatch {
 
 /** Order of GRPCRouteMatch: longest service, longest method, number of headers. No match at all takes every call. */
 export function grpcMatch(match: GRPCRouteMatch | undefined): RankedMatch {
-  const headers = match?.headers ?? [];
+  const headers = firstOfName(match?.headers);
   const { service, method } = match?.method ?? {};
   const type = match?.method?.type ?? "Exact";
   return {
@@ -54,6 +54,16 @@ export function grpcMatch(match: GRPCRouteMatch | undefined): RankedMatch {
     },
     rank: [service?.length ?? 0, method?.length ?? 0, headers.length],
   };
+}
+
+/** Gateway API: of entries whose names differ in case alone the first holds, and the others are ignored. */
+export function firstOfName<T extends { readonly name: string }>(entries: readonly T[] = []): readonly T[] {
+  const first = new Map<string, T>();
+  for (const entry of entries) {
+    const name = entry.name.toLowerCase();
+    if (!first.has(name)) first.set(name, entry);
+  }
+  return [...first.values()];
 }
 
 /** Negative: left is tried first. */

@@ -47,6 +47,11 @@ function order(yaml: string): readonly string[] {
   return routesOf(makeMesh(services + yaml)).map(({ name }) => name.replace(/^.*rule /, ""));
 }
 
+function reasons(mesh: TestMesh): readonly string[] | undefined {
+  const told = statusOf(mesh.store.current ?? assert.fail()).find(({ kind }) => kind === "HTTPRoute")?.conditions;
+  return told?.filter(({ type }) => type !== "Effective").map(({ type, reason }) => `${type} ${reason}`);
+}
+
 test("without a route everything goes to the service itself", () => {
   const [only, ...more] = routesOf(makeMesh(services));
   assert.equal(more.length, 0);
@@ -72,6 +77,29 @@ test("equal matches are tried in the order of route names, then of rules", () =>
   assert.deepEqual(order(routes), ["a1", "b1", "b2"]);
 });
 
+test("of equal matches the older route comes first, whatever its name", () => {
+  const made = (name: string, time: string) =>
+    route(name, `[{ name: ${name}, ${toCart} }]`).replace(
+      `name: ${name}, namespace`,
+      `creationTimestamp: "${time}", name: ${name}, namespace`,
+    );
+  const routes =
+    made("a", "2026-02-01T00:00:00Z") + made("b", "2026-01-01T10:00:00Z") + made("c", "2026-01-01T09:00:00Z");
+  assert.deepEqual(order(routes), ["c", "b", "a"]);
+});
+
+test("of header names that differ in case alone the first holds", () => {
+  const match = "matches: [{ headers: [{ name: X-A, value: one }, { name: x-a, value: two }] }]";
+  const filter =
+    "filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: X-B, value: one }, { name: x-b, value: two }] } }]";
+  const [made] = routesOf(makeMesh(services + route("r", `[{ ${match}, ${filter}, ${toCart} }]`)));
+  assert.deepEqual(
+    made?.match.headers.map(({ name, match: { kind } }) => `${name} ${kind}`),
+    ["x-a string"],
+  );
+  assert.deepEqual(made.requestHeaders.set, [{ name: "x-b", value: "one" }]);
+});
+
 test("gRPC methods come before their service, and gRPC before HTTP", () => {
   const grpc = route(
     "g",
@@ -84,13 +112,20 @@ test("gRPC methods come before their service, and gRPC before HTTP", () => {
   assert.deepEqual(order(grpc + route("h", `[{ name: http, ${toCart} }]`)), ["method", "service", "http"]);
 });
 
-test("a backend in another namespace is answered 500, and status says RefNotPermitted", () => {
+test("a backend may be in another namespace without a ReferenceGrant (GEP-1294)", () => {
   const mesh = makeMesh(services + route("r", "[{ backendRefs: [{ name: other, namespace: far, port: 8080 }] }]"));
   const [made] = routesOf(mesh);
-  assert.ok(made?.action.kind === "direct" && made.action.status === 500);
-  assert.ok(mesh.store.current);
-  const conditions = statusOf(mesh.store.current)[0]?.conditions.map(({ type, reason }) => `${type} ${reason}`);
-  assert.deepEqual(conditions, ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
+  assert.ok(made?.action.kind === "forward");
+  assert.deepEqual(made.action.target, { kind: "cluster", name: "outbound/far/other/8080" });
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
+});
+
+test("a call whose only backend is missing is answered as gRPC's UNAVAILABLE, a request with 500", () => {
+  const rules = "[{ backendRefs: [{ name: gone, port: 1 }] }]";
+  const [http] = routesOf(makeMesh(services + route("r", rules)));
+  assert.ok(http?.action.kind === "direct" && http.action.status === 500);
+  const [grpc] = routesOf(makeMesh(services + route("r", rules, "shop", "GRPCRoute")));
+  assert.ok(grpc?.action.kind === "direct" && grpc.action.status === 503);
 });
 
 test("one missing backend of two keeps its share, which is answered 500", () => {
@@ -113,6 +148,35 @@ test("a filter that is not supported is answered 500 and not skipped", () => {
   const mesh = makeMesh(services + route("r", `[{ ${filter}, ${toCart} }]`));
   const [made] = routesOf(mesh);
   assert.ok(made?.action.kind === "direct" && made.action.status === 500);
+  assert.deepEqual(reasons(mesh), ["Accepted UnsupportedValue", "ResolvedRefs ResolvedRefs"]);
+});
+
+test("a filter that one backend cannot have is answered 500 for its share, and status says so", () => {
+  const filter = "filters: [{ type: URLRewrite, urlRewrite: { hostname: a.example } }]";
+  const mesh = makeMesh(services + route("r", `[{ backendRefs: [{ name: cart, port: 8080, ${filter} }] }]`));
+  const [made] = routesOf(mesh);
+  assert.ok(made?.action.kind === "direct" && made.action.status === 500);
+  assert.deepEqual(reasons(mesh), ["Accepted UnsupportedValue", "ResolvedRefs ResolvedRefs"]);
+});
+
+test("status tells the parents that are Services, with their place in the route and its generation", () => {
+  const gateway = "{ kind: Gateway, name: edge }";
+  const mixed = route("r", `[{ ${toCart} }]`)
+    .replace("parentRefs: [", `parentRefs: [${gateway}, `)
+    .replace("name: r,", "name: r, generation: 7,");
+  const [status] = statusOf(makeMesh(services + mixed).store.current ?? assert.fail());
+  assert.equal(status?.observedGeneration, 7);
+  assert.deepEqual(
+    status.parents.map(({ ref, conditions }) => [ref, conditions.map(({ reason }) => reason)]),
+    [[{ group: "", kind: "Service", name: "cart", namespace: "shop" }, ["Accepted", "ResolvedRefs", "NoEffect"]]],
+  );
+});
+
+test("a route of a Gateway alone has no parents for us, and says so", () => {
+  const alone = route("r", `[{ ${toCart} }]`).replace(/parentRefs: .*/, "parentRefs: [{ name: edge }]");
+  const [status] = statusOf(makeMesh(services + alone).store.current ?? assert.fail());
+  assert.deepEqual(status?.parents, []);
+  assert.equal(status.conditions[0]?.reason, "NoMatchingParent");
 });
 
 function rewrite(to: string): Route | undefined {

@@ -14,7 +14,7 @@ import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
 import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
 import { attachedRoutes } from "./attach.ts";
 import { resolveBackend, type ParentContext } from "./backends.ts";
-import { headerMutations, ruleFilters, type RuleFilters } from "./filters.ts";
+import { headerMutations, ruleFilters, unsupportedOfBackend, type RuleFilters } from "./filters.ts";
 import { compareRanks, grpcMatch, httpMatch, type Rank, type RankedMatch } from "./match.ts";
 
 export interface BuiltRoutes {
@@ -123,7 +123,7 @@ function ruleRoute(
   return {
     name: `${route.kind} ${namespace}/${name} rule ${rule.name ?? index}`,
     match,
-    action: actionOf(scope, rule, blocks, filters, parent, backends),
+    action: actionOf(scope, route.kind, rule, blocks, filters, parent, backends),
     requestHeaders: filters.requestHeaders,
     responseHeaders: filters.responseHeaders,
     filterOverrides: overridesOf(scope, key, port, route, rule, blocks),
@@ -147,8 +147,12 @@ function overridesOf(
   ];
 }
 
+/** Gateway API: requests for a backend that does not exist are answered 500, gRPC calls UNAVAILABLE. */
+const missingBackend = { HTTPRoute: 500, GRPCRoute: 503 } as const;
+
 function actionOf(
   scope: Scope,
+  kind: RouteResource["kind"],
   rule: Rule,
   blocks: TrafficBlocks,
   filters: RuleFilters,
@@ -159,13 +163,12 @@ function actionOf(
     return { kind: "direct", status: 500, body: `the filter ${filters.unsupported} is not supported` };
   if (filters.redirect !== undefined) return filters.redirect;
   const target = targetOf(scope, rule, parent, backends);
-  if (typeof target === "string") return { kind: "direct", status: 500, body: target };
+  if (typeof target === "string") return { kind: "direct", status: missingBackend[kind], body: target };
   return {
     ...forwardDefaults,
     ...carriage(blocks, "timeouts" in rule || "retry" in rule ? rule : undefined),
     ...filters.rewrites,
-    // Gateway API: requests for a backend that does not exist are answered 500.
-    clusterNotFoundStatus: 500,
+    clusterNotFoundStatus: missingBackend[kind],
     mirrors: filters.mirrors,
     ...target,
   };
@@ -183,9 +186,7 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
   for (const ref of refs) {
     const resolved = resolveBackend(scope, ref, parent);
     const filters = ref.filters ?? [];
-    const unsupported = filters.find(
-      ({ type }) => type !== "RequestHeaderModifier" && type !== "ResponseHeaderModifier",
-    );
+    const unsupported = unsupportedOfBackend(ref);
     const modifier = (type: "RequestHeaderModifier" | "ResponseHeaderModifier") =>
       filters.find((filter) => filter.type === type);
     const base = {
@@ -199,7 +200,7 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
       refusals.push(
         resolved.kind === "refused"
           ? resolved.message
-          : `the filter ${unsupported?.type ?? ""} is not supported on a backend`,
+          : `the filter ${unsupported ?? ""} is not supported on a backend`,
       );
       clusters.push({ ...base, name: `unresolved/${ref.namespace ?? parent.routeNamespace}/${ref.name}`, subset: {} });
       continue;
