@@ -9,7 +9,10 @@ import { makeJsonLog, type LogLevel } from "#lib/log.ts";
 import { ProxyApp } from "./app/proxy-app.ts";
 
 export interface RunProxyOptions {
+  /** The bootstrap's file; with `configText`, only what errors call it. */
   readonly configFile: string;
+  /** The bootstrap itself, where there is no file. */
+  readonly configText?: string | undefined;
   readonly allowUnsupported: readonly string[];
   readonly concurrency: number | undefined;
   readonly logLevel: LogLevel;
@@ -18,7 +21,8 @@ export interface RunProxyOptions {
 /** Resolves after a drain. Rejects before any port is opened when the bootstrap is wrong. */
 export async function runProxy(options: RunProxyOptions): Promise<void> {
   const allowUnsupported = new Set(options.allowUnsupported);
-  const bootstrap = await readBootstrap(options.configFile, allowUnsupported);
+  const text = options.configText ?? fs.readFileSync(options.configFile, "utf8");
+  const bootstrap = await readBootstrap(text, options.configFile, allowUnsupported);
   const threshold = { level: options.logLevel };
   const log = makeJsonLog((line) => void fs.writeSync(2, line), threshold, { node: bootstrap.node.id });
   const workerEntry = new URL(
@@ -51,12 +55,12 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
       ),
     );
   const signal = await stopped;
-  log.info("draining", { signal, timeoutMs: bootstrap.heddle.drainTimeMs });
-  await app.drain();
+  const { drainTimeMs, terminationDrainMs } = bootstrap.heddle;
+  log.info("draining", { signal, terminationMs: terminationDrainMs, timeoutMs: drainTimeMs });
+  await app.terminate(terminationDrainMs);
 }
 
-async function readBootstrap(file: string, allowUnsupported: ReadonlySet<string>): Promise<Bootstrap> {
-  const text = fs.readFileSync(file, "utf8");
+async function readBootstrap(text: string, file: string, allowUnsupported: ReadonlySet<string>): Promise<Bootstrap> {
   const decoding = {
     knownFilters: knownFilterTypes,
     checkFilter,

@@ -145,6 +145,7 @@ async function makeWorkload(
   stateDir = makeFolder(),
   authorityDir = makeFolder(),
   log: Log = silentLog,
+  renewWith: "certificate" | "token" = "certificate",
 ): Promise<Workload & { readonly restart: () => Promise<Workload> }> {
   const authority = await CertificateAuthority.open({ stateDir: authorityDir, trustDomain: "mesh.local", clock });
   const proofs: string[] = [];
@@ -155,6 +156,7 @@ async function makeWorkload(
       address: { address: "127.0.0.1", port: 1 },
       rootsFile: path.join(authorityDir, "roots.pem"),
       tokenFile,
+      renewWith,
       spiffeId: ID,
       certificateName: "default",
       bundleName: "ROOTCA",
@@ -202,6 +204,35 @@ test("an identity is joined with the token, then renewed by itself before half o
   assert.deepEqual(proofs, ["token", "certificate"]);
   assert.equal(second?.generation, 2);
   assert.notEqual(second?.certificate.keyPem, first?.certificate.keyPem);
+  identity.close();
+});
+
+test("an identity that is renewed with the token shows what its file holds then, and pins the roots of its file too", async () => {
+  const clock = new FakeClock(Date.now());
+  const authority = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const authorityDir = makeFolder();
+  const shown: string[] = [];
+  const sign: Sign = async ({ csrPem, proof, rootsPem }) => {
+    shown.push(proof.kind === "token" ? proof.token : "certificate", rootsPem);
+    return authority.signWorkloadPem(csrPem, ID);
+  };
+  const workload = await makeWorkload(clock, sign, makeFolder(), authorityDir, silentLog, "token");
+  const { identity, tokenFile } = workload;
+  const joined = nextMaterial(identity);
+  identity.start();
+  await joined;
+  await new Promise(setImmediate);
+  const stranger = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
+  const both = authority.bundlePem + stranger.bundlePem;
+  writeFileSync(path.join(authorityDir, "roots.pem"), both);
+  writeFileSync(tokenFile, "projected anew\n");
+  clock.advance(60_000);
+  assert.equal(identity.material.current?.bundlePem, both, "roots are taken without a new certificate");
+  const renewed = nextMaterial(identity);
+  clock.advance(12 * HOUR_MS);
+  await renewed;
+  assert.deepEqual([shown[0], shown[2]], ["token", "projected anew"]);
+  assert.ok(shown[3]?.includes(stranger.bundlePem.trim()));
   identity.close();
 });
 

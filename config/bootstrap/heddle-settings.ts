@@ -7,12 +7,14 @@
 //           address: { address: 127.0.0.1, port: 15012 } # the signing service, gRPC over TLS; IP or host name
 //           roots_file: /etc/heddle/roots.pem          # pins that service
 //           token_file: /run/heddle/token              # join token or projected service-account token
+//           renew_with: certificate                    # or token: renewals show what token_file holds then
 //           spiffe_id: spiffe://cluster.local/ns/shop/sa/cart
 //           certificate_name: default                  # the names by which TLS contexts refer to what was signed
 //           bundle_name: ROOTCA
 //         metrics: { address: 127.0.0.1, port: 15020 } # Prometheus metrics and health; none: not served
 //         state_dir: /var/lib/heddle/cart              # key, certificate, last configuration; none: nothing is kept
 //         drain_time_ms: 5000                          # how long SIGTERM waits for what is running
+//         termination_drain_ms: 0                      # how long before that all is served as before, but unready
 //         concurrency: 1                               # data threads
 //         allow_remote_admin: false                    # true: the admin address may be other than loopback
 //
@@ -25,10 +27,32 @@ import { suggest } from "../schema/suggest.ts";
 import type { Scope } from "../xds/issues.ts";
 import { toSnakeCase } from "./message-reader.ts";
 
-const DEFAULTS = { drainTimeMs: 5000, concurrency: 1, certificateName: "default", bundleName: "ROOTCA" };
+const DEFAULTS = {
+  drainTimeMs: 5000,
+  terminationDrainMs: 0,
+  concurrency: 1,
+  certificateName: "default",
+  bundleName: "ROOTCA",
+};
 const MAX_DRAIN_MS = 24 * 3_600_000;
-const FIELDS = ["identity", "metrics", "state_dir", "drain_time_ms", "concurrency", "allow_remote_admin"];
-const IDENTITY_FIELDS = ["address", "roots_file", "token_file", "spiffe_id", "certificate_name", "bundle_name"];
+const FIELDS = [
+  "identity",
+  "metrics",
+  "state_dir",
+  "drain_time_ms",
+  "termination_drain_ms",
+  "concurrency",
+  "allow_remote_admin",
+];
+const IDENTITY_FIELDS = [
+  "address",
+  "roots_file",
+  "token_file",
+  "renew_with",
+  "spiffe_id",
+  "certificate_name",
+  "bundle_name",
+];
 const ADDRESS_FIELDS = ["address", "port"];
 
 export function readHeddleSettings(value: unknown, scope: Scope): HeddleSettings {
@@ -44,6 +68,12 @@ export function readHeddleSettings(value: unknown, scope: Scope): HeddleSettings
       DEFAULTS.drainTimeMs,
       [0, MAX_DRAIN_MS],
       scope.field("drain_time_ms"),
+    ),
+    terminationDrainMs: readWhole(
+      settings["termination_drain_ms"],
+      DEFAULTS.terminationDrainMs,
+      [0, MAX_DRAIN_MS],
+      scope.field("termination_drain_ms"),
     ),
     allowRemoteAdmin: readBoolean(settings["allow_remote_admin"], scope.field("allow_remote_admin")),
     concurrency: readWhole(settings["concurrency"], DEFAULTS.concurrency, [1, 128], scope.field("concurrency")),
@@ -61,6 +91,7 @@ function readIdentity(value: unknown, scope: Scope): IdentitySettings {
     address: readAddress(settings["address"], scope.field("address"), "host"),
     rootsFile: readText(settings, "roots_file", scope),
     tokenFile: readText(settings, "token_file", scope),
+    renewWith: readRenewal(settings["renew_with"], scope.field("renew_with")),
     spiffeId,
     certificateName: readText(settings, "certificate_name", scope, DEFAULTS.certificateName),
     bundleName: readText(settings, "bundle_name", scope, DEFAULTS.bundleName),
@@ -91,6 +122,12 @@ function readText(settings: Record<string, unknown>, name: string, scope: Scope,
   if (typeof value === "string" && value !== "") return value;
   scope.field(name).invalid(`must be text: got ${describeValue(value)}`);
   return "";
+}
+
+function readRenewal(value: unknown, scope: Scope): IdentitySettings["renewWith"] {
+  if (value === undefined || value === "certificate" || value === "token") return value ?? "certificate";
+  scope.invalid(`must be certificate or token: got ${describeValue(value)}`);
+  return "certificate";
 }
 
 function readAddress(value: unknown, scope: Scope, kind: "ip" | "host"): SocketAddress {

@@ -50,6 +50,7 @@ describe("a bootstrap", () => {
         address: { address: "127.0.0.1", port: 15012 },
         rootsFile: "/etc/heddle/roots.pem",
         tokenFile: "/etc/heddle/token",
+        renewWith: "certificate",
         spiffeId: "spiffe://cluster.local/ns/shop/sa/cart",
         certificateName: "default",
         bundleName: "ROOTCA",
@@ -58,6 +59,7 @@ describe("a bootstrap", () => {
       stateDir: "/etc/heddle/state",
       allowRemoteAdmin: false,
       drainTimeMs: 5000,
+      terminationDrainMs: 0,
       concurrency: 1,
     });
     const network = bootstrap.listeners[0]?.filterChains[0]?.network;

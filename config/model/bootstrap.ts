@@ -41,6 +41,8 @@ export interface HeddleSettings {
   /** 0700 folder for key, certificate, last configuration. */
   readonly stateDir: string | undefined;
   readonly drainTimeMs: number;
+  /** How long after SIGTERM all is served as before, unready, so that callers learn that it ends; before `drainTimeMs`. */
+  readonly terminationDrainMs: number;
   readonly concurrency: number;
   /** The admin port may be reached from outside of the pod: it shows and changes everything, so only on demand. */
   readonly allowRemoteAdmin: boolean;
@@ -54,6 +56,8 @@ export interface IdentitySettings {
   readonly rootsFile: string;
   /** File with a join token (used once) or a projected service-account token. */
   readonly tokenFile: string;
+  /** What a renewal shows: the certificate itself, or the token, whose file then always holds a good one. */
+  readonly renewWith: "certificate" | "token";
   readonly spiffeId: string;
   /** Names under which key+chain and bundle are given to SDS references. */
   readonly certificateName: string;

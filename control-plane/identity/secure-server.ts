@@ -3,13 +3,11 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { constants } from "node:crypto";
 import { isIP } from "node:net";
+import { CONTROL_PLANE_NAME } from "#config/bootstrap/sidecar-bootstrap.ts";
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { CertificateAuthority } from "./authority.ts";
-
-/** The name in the control plane's certificate, whatever address it has. */
-export const CONTROL_PLANE_NAME = "heddle-control-plane";
 
 const RETRY_MS = 60_000;
 

@@ -77,6 +77,7 @@ export class ProxyApp {
   #applying: Promise<unknown> = Promise.resolve();
   #exporter: OtlpSpanExporter | undefined;
   #unready: string | undefined;
+  #isTerminating = false;
   #isDraining = false;
   /** The admin port that was opened, where the bootstrap said 0; 0 = none. */
   adminPort = 0;
@@ -187,6 +188,13 @@ export class ProxyApp {
   /** Ends one data thread as a crash would, to see what the others and its replacement do. */
   killWorker(index: number): Promise<void> {
     return this.#workers.kill(index);
+  }
+
+  /** Is unready, but serves all as before for `noticeMs`, while its callers learn that it ends; then drains. */
+  async terminate(noticeMs: number): Promise<void> {
+    this.#isTerminating = true;
+    if (noticeMs > 0) await new Promise<void>((resolve) => void setTimeout(resolve, noticeMs));
+    await this.drain();
   }
 
   /** Finishes what runs within the drain time, then ends everything. */
@@ -335,7 +343,8 @@ export class ProxyApp {
       threshold,
       node: bootstrap.node.id,
       config: () => this.#current,
-      notReady: () => (this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady)),
+      notReady: () =>
+        this.#isTerminating || this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady),
       certificate: () => this.#identity?.status,
       discovery: () => this.#discovery?.status,
     };

@@ -18,6 +18,12 @@ function splitPem(pem: string): X509Certificate[] {
   return (pem.match(CERTIFICATE) ?? []).map((text) => new X509Certificate(text));
 }
 
+/** True when `pem` has a certificate that `bundlePem` has not. @throws for one that cannot be read. */
+export function hasRootsBeyond(pem: string, bundlePem: string): boolean {
+  const known = new Set(splitPem(bundlePem).map(({ fingerprint256 }) => fingerprint256));
+  return splitPem(pem).some(({ fingerprint256 }) => !known.has(fingerprint256));
+}
+
 /**
  * Checks that the chain is for this key and this identity, leads to the bundle, and has not ended.
  * @throws with the first thing that is wrong.

@@ -1,5 +1,6 @@
 // The call to the control plane's signing service.
 import type { ServiceError } from "@grpc/grpc-js";
+import { CONTROL_PLANE_NAME } from "#config/bootstrap/sidecar-bootstrap.ts";
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { CertificateSecret } from "#config/model/tls.ts";
 import { CertificateService, type SignCertificateResponse } from "#config/rpc/certificate_service_pb.ts";
@@ -36,7 +37,6 @@ export class SigningError extends HeddleError {
   }
 }
 
-const SERVER_NAME = "heddle-control-plane";
 const DEADLINE_MS = 10_000;
 
 /** gRPC's code for a proof that was not accepted. */
@@ -55,8 +55,8 @@ export function makeGrpcSigner(address: SocketAddress): Sign {
       own === undefined ? null : Buffer.from(own.chainPem),
     );
     const client = new Client(formatAddress(address), channel, {
-      "grpc.ssl_target_name_override": SERVER_NAME,
-      "grpc.default_authority": SERVER_NAME,
+      "grpc.ssl_target_name_override": CONTROL_PLANE_NAME,
+      "grpc.default_authority": CONTROL_PLANE_NAME,
       "grpc.enable_http_proxy": 0,
       "grpc.use_local_subchannel_pool": 1,
     });

@@ -14,14 +14,14 @@ import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
 import { makeKeyAndRequest } from "./certificate-request.ts";
-import { makeMaterial, type IdentityMaterial } from "./material.ts";
+import { hasRootsBeyond, makeMaterial, type IdentityMaterial } from "./material.ts";
 import { SigningError, type Sign, type SigningProof } from "./signing-client.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
-/** The wall clock is looked at this often: it may be set, and timers do not count a suspended machine's sleep. */
-const LOOK_MS = 600_000;
+/** The wall clock and the file of roots are looked at this often: a clock may be set, and timers do not count a machine's sleep. */
+const LOOK_MS = 60_000;
 /** Renewal begins up to this share of the life before its half, so that sidecars started together do not renew together. */
 const JITTER_SHARE = 0.05;
 /** Shares of life left at which a certificate that should have been renewed is called out. */
@@ -63,6 +63,7 @@ export class WorkloadIdentity {
   #isSigning = false;
   /** Sent, and not yet answered. */
   #request: Awaited<ReturnType<typeof makeKeyAndRequest>> | undefined;
+  #rootsFileText: string | undefined;
   #isClosed = false;
   #timer: Timer | undefined;
 
@@ -121,6 +122,7 @@ export class WorkloadIdentity {
   #look(): void {
     this.#timer?.cancel();
     if (this.#isClosed) return;
+    this.#lookAtRootsFile();
     const nowMs = this.#options.clock.wallMs();
     let nextMs = nowMs + LOOK_MS;
     const current = this.#material.current;
@@ -187,8 +189,7 @@ export class WorkloadIdentity {
     // A token is good for one key: the answer to it may get lost, and is asked for again with the same.
     this.#request ??= await makeKeyAndRequest(settings.spiffeId);
     const { keyPem, csrPem } = this.#request;
-    const rootsPem = this.#material.current?.bundlePem ?? readFileSync(settings.rootsFile, "utf8");
-    const answer = await sign({ csrPem, proof, rootsPem });
+    const answer = await sign({ csrPem, proof, rootsPem: this.#rootsToPin() });
     if (this.#isClosed) return;
     this.#request = undefined;
     this.#take({ keyPem, chainPem: answer.chainPem }, answer.bundlePem);
@@ -196,10 +197,38 @@ export class WorkloadIdentity {
     log.info("identity", { ...this.status, proof: proof.kind });
   }
 
-  /** The certificate while it holds, but after a refusal of it once the token, read anew because it may have been replaced. */
+  /** The roots of the last answer; the file's too, since roots may have changed while we were away. */
+  #rootsToPin(): string {
+    const own = this.#material.current?.bundlePem;
+    const { rootsFile } = this.#options.settings;
+    try {
+      return `${own ?? ""}\n${readFileSync(rootsFile, "utf8")}`;
+    } catch (error) {
+      if (own !== undefined) return own;
+      throw new Error(`Cannot read the roots in ${rootsFile}: ${describeError(error)}`, { cause: error });
+    }
+  }
+
+  /** Roots that were written to their file since the last look are taken: the control plane may be known by them alone. */
+  #lookAtRootsFile(): void {
+    const text = tryRead(this.#options.settings.rootsFile);
+    if (text === undefined || text === this.#rootsFileText) return;
+    const isFirstLook = this.#rootsFileText === undefined;
+    this.#rootsFileText = text;
+    const stored = this.#material.current?.bundlePem;
+    // What was stored before a restart may be older than the file, and newer too.
+    if (!isFirstLook) this.takeBundle(text);
+    else if (stored !== undefined && hasRootsBeyond(text, stored)) this.takeBundle(`${stored}\n${text}`);
+  }
+
+  /**
+   * The certificate while it holds, but after a refusal of it once the token, read anew because it may have been replaced; where
+   * the token is to be shown, always that.
+   */
   #chooseProof(): SigningProof {
     const current = this.#material.current;
-    if (current !== undefined && !this.#isCertificateRefused)
+    const mayRenewItself = this.#options.settings.renewWith === "certificate";
+    if (current !== undefined && mayRenewItself && !this.#isCertificateRefused)
       return { kind: "certificate", certificate: current.certificate };
     const file = this.#options.settings.tokenFile;
     try {
@@ -250,6 +279,14 @@ export class WorkloadIdentity {
   get #file(): string | undefined {
     const { stateDir } = this.#options;
     return stateDir === undefined ? undefined : path.join(stateDir, "identity.json");
+  }
+}
+
+function tryRead(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
   }
 }
 
