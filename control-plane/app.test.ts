@@ -72,6 +72,7 @@ test("an edit makes a new version; a broken one is refused with its position and
 test("metrics, readiness, mesh and receipts are told over HTTP", async () => {
   const ready = await debug<{ readonly ready: boolean }>("ready");
   assert.equal(ready.ready, true);
+  assert.deepEqual(await debug("live"), { live: true });
   const mesh = await debug<{ readonly workloads: readonly { readonly id: string }[] }>("debug/mesh");
   assert.deepEqual(
     mesh.workloads.map(({ id }) => id),

@@ -8,7 +8,7 @@ import type { StructuralSchema } from "./structural.ts";
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /** The object to apply to a cluster. */
-export function crdOf(definition: KindDefinition): { readonly [key: string]: Json | undefined } {
+export function crdOf(definition: KindDefinition) {
   const { kind, group, plural, shortNames, scope, version, description, columns, rules } = definition;
   const object: StructuralSchema = {
     type: "object",

@@ -41,6 +41,11 @@ function answer(request: IncomingMessage, response: ServerResponse, parts: Admin
     response.end(formatMetrics(parts));
     return;
   }
+  // Answered whatever is known: a registry that is away must not get the process restarted, which still serves its last state.
+  if (url?.pathname === "/live") {
+    send(response, 200, { live: true });
+    return;
+  }
   if (url?.pathname === "/ready") {
     const version = parts.store.current?.version;
     send(response, version === undefined ? 503 : 200, { ready: version !== undefined, version });
