@@ -28,7 +28,7 @@ import {
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
 import { matchesOf } from "./gateway-api/routes.ts";
-import { compareRanks, type RankedMatch } from "./gateway-api/match.ts";
+import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
 import { ownerOf } from "./outbound.ts";
 import { mtlsMode } from "./policy/peer-authentication.ts";
@@ -268,7 +268,7 @@ function limitedRoutes(scope: Scope, port: WorkloadPort, cluster: string): reado
     }
   }
   if (!isLimited) return [];
-  return found.toSorted((left, right) => compareRanks(left.match.rank, right.match.rank)).map(({ route }) => route);
+  return found.toSorted((left, right) => compareMatches(left.match, right.match)).map(({ route }) => route);
 }
 
 /** The application itself, on the workload's address; HTTP/2 where the port says so, the caller's own HTTP where it says nothing. */

@@ -6,7 +6,7 @@ import type { HTTPRouteMatch } from "#config/schema/http-route.ts";
 import { anyRequest } from "../defaults.ts";
 
 /** Greater parts come first, compared one after the other. */
-export type Rank = readonly number[];
+type Rank = readonly number[];
 
 export interface RankedMatch {
   readonly match: RouteMatch;
@@ -66,8 +66,12 @@ export function firstOfName<T extends { readonly name: string }>(entries: readon
   return [...first.values()];
 }
 
-/** Negative: left is tried first. */
-export function compareRanks(left: Rank, right: Rank): number {
+/** Negative: left is tried first. Rules for gRPC come before all others, since they match gRPC alone. */
+export function compareMatches(left: RankedMatch, right: RankedMatch): number {
+  return Number(right.match.grpcOnly) - Number(left.match.grpcOnly) || compareRanks(left.rank, right.rank);
+}
+
+function compareRanks(left: Rank, right: Rank): number {
   for (const [index, value] of left.entries()) {
     const difference = (right[index] ?? 0) - value;
     if (difference !== 0) return difference;

@@ -15,7 +15,7 @@ import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "
 import { attachedRoutes } from "./attach.ts";
 import { resolveBackend, type ParentContext } from "./backends.ts";
 import { headerMutations, ruleFilters, unsupportedOfBackend, type RuleFilters } from "./filters.ts";
-import { compareRanks, grpcMatch, httpMatch, type Rank, type RankedMatch } from "./match.ts";
+import { compareMatches, grpcMatch, httpMatch, type RankedMatch } from "./match.ts";
 
 export interface BuiltRoutes {
   readonly routes: readonly Route[];
@@ -24,8 +24,7 @@ export interface BuiltRoutes {
 }
 
 interface Ranked {
-  readonly isGrpc: boolean;
-  readonly rank: Rank;
+  readonly match: RankedMatch;
   readonly route: Route;
 }
 
@@ -38,10 +37,8 @@ export function serviceRoutes(scope: Scope, service: RegistryService, port: Serv
   if (attached.length === 0)
     return { routes: [defaultRoute(scope, service, port, backends)], backends: [...backends.values()] };
   const ranked = attached.flatMap((route) => routeOf(scope, service, port, route, backends));
-  // A stable sort: equal ranks stay in the order of route names, then of rules, then of matches.
-  const sorted = ranked.toSorted(
-    (left, right) => Number(right.isGrpc) - Number(left.isGrpc) || compareRanks(left.rank, right.rank),
-  );
+  // A stable sort: equal matches stay in the order of their routes' age and names, then of rules, then of matches.
+  const sorted = ranked.toSorted((left, right) => compareMatches(left.match, right.match));
   return { routes: sorted.map(({ route }) => route), backends: [...backends.values()] };
 }
 
@@ -77,12 +74,10 @@ function routeOf(
   route: RouteResource,
   backends: Map<string, Backend>,
 ): readonly Ranked[] {
-  const isGrpc = route.kind === "GRPCRoute";
   const rules: readonly Rule[] = route.spec.rules ?? [{}];
   return rules.flatMap((rule, index) =>
     matchesOf(route, rule).map((match): Ranked => ({
-      isGrpc,
-      rank: match.rank,
+      match,
       route: ruleRoute(scope, service, port, route, rule, index, match, backends),
     })),
   );

@@ -43,7 +43,7 @@ function* layersOf(reader: MeshReader, target: TrafficTarget): Generator<Traffic
   yield { ...meshConfigOf(reader).defaults, retriesFrom: "MeshConfig default" };
   for (const level of levelsOf(target)) {
     const policies = reader.get("trafficPolicies", targetKey(level.kind, level.namespace, level.name)) ?? [];
-    // Of two policies for one target the first by name wins (Gateway API, policy conflicts), so it comes last.
+    // Of two policies for one target the oldest wins, then the first by name (Gateway API, policy conflicts), so it comes last.
     for (const policy of policies.toReversed()) {
       const isTargeted = policy.spec.targetRefs.some(
         (ref) =>
