@@ -1,4 +1,5 @@
 // Keeps a copy of all objects of one kind: lists them, watches from there, and keeps its last state through whatever happens.
+import { isDeepStrictEqual } from "node:util";
 import { isObject } from "#config/load/values.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
@@ -276,10 +277,10 @@ export class Informer<T> {
     const key = objectKey(object.metadata);
     const before = this.#objects.get(key);
     this.#version = object.metadata.resourceVersion;
-    if (held === before) return;
     if (held === undefined) this.#objects.delete(key);
     else this.#objects.set(key, held);
-    this.#listener.onChange(key);
+    // Most events are about what we do not keep: heartbeats of nodes, conditions of pods.
+    if (held?.value !== before?.value) this.#listener.onChange(key);
   }
 
   #selectors(): Query {
@@ -316,7 +317,7 @@ interface Held<T> {
   readonly value: T;
 }
 
-/** The one that we have, where it is the same version of the same object. */
+/** The value that we have, where nothing of it differs. */
 function hold<T>(
   object: KubernetesObject,
   known: ReadonlyMap<string, Held<T>>,
@@ -327,7 +328,8 @@ function hold<T>(
   const version = object.metadata.resourceVersion;
   if (before?.version === version && version !== "") return before;
   const value = keep(object);
-  return value === undefined ? undefined : { key, version, value };
+  if (value === undefined) return undefined;
+  return { key, version, value: before !== undefined && isDeepStrictEqual(before.value, value) ? before.value : value };
 }
 
 interface ObjectList {

@@ -65,3 +65,18 @@ export function textsOf(value: unknown): Readonly<Record<string, string>> {
     if (typeof text === "string") texts[key] = text;
   return texts;
 }
+
+/** A field that is a list of objects; others are left out. */
+export function objectsOf(value: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.filter((item) => isObject(item)) : [];
+}
+
+/** A field that is an object; an empty one where it is absent. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {};
+}
+
+/** A field that is a list of text. */
+export function textListOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}

@@ -28,3 +28,12 @@ export function pathOf(
 }
 
 export const serviceType: ResourceType = { group: "", versions: ["v1"], plural: "services", kind: "Service" };
+
+export const podType: ResourceType = { group: "", versions: ["v1"], plural: "pods", kind: "Pod" };
+export const nodeType: ResourceType = { group: "", versions: ["v1"], plural: "nodes", kind: "Node" };
+export const endpointSliceType: ResourceType = {
+  group: "discovery.k8s.io",
+  versions: ["v1"],
+  plural: "endpointslices",
+  kind: "EndpointSlice",
+};

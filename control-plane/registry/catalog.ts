@@ -109,8 +109,11 @@ export class ServiceCatalog {
   }
 
   #sinkOf(source: Source): RegistrySink {
-    const believe = (key: string, told: RegistryService | undefined): CatalogChange | undefined =>
-      store(source, key, source.registry.guardsVanishing ? source.suspects.believe(key, told) : told);
+    const { guardsVanishing } = source.registry;
+    const believe = (key: string, told: RegistryService | undefined): CatalogChange | undefined => {
+      if (guardsVanishing === "endpoints" && told === undefined) source.suspects.forget(key);
+      return store(source, key, guardsVanishing === false ? told : source.suspects.believe(key, told));
+    };
     return {
       replace: (services, workloads = []) => {
         const wasStarting = source.state === "starting";

@@ -105,8 +105,11 @@ export interface RegistrySink {
 export interface Registry {
   /** For metrics and messages: `file`, `consul:dc1`. */
   readonly name: string;
-  /** Endpoints that vanish in a mass are kept as suspects. False where removal is always a deliberate edit. */
-  readonly guardsVanishing: boolean;
+  /**
+   * Endpoints that vanish in a mass are kept as suspects. False where removal is always a deliberate edit; `endpoints` where that of
+   * a whole service is.
+   */
+  readonly guardsVanishing: boolean | "endpoints";
   /** Begins to tell `sink`, at once or later; each error goes to `sink.fail`. */
   watch(sink: RegistrySink): RegistryWatch;
 }

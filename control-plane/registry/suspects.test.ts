@@ -20,13 +20,18 @@ function service(count: number, from = 0): RegistryService {
   return { namespace: "shop", name: "a", hosts: [], addresses: [], ports: [], endpoints, origin: "" };
 }
 
-function makeCatalog(): { catalog: ServiceCatalog; clock: FakeClock; sink: RegistrySink; count: () => number } {
+function makeCatalog(guardsVanishing: boolean | "endpoints" = true): {
+  catalog: ServiceCatalog;
+  clock: FakeClock;
+  sink: RegistrySink;
+  count: () => number;
+} {
   const clock = new FakeClock();
   const catalog = new ServiceCatalog(clock, silentLog);
   const sinks: RegistrySink[] = [];
   catalog.add({
     name: "test",
-    guardsVanishing: true,
+    guardsVanishing,
     watch(sink) {
       sinks.push(sink);
       return { close: async () => undefined };
@@ -42,6 +47,29 @@ test("a few endpoints that vanish are gone at once", () => {
   sink.replace([service(10)]);
   sink.replace([service(8)]);
   assert.equal(count(), 8);
+});
+
+test("a service that was removed on purpose is gone at once, its suspects too, where the registry says so", () => {
+  const { sink, catalog, clock, count } = makeCatalog("endpoints");
+  sink.replace([service(10)]);
+  sink.change([service(2)], []);
+  assert.equal(count(), 10);
+  sink.change([], ["shop/a"]);
+  assert.equal(catalog.services.size, 0);
+  clock.advance(100_000);
+  assert.equal(catalog.services.size, 0);
+});
+
+test("endpoints that were draining go when they are gone, however many", () => {
+  const { sink, count } = makeCatalog();
+  const whole = service(10);
+  sink.replace([whole]);
+  const draining = whole.endpoints.map((endpoint, index) =>
+    index === 0 ? endpoint : { ...endpoint, health: "draining" as const },
+  );
+  sink.change([{ ...whole, endpoints: draining }], []);
+  sink.change([service(1)], []);
+  assert.equal(count(), 1);
 });
 
 test("endpoints that vanish in a mass stay as suspects for 90 s", () => {

@@ -50,7 +50,10 @@ export class SuspectKeeper {
     }
     const now = this.#clock.nowMs();
     const here = new Set(told?.endpoints.map((endpoint) => endpoint.name));
-    const gone = (watched.truth?.endpoints ?? []).filter((endpoint) => !here.has(endpoint.name));
+    // One that was draining has said goodbye: its end is no surprise.
+    const gone = (watched.truth?.endpoints ?? []).filter(
+      (endpoint) => !here.has(endpoint.name) && endpoint.health !== "draining",
+    );
     watched.vanished = [
       ...watched.vanished.filter(({ endpoint }) => !here.has(endpoint.name)),
       ...gone.map((endpoint) => ({ endpoint, atMs: now })),
@@ -58,6 +61,12 @@ export class SuspectKeeper {
     watched.truth = told;
     if (told !== undefined) watched.last = told;
     return this.#settle(key, watched);
+  }
+
+  /** The service was removed on purpose: nothing of it is kept. */
+  forget(key: string): void {
+    this.#services.get(key)?.timer?.cancel();
+    this.#services.delete(key);
   }
 
   close(): void {
