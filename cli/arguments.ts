@@ -39,6 +39,8 @@ export class UsageError extends HeddleError {
 }
 
 interface Grammar<O extends OptionSpecs> {
+  /** `heddle` unless it says otherwise. */
+  readonly program?: string;
   readonly name: string;
   readonly options: O;
   readonly positionals: { readonly least: number; readonly most: number };
@@ -58,10 +60,10 @@ export function parseArguments<O extends OptionSpecs>(args: readonly string[], g
   }
   const { least, most } = grammar.positionals;
   const count = parsed.positionals.length;
-  if (count < least) throw new UsageError(`Too few arguments. Usage: heddle ${grammar.name} ${grammar.usage}`);
+  if (count < least) throw new UsageError(`Too few arguments. Usage: ${commandLine(grammar)} ${grammar.usage}`);
   if (count > most)
     throw new UsageError(
-      `Unexpected argument "${parsed.positionals[most] ?? ""}". Usage: heddle ${grammar.name} ${grammar.usage}`,
+      `Unexpected argument "${parsed.positionals[most] ?? ""}". Usage: ${commandLine(grammar)} ${grammar.usage}`,
     );
   for (const [name, spec] of Object.entries(grammar.options)) {
     if (spec.type === "boolean") parsed.values[name] ??= false;
@@ -74,13 +76,25 @@ export function parseArguments<O extends OptionSpecs>(args: readonly string[], g
   };
 }
 
-function refuseUnknown<O extends OptionSpecs>(args: string[], { name, options }: Grammar<O>): void {
+/** `heddle status` */
+export function commandLine({
+  program = "heddle",
+  name,
+}: {
+  readonly program?: string;
+  readonly name: string;
+}): string {
+  return `${program} ${name}`;
+}
+
+function refuseUnknown<O extends OptionSpecs>(args: string[], grammar: Grammar<O>): void {
+  const { options } = grammar;
   const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true });
   for (const token of tokens) {
     if (token.kind !== "option" || token.name in options) continue;
     const near = suggest(token.name, Object.keys(options));
     const hint = near === undefined || token.name.length < 2 ? "" : ` (did you mean --${near}?)`;
-    throw new UsageError(`Unknown option ${token.rawName}${hint}. heddle ${name} --help lists them all`);
+    throw new UsageError(`Unknown option ${token.rawName}${hint}. ${commandLine(grammar)} --help lists them all`);
   }
 }
 

@@ -30,6 +30,8 @@ export interface Context {
 }
 
 export interface CommandDefinition<O extends OptionSpecs> {
+  /** `heddle` unless it says otherwise. */
+  readonly program?: string;
   readonly name: string;
   /** One line, for the list of commands. */
   readonly summary: string;

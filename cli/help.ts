@@ -1,6 +1,6 @@
 // Writes the help of a command from its definition, so that both cannot differ.
 import type { CommandDefinition } from "./command.ts";
-import type { OptionSpec, OptionSpecs } from "./arguments.ts";
+import { commandLine, type OptionSpec, type OptionSpecs } from "./arguments.ts";
 
 const COMMON_EXITS: Readonly<Record<number, string>> = {
   0: "done",
@@ -10,11 +10,11 @@ const COMMON_EXITS: Readonly<Record<number, string>> = {
 };
 
 export function formatHelp<O extends OptionSpecs>(definition: CommandDefinition<O>): string {
-  const { name, usage, summary, details, options, examples, exits } = definition;
+  const { usage, summary, details, options, examples, exits } = definition;
   const rows = Object.entries<OptionSpec>(options).map(([option, spec]) => [left(option, spec), right(spec)] as const);
   rows.push(["--help, -h", "this text"]);
   const parts = [
-    `heddle ${name} ${usage}`.trimEnd(),
+    `${commandLine(definition)} ${usage}`.trimEnd(),
     summary + (details === undefined ? "" : `\n\n${details}`),
     `Options:\n${columns(rows)}`,
     `Examples:\n${examples.map(([line, meaning]) => `  ${line}\n      ${meaning}`).join("\n")}`,

@@ -1,5 +1,5 @@
-// `npm run build`: bundles what is shipped. One file per plane (and one for the worker threads of the data plane, one for the command
-// line), with rarely used parts as chunks beside them; the licences of what was bundled in dist/LICENSES.txt.
+// `npm run build`: bundles what is shipped. One file per plane (and one for the worker threads of the data plane, one for init
+// containers and the CNI plugin, one for the command line), with rarely used parts as chunks beside them; the licences of what was bundled in dist/LICENSES.txt.
 // `--out DIR` writes elsewhere.
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -22,6 +22,7 @@ const BUNDLES: Readonly<Record<string, string>> = {
   "heddle-proxy-worker": "proxy/worker/entry.ts",
   "heddle-proxy": "cli/entries/proxy.ts",
   "heddle-control-plane": "cli/entries/control-plane.ts",
+  "heddle-init": "cli/entries/init.ts",
   heddle: "cli/main.ts",
 };
 
