@@ -25,6 +25,13 @@ if (files.length === 0) {
   process.exit(2);
 }
 
+// A subject may want something around its tests: it then runs this program again, inside of it.
+const around = path.join(folder, "around.ts");
+if (fs.existsSync(around) && process.env["HEDDLE_INSIDE"] === undefined) {
+  const { runAround } = (await import(around)) as { runAround: (command: readonly string[]) => Promise<number> }; // as: the contract
+  process.exit(await runAround([process.execPath, import.meta.filename, ...process.argv.slice(2)]));
+}
+
 /** A file that needs longer says so in a line of its own: "// Time limit: 900 s." */
 function limitOf(file: string): number {
   return Number(/^\/\/ Time limit: (\d+) s\.$/m.exec(fs.readFileSync(file, "utf8"))?.[1] ?? "240") * 1000;

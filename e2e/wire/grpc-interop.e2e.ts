@@ -8,7 +8,7 @@ import { it, type TestContext } from "node:test";
 
 import { accepts } from "./accepts.ts";
 import { atEnd } from "./cleanup.ts";
-import { getGoTool } from "./go-tools.ts";
+import { getGoTool } from "../go-tools.ts";
 import { startMeshPair } from "./mesh-pair.ts";
 import { cluster, httpListener, Proxy } from "./proxy.ts";
 import { until } from "./until.ts";

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { getGoTool } from "./go-tools.ts";
+import { getGoTool } from "../go-tools.ts";
 
 const MODULE = "github.com/summerwind/h2spec/cmd/h2spec@latest";
 /** Path of the program; builds it once with Go. Throws when there is no Go. */

@@ -7,8 +7,8 @@ import os from "node:os";
 import path from "node:path";
 
 import type { OnEnd } from "./cleanup.ts";
-import { getDebianPrograms, type DebianPrograms } from "./debian.ts";
-import { getGoTool } from "./go-tools.ts";
+import { getDebianPrograms, type DebianPrograms } from "../debian.ts";
+import { getGoTool } from "../go-tools.ts";
 import { getRedis } from "./redis.ts";
 import { until } from "./until.ts";
 

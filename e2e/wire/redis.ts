@@ -1,5 +1,5 @@
 // Gets a real redis-server.
-import { getDebianPrograms } from "./debian.ts";
+import { getDebianPrograms } from "../debian.ts";
 
 export interface RedisProgram {
   readonly file: string;

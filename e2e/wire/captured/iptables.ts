@@ -1,5 +1,5 @@
 // iptables and ip: fetched before the network namespace is entered, since nothing can be fetched from inside of it.
-import { type DebianPrograms, getDebianPrograms } from "../debian.ts";
+import { type DebianPrograms, getDebianPrograms } from "../../debian.ts";
 
 export function getIptables(): DebianPrograms {
   return getDebianPrograms({

@@ -7,7 +7,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 
-import { getDebianPrograms } from "../debian.ts";
+import { getDebianPrograms } from "../../debian.ts";
 import { freePort } from "../opaque-servers.ts";
 import { until } from "../until.ts";
 import type { Upstream } from "./upstream.ts";

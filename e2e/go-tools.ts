@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 
-const BIN = path.join(import.meta.dirname, "..", "..", ".cache", "bin");
+const BIN = path.join(import.meta.dirname, "..", ".cache", "bin");
 
 /** Path of the program made of a Go file of ours that needs no module; built anew when the file has changed. */
 export function buildGoFile(source: string): string {

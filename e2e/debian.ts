@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 
-const CACHE = path.join(import.meta.dirname, "..", "..", ".cache");
+const CACHE = path.join(import.meta.dirname, "..", ".cache");
 
 export interface DebianWants {
   /** Of the folder in `.cache`. */
@@ -36,7 +36,16 @@ export function getDebianPrograms(wants: DebianWants): DebianPrograms {
     file: (file: string) =>
       folders.map((folder) => path.join(root, folder, file)).find((candidate) => fs.existsSync(candidate)) ?? file,
   };
-  if (!runs(unpacked.file(program), versionFlag, unpacked.env)) unpack(root, wants);
+  if (!runs(unpacked.file(program), versionFlag, unpacked.env)) unpack(root, name, wants.packages);
+  return unpacked;
+}
+
+/** Path of a file of Debian's packages: the machine's own, else unpacked. `file` is absolute, as the package has it. */
+export function getDebianFile(name: string, packages: readonly string[], file: string): string {
+  if (fs.existsSync(file)) return file;
+  const root = path.join(CACHE, name);
+  const unpacked = path.join(root, file);
+  if (!fs.existsSync(unpacked)) unpack(root, name, packages);
   return unpacked;
 }
 
@@ -49,7 +58,7 @@ function runs(file: string, versionFlag: string, env: NodeJS.ProcessEnv): boolea
   }
 }
 
-function unpack(root: string, { name, packages }: DebianWants): void {
+function unpack(root: string, name: string, packages: readonly string[]): void {
   fs.mkdirSync(root, { recursive: true });
   try {
     // Without lists there is nothing to download from; only root may fetch them, and others may have them already.
