@@ -1,11 +1,19 @@
 // What the admin port (15000, loopback only) and the metrics port (15020) answer.
+import type { ApplicationSettings } from "#config/kubernetes/application.ts";
 import type { DataPlaneSnapshot } from "#proxy/app/snapshot.ts";
 import type { LogLevel, LogThreshold } from "#lib/log.ts";
-import { mergeSnapshots, renderPrometheus, type Metrics } from "#proxy/telemetry/metrics.ts";
+import { makeProbeRoutes } from "#proxy/application/probe-routes.ts";
+import {
+  mergeSnapshots,
+  METRICS_TYPES,
+  renderPrometheus,
+  type Metrics,
+  type MetricsSnapshot,
+} from "#proxy/telemetry/metrics.ts";
 import { describeFindings } from "#proxy/telemetry/trace-watch.ts";
 import type { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
-import type { AdminAnswer, AdminRequest, AdminRoutes } from "./http-endpoint.ts";
+import type { AdminAnswer, AdminPage, AdminRequest, AdminRoutes } from "./http-endpoint.ts";
 import { recordCpuProfile, takeHeapSnapshot } from "./profile.ts";
 
 export interface AdminParts {
@@ -19,6 +27,8 @@ export interface AdminParts {
   readonly notReady: () => string | undefined;
   readonly certificate: () => object | undefined;
   readonly discovery: () => object | undefined;
+  /** In a pod: the application whose probes are answered and whose metrics are shown here. */
+  readonly application: ApplicationSettings | undefined;
 }
 
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
@@ -56,18 +66,36 @@ export function makeAdminRoutes(parts: AdminParts): AdminRoutes {
 
 /** The part that may be reached from outside the pod. */
 export function makeMetricsRoutes(parts: AdminParts): AdminRoutes {
+  const snapshot = async (): Promise<MetricsSnapshot> =>
+    mergeSnapshots([parts.metrics.snapshot(), ...(await parts.workers.query({ kind: "metrics" }))]);
   const metrics = async (): Promise<AdminAnswer> => ({
-    type: "text/plain; version=0.0.4; charset=utf-8",
-    body: renderPrometheus(
-      mergeSnapshots([parts.metrics.snapshot(), ...(await parts.workers.query({ kind: "metrics" }))]),
-    ),
+    type: METRICS_TYPES.text,
+    body: renderPrometheus(await snapshot(), "text"),
   });
   const ready = (): AdminAnswer => {
     const reason = parts.notReady();
     return reason === undefined ? { body: "LIVE\n" } : { status: 503, body: `${reason}\n` };
   };
+  const { application } = parts;
+  const merged = application?.metrics;
+  const both = async ({ headers }: AdminRequest): Promise<AdminAnswer> => {
+    if (application === undefined || merged === undefined) return metrics();
+    const { readApplicationMetrics } = await import("#proxy/application/merged-metrics.ts");
+    const timeoutSeconds = headers["x-prometheus-scrape-timeout-seconds"];
+    const page = await readApplicationMetrics(merged, {
+      address: application.addresses[0] ?? "127.0.0.1",
+      accept: headers.accept,
+      timeoutSeconds: typeof timeoutSeconds === "string" ? timeoutSeconds : undefined,
+    });
+    const end = page.format === "openmetrics" ? "# EOF\n" : "";
+    return {
+      type: METRICS_TYPES[page.format],
+      body: renderPrometheus(await snapshot(), page.format) + page.text + end,
+    };
+  };
   return {
-    "/metrics": metrics,
+    ...(application === undefined ? {} : makeProbeRoutes(application)),
+    "/metrics": both,
     "/stats": metrics,
     "/stats/prometheus": metrics,
     "/ready": ready,
@@ -126,7 +154,7 @@ async function profileHeap(parts: AdminParts, { query }: AdminRequest): Promise<
 }
 
 /** The number of a data thread, `main`, or the answer to a wrong query. */
-function threadOf(query: URLSearchParams): number | "main" | AdminAnswer {
+function threadOf(query: URLSearchParams): number | "main" | AdminPage {
   const thread = query.get("thread") ?? "worker";
   if (thread === "main") return "main";
   const index = Number(query.get("index") ?? "0");

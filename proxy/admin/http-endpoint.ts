@@ -1,5 +1,5 @@
 // A small HTTP endpoint for operators: fixed paths, text or JSON answers. Not the data path; node:http serves it.
-import http from "node:http";
+import http, { type IncomingHttpHeaders } from "node:http";
 import net from "node:net";
 
 import type { SocketAddress } from "#config/model/address.ts";
@@ -8,14 +8,18 @@ import { describeError } from "#lib/errors.ts";
 export interface AdminRequest {
   readonly method: string;
   readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
 }
 
-export interface AdminAnswer {
+export interface AdminPage {
   readonly status?: number;
   readonly type?: string;
   /** An object is written as JSON. */
   readonly body: string | Buffer | object;
 }
+
+/** `hang-up` closes the connection without an answer. */
+export type AdminAnswer = AdminPage | "hang-up";
 
 export type AdminRoutes = Readonly<Record<string, (request: AdminRequest) => AdminAnswer | Promise<AdminAnswer>>>;
 
@@ -77,9 +81,13 @@ export class HttpEndpoint {
       answer =
         route === undefined || url === null
           ? this.#unknown(path)
-          : await route({ method: request.method ?? "GET", query: url.searchParams });
+          : await route({ method: request.method ?? "GET", query: url.searchParams, headers: request.headers });
     } catch (error) {
       answer = { status: 500, body: `${describeError(error)}\n` };
+    }
+    if (answer === "hang-up") {
+      response.destroy();
+      return;
     }
     const { status = 200, body } = answer;
     const isText = typeof body === "string" || Buffer.isBuffer(body);

@@ -347,6 +347,7 @@ export class ProxyApp {
         this.#isTerminating || this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady),
       certificate: () => this.#identity?.status,
       discovery: () => this.#discovery?.status,
+      application: bootstrap.heddle.application,
     };
     if (bootstrap.admin !== undefined)
       this.adminPort = await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);

@@ -169,8 +169,16 @@ function addSamples(left: Sample, right: Sample): Sample {
   return { ...left, value: left.isShared ? Math.max(left.value, right.value) : left.value + right.value };
 }
 
-/** The Prometheus text exposition format 0.0.4. */
-export function renderPrometheus({ help, samples }: MetricsSnapshot): string {
+/** Prometheus' text exposition format 0.0.4, or OpenMetrics 1.0 without its last line (`# EOF`). */
+export type MetricsFormat = "text" | "openmetrics";
+
+export const METRICS_TYPES: Readonly<Record<MetricsFormat, string>> = {
+  text: "text/plain; version=0.0.4; charset=utf-8",
+  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+};
+
+/** One text of all series. OpenMetrics names the family of a counter without `_total`. */
+export function renderPrometheus({ help, samples }: MetricsSnapshot, format: MetricsFormat = "text"): string {
   const byName = new Map<string, Sample[]>();
   for (const sample of samples) {
     const list = byName.get(sample.name);
@@ -179,7 +187,9 @@ export function renderPrometheus({ help, samples }: MetricsSnapshot): string {
   }
   let text = "";
   for (const [name, list] of [...byName].sort(([left], [right]) => (left < right ? -1 : 1))) {
-    text += `# HELP ${name} ${(help[name] ?? "").replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}\n# TYPE ${name} ${list[0]?.kind ?? "untyped"}\n`;
+    const kind = list[0]?.kind ?? "gauge";
+    const family = format === "openmetrics" && kind === "counter" ? name.replace(/_total$/, "") : name;
+    text += `# HELP ${family} ${(help[name] ?? "").replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}\n# TYPE ${family} ${kind}\n`;
     for (const sample of list) text += renderSample(sample);
   }
   return text;

@@ -1,0 +1,43 @@
+// Answers the kubelet's rewritten probes on the metrics port from the real application, past the mesh: a dead application fails its
+// probe though the proxy accepts its connections, and STRICT mutual TLS does not concern the kubelet.
+import type { ApplicationProbe, ApplicationSettings } from "#config/kubernetes/application.ts";
+import { describeError } from "#lib/errors.ts";
+import type { AdminAnswer, AdminRequest, AdminRoutes } from "#proxy/admin/http-endpoint.ts";
+
+/** One path for each probe: `/probes/<container>/<kind>`. */
+export function makeProbeRoutes({ addresses, probes }: ApplicationSettings): AdminRoutes {
+  const address = addresses[0] ?? "127.0.0.1";
+  return Object.fromEntries(
+    [...probes].map(([id, probe]) => [`/probes/${id}`, (request: AdminRequest) => answer(probe, address, request)]),
+  );
+}
+
+async function answer(probe: ApplicationProbe, address: string, { headers }: AdminRequest): Promise<AdminAnswer> {
+  const signal = probe.timeoutMs === 0 ? new AbortController().signal : AbortSignal.timeout(probe.timeoutMs);
+  try {
+    switch (probe.kind) {
+      case "tcpSocket": {
+        const { dialApplication } = await import("./dial.ts");
+        (await dialApplication(address, probe.port, signal)).destroy();
+        return { body: "ok\n" };
+      }
+      case "grpc": {
+        const { probeGrpc } = await import("./grpc-health.ts");
+        await probeGrpc(probe, address, signal);
+        return { body: "ok\n" };
+      }
+      case "httpGet": {
+        const { probeHttp } = await import("./http-probe.ts");
+        const { status, body } = await probeHttp(probe, { address, userAgent: headers["user-agent"], signal });
+        // The kubelet would follow a redirect, or miss its location: one that leaves the pod is good.
+        if (probe.isHook || (status >= 200 && status < 400)) return { body };
+        return { status: status >= 400 && status <= 599 ? status : 503, body };
+      }
+    }
+  } catch (error) {
+    // The kubelet looks at no status of a postStart: only a broken connection is a failure.
+    if (probe.kind === "httpGet" && probe.isHook) return "hang-up";
+    const reason = signal.aborted ? `it did not answer within ${probe.timeoutMs} ms` : describeError(error);
+    return { status: 503, body: `The application's port ${probe.port} fails its ${probe.kind} probe: ${reason}\n` };
+  }
+}
