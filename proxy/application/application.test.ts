@@ -155,7 +155,7 @@ describe("a probe of the application", () => {
     const ask = (service: string) => probe({ kind: "grpc", port, timeoutMs: 5000, service });
     assert.equal((await ask("shop")).status, 200);
     assert.match((await ask("cart")).text, /not serving \(status 2\)/);
-    assert.match((await ask("unknown")).text, /grpc-status 5 \(no%20such%20service\)/);
+    assert.match((await ask("unknown")).text, /grpc-status 5 \(no such service\)/);
     assert.equal((await probe({ kind: "grpc", port: await closedPort(), timeoutMs: 5000, service: "" })).status, 503);
     const silent = await listen(net.createServer(() => undefined));
     assert.match((await probe({ kind: "grpc", port: silent, timeoutMs: 20 })).text, /did not answer within 20 ms/);

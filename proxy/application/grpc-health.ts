@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import type { GrpcHealthProbe } from "#config/kubernetes/application.ts";
 import { formatAddress } from "#config/model/address.ts";
 import { encodeFrame, FRAME_HEAD_BYTES } from "#lib/grpc/frames.ts";
+import { decodeGrpcMessage } from "#lib/grpc/status.ts";
 import { dialApplication } from "./dial.ts";
 
 const SERVING = 1;
@@ -65,7 +66,12 @@ function ask(session: http2.ClientHttp2Session, authority: string, message: Buff
     stream.on("close", () => {
       const { "grpc-status": status, "grpc-message": text } = found;
       if (typeof status !== "string") reject(new Error("it closed the stream without a grpc-status"));
-      else resolve({ status, message: typeof text === "string" ? text : "", body: Buffer.concat(chunks) });
+      else
+        resolve({
+          status,
+          message: typeof text === "string" ? decodeGrpcMessage(text) : "",
+          body: Buffer.concat(chunks),
+        });
     });
     stream.end(message);
   });
