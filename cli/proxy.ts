@@ -1,6 +1,7 @@
 // `heddle proxy`: runs a proxy from a bootstrap in Envoy's format, or says all that is wrong with one.
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { readApplication } from "#config/kubernetes/application.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
 import { BootstrapError, formatProblem } from "#config/bootstrap/problem.ts";
 import type { LogLevel } from "#lib/log.ts";
@@ -51,7 +52,8 @@ With --kubernetes there is no file: POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT and
       const { runProxy } = await import("#proxy/main.ts");
       const configFile = path.resolve(context.folder, source.name);
       try {
-        await runProxy({ configFile, configText: source.text, allowUnsupported, concurrency, logLevel });
+        const application = values.kubernetes ? readApplication(context.env) : undefined;
+        await runProxy({ configFile, configText: source.text, allowUnsupported, concurrency, logLevel, application });
       } catch (error) {
         // What only a data thread has found is said with its place in the file, where the bootstrap is to blame.
         if (!(error instanceof BootstrapError)) await load(source, allowUnsupported, context);

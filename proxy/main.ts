@@ -1,6 +1,7 @@
 // `heddle proxy`: reads the bootstrap, runs the proxy until a signal, drains.
 import fs from "node:fs";
 
+import type { ApplicationSettings } from "#config/kubernetes/application.ts";
 import { tryLoadJsonBootstrap } from "#config/bootstrap/json-bootstrap.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
 import { checkFilter, knownFilterTypes } from "#filters/standard.ts";
@@ -16,6 +17,8 @@ export interface RunProxyOptions {
   readonly allowUnsupported: readonly string[];
   readonly concurrency: number | undefined;
   readonly logLevel: LogLevel;
+  /** In a pod: the application beside the proxy. */
+  readonly application?: ApplicationSettings | undefined;
 }
 
 /** Resolves after a drain. Rejects before any port is opened when the bootstrap is wrong. */
@@ -36,6 +39,7 @@ export async function runProxy(options: RunProxyOptions): Promise<void> {
     threshold,
     workerEntry,
     allowUnsupported,
+    application: options.application,
   });
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));

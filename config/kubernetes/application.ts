@@ -47,6 +47,16 @@ export interface ApplicationMetrics {
   readonly path: string;
 }
 
+/** What the environment of a pod says: `POD_IPS` or `POD_IP`, `HEDDLE_PROBES`, `HEDDLE_APP_METRICS`. @throws {TypeError} */
+export function readApplication(env: Readonly<Record<string, string | undefined>>): ApplicationSettings {
+  const { POD_IPS: all, POD_IP: one = "", HEDDLE_PROBES: probes, HEDDLE_APP_METRICS: metrics } = env;
+  return {
+    addresses: (all === undefined || all === "" ? one : all).split(",").filter((address) => address !== ""),
+    probes: probes === undefined ? new Map() : parseApplicationProbes(probes),
+    metrics: metrics === undefined ? undefined : parseApplicationMetrics(metrics),
+  };
+}
+
 /** Reads `HEDDLE_PROBES`. @throws {TypeError} that says which part is wrong. */
 export function parseApplicationProbes(text: string): ReadonlyMap<string, ApplicationProbe> {
   const found = parseObject(text, "HEDDLE_PROBES");

@@ -1,5 +1,4 @@
 // How a proxy starts: who it is, what it serves at once and where it learns the rest. Envoy: `config.bootstrap.v3.Bootstrap`.
-import type { ApplicationSettings } from "../kubernetes/application.ts";
 import type { Cluster } from "./cluster.ts";
 import type { JsonValue } from "./filter-config.ts";
 import type { Listener } from "./listener.ts";
@@ -47,8 +46,6 @@ export interface HeddleSettings {
   readonly concurrency: number;
   /** The admin port may be reached from outside of the pod: it shows and changes everything, so only on demand. */
   readonly allowRemoteAdmin: boolean;
-  /** In a pod: the application whose probes and metrics the metrics port answers too. */
-  readonly application?: ApplicationSettings;
 }
 
 /** Where the proxy gets its certificate; it makes the key itself. */

@@ -5,6 +5,7 @@
 //   discovery -> what the mesh says ----+
 import fs from "node:fs";
 
+import type { ApplicationSettings } from "#config/kubernetes/application.ts";
 import type { Bootstrap } from "#config/model/bootstrap.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { TracingConfig } from "#config/model/telemetry.ts";
@@ -51,6 +52,8 @@ export interface ProxyOptions {
   readonly allowUnsupported: ReadonlySet<string>;
   /** Where the locks on listener addresses lie; default: one folder of this user. */
   readonly lockFolder?: string;
+  /** In a pod: the application whose probes and metrics the metrics port answers too. */
+  readonly application?: ApplicationSettings | undefined;
 }
 
 /** Workers are asked this often which hosts on demand they used. */
@@ -347,7 +350,7 @@ export class ProxyApp {
         this.#isTerminating || this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady),
       certificate: () => this.#identity?.status,
       discovery: () => this.#discovery?.status,
-      application: bootstrap.heddle.application,
+      application: this.#options.application,
     };
     if (bootstrap.admin !== undefined)
       this.adminPort = await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);
