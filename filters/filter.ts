@@ -1,5 +1,6 @@
 // The filter contract: everything a filter sees of the proxy. A filter is a plain object of optional hooks, made once per
 // configuration and shared by all its streams; what belongs to one request lies in a slot of its exchange.
+import type { SocketAddress } from "#config/model/address.ts";
 import type { Cluster, BreakerPolicy } from "#config/model/cluster.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { JsonValue } from "#config/model/filter-config.ts";
@@ -66,6 +67,8 @@ export interface ConnectionView {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** Where a captured connection was going to; it is the local address too. */
+  readonly originalDestination?: SocketAddress | undefined;
   readonly isTls: boolean;
   /** The verified peer's SPIFFE id (its URI SAN); undefined = not verified. */
   readonly peerIdentity: string | undefined;

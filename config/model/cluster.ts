@@ -16,6 +16,8 @@ export interface Cluster {
     | { readonly kind: "logicalDns"; readonly assignment: ClusterLoadAssignment; readonly refreshMs: number }
     | { readonly kind: "originalDst" };
   readonly connectTimeoutMs: number;
+  /** Where connections come from, at most one address of a family; none of the destination's: any. Envoy: `upstream_bind_config`. */
+  readonly sourceAddresses?: readonly string[];
   readonly lb: LbPolicy;
   readonly slowStart:
     | { readonly windowMs: number; readonly aggression: number; readonly minWeightPercent: number }
@@ -50,7 +52,9 @@ export type LbPolicy =
   | { readonly kind: "maglev"; readonly tableSize: number }
   | { readonly kind: "peakEwma"; readonly decayMs: number; readonly initialRttMs: number }
   /** The address that the connection was going to (Envoy `CLUSTER_PROVIDED` with ORIGINAL_DST). */
-  | { readonly kind: "originalDst" };
+  | { readonly kind: "originalDst" }
+  /** The endpoint that the connection was going to, whatever its health, and no other. Ours alone. */
+  | { readonly kind: "originalEndpoint" };
 
 /** Envoy's circuit breakers: concurrency, not failures. Defaults 1024, 1024, 1024, 3. */
 export interface CircuitLimits {

@@ -12,15 +12,20 @@ export type Direction = "inbound" | "outbound" | "unspecified";
 export interface Listener {
   readonly name: string;
   readonly address: SocketAddress;
+  /** More of the same, for a listener without a socket of its own alone. Envoy: `additional_addresses`. */
+  readonly additionalAddresses?: readonly SocketAddress[];
   readonly direction: Direction;
   /**
    * For a gRPC client that speaks xDS itself: no socket at all, the only chain's HTTP is written as Envoy's `api_listener`, and
    * the name is the client's target. Only ever written, never read.
    */
   readonly isApi?: boolean;
-  /** False: no socket of its own, it serves connections handed over by original destination. */
+  /** False: no socket of its own, it serves connections of its direction that were going to one of its addresses (`useOriginalDst`). */
   readonly bindToPort: boolean;
-  /** The original destination (SO_ORIGINAL_DST) chooses the listener or cluster. */
+  /**
+   * The original destination (SO_ORIGINAL_DST) of its connections counts. One that a listener without a socket has as its address
+   * is handed over to that; the others stay, and their original destination is what filter chains match.
+   */
   readonly useOriginalDst: boolean;
   /** Look at the first bytes: ClientHello (SNI, ALPN), HTTP preface. */
   readonly inspectTls: boolean;

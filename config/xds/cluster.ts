@@ -1,5 +1,6 @@
 // Cluster: a backend, message <-> model.
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { isIP } from "node:net";
 import type { Cluster } from "../model/cluster.ts";
 import type { ClusterLoadAssignment } from "../model/endpoint.ts";
 import { breakerFromWire, breakerToWire, checkPriorities, limitsFromWire, limitsToWire } from "./circuit-limits.ts";
@@ -12,6 +13,7 @@ import {
   ClusterSchema,
   type Cluster as WireCluster,
 } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { BindConfig } from "./gen/envoy/config/core/v3/address_pb.ts";
 import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { healthCheckFromWire, healthCheckToWire } from "./health-check.ts";
 import type { Scope } from "./issues.ts";
@@ -49,6 +51,7 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
     altStatName: wire.altStatName === "" ? undefined : wire.altStatName,
     discovery,
     connectTimeoutMs: toMsOr(wire.connectTimeout, CONNECT_TIMEOUT_MS),
+    ...bindFromWire(wire.upstreamBindConfig, scope.field("upstream_bind_config")),
     ...balancing,
     panicThresholdPercent: wire.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_PERCENT,
     limits: limitsFromWire(wire.circuitBreakers, RoutingPriority.DEFAULT),
@@ -71,6 +74,43 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
     perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
     breaker: breakerFromWire(breaker, metadataScope(scope.field("metadata"), BREAKER_KEY)),
     metadata,
+  };
+}
+
+/** One address of each family: which of them a connection comes from must not be a matter of chance. */
+function bindFromWire(wire: BindConfig | undefined, scope: Scope): Pick<Cluster, "sourceAddresses"> {
+  if (wire === undefined) return {};
+  const { sourceAddress, extraSourceAddresses } = wire;
+  const all = [
+    { socket: sourceAddress, at: scope.field("source_address") },
+    ...extraSourceAddresses.map(({ address }, index) => ({
+      socket: address,
+      at: scope.field("extra_source_addresses").at(index).field("address"),
+    })),
+  ];
+  const families = new Set<number>();
+  const sourceAddresses = all.map(({ socket, at }) => {
+    const family = isIP(socket?.address ?? "");
+    if (family === 0) at.field("address").invalid(`must be an IP address: got "${socket?.address ?? ""}"`);
+    else if (families.has(family)) at.field("address").unsupported("there is one source address of a family");
+    if (socket?.portSpecifier.case === "portValue" && socket.portSpecifier.value !== 0)
+      at.field("port_value").unsupported("connections from one port cannot be more than one");
+    families.add(family);
+    return socket?.address ?? "";
+  });
+  return { sourceAddresses };
+}
+
+function bindToWire(
+  sourceAddresses: Cluster["sourceAddresses"],
+): Pick<MessageInitShape<typeof ClusterSchema>, "upstreamBindConfig"> {
+  const [first, ...others] = (sourceAddresses ?? []).map((address) => ({
+    address,
+    portSpecifier: { case: "portValue", value: 0 } as const,
+  }));
+  if (first === undefined) return {};
+  return {
+    upstreamBindConfig: { sourceAddress: first, extraSourceAddresses: others.map((address) => ({ address })) },
   };
 }
 
@@ -119,6 +159,7 @@ export function clusterToWire(model: Cluster): WireCluster {
     altStatName: model.altStatName ?? "",
     ...discoveryToWire(model),
     ...durationUnless("connectTimeout", model.connectTimeoutMs, CONNECT_TIMEOUT_MS),
+    ...bindToWire(model.sourceAddresses),
     ...balancingToWire(model),
     ...(model.panicThresholdPercent === PANIC_PERCENT
       ? {}

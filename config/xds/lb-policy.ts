@@ -22,6 +22,7 @@ import { EncodeError, type Scope } from "./issues.ts";
 
 /** Heddle's own policy, in the list before one that Envoy knows: Envoy takes the first that it has. */
 const PEAK_EWMA_TYPE_URL = "type.googleapis.com/heddle.lb.v1.PeakEwma";
+const ORIGINAL_ENDPOINT_TYPE_URL = "type.googleapis.com/heddle.lb.v1.OriginalEndpoint";
 
 /** Envoy's defaults (expectations.md) and, for the EWMA, Linkerd's. */
 const CHOICE_COUNT = 2;
@@ -104,6 +105,8 @@ function fromPolicies(wire: LoadBalancingPolicy, scope: Scope): Balancing {
     const at = scope.field("policies").at(index).field("typed_extension_config").field("typed_config");
     const typed = readTypedJson(any, at);
     if (typed?.typeUrl === PEAK_EWMA_TYPE_URL) return peakEwmaFromJson(typed.config, wire, at);
+    if (typed?.typeUrl === ORIGINAL_ENDPOINT_TYPE_URL)
+      return { lb: { kind: "originalEndpoint" }, slowStart: undefined };
     const schema = SCHEMAS.find((candidate) => any.typeUrl.endsWith(`/${candidate.typeName}`));
     if (schema !== undefined) return fromExtension(wire, index, scope);
     names.push(typed?.typeUrl ?? any.typeUrl);
@@ -246,6 +249,11 @@ export function balancingToWire(model: Cluster): BalancingInit {
       };
     case "originalDst":
       return { lbPolicy: Policy.CLUSTER_PROVIDED };
+    case "originalEndpoint": {
+      const typedConfig = writeTypedJson({ typeUrl: ORIGINAL_ENDPOINT_TYPE_URL, config: {} });
+      const own = { name: "heddle.lb.original_endpoint", typedConfig };
+      return { loadBalancingPolicy: { policies: [{ typedExtensionConfig: own }] } };
+    }
     case "peakEwma": {
       const config = { decayMs: lb.decayMs, initialRttMs: lb.initialRttMs };
       const own = { name: "heddle.lb.peak_ewma", typedConfig: writeTypedJson({ typeUrl: PEAK_EWMA_TYPE_URL, config }) };

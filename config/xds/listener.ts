@@ -69,6 +69,7 @@ export function listenerFromWire(wire: WireListener, scope: Scope): Listener {
   return {
     name: wire.name,
     address: addressFromWire(wire.address, scope.field("address"), "ip"),
+    ...additionalFromWire(wire, scope.field("additional_addresses")),
     direction: direction ?? "unspecified",
     bindToPort: wire.bindToPort ?? true,
     useOriginalDst: (wire.useOriginalDst ?? false) || inspectors.originalDst,
@@ -83,6 +84,15 @@ export function listenerFromWire(wire: WireListener, scope: Scope): Listener {
     perConnectionBufferLimitBytes: wire.perConnectionBufferLimitBytes ?? BUFFER_LIMIT_BYTES,
     ...given("connectionRate", inspectors.connectionRate),
   };
+}
+
+function additionalFromWire(wire: WireListener, scope: Scope): Pick<Listener, "additionalAddresses"> {
+  if (wire.additionalAddresses.length === 0) return {};
+  if (wire.bindToPort !== false) scope.unsupported("a listener with a socket has one address");
+  const additionalAddresses = wire.additionalAddresses.map(({ address }, index) =>
+    addressFromWire(address, scope.at(index).field("address"), "ip"),
+  );
+  return { additionalAddresses };
 }
 
 function needsTlsInspector(match: FilterChainMatch): boolean {
@@ -242,6 +252,7 @@ export function listenerToWire(model: Listener): WireListener {
   return create(ListenerSchema, {
     name: model.name,
     address: addressToWire(model.address),
+    additionalAddresses: (model.additionalAddresses ?? []).map((address) => ({ address: addressToWire(address) })),
     trafficDirection: DIRECTIONS[model.direction],
     ...unless("bindToPort", model.bindToPort, true),
     ...unless("useOriginalDst", model.useOriginalDst, false),

@@ -3,7 +3,8 @@
 const TABLE: { readonly [typeName: string]: string } = {
   // Listeners
   "envoy.config.listener.v3.Listener":
-    "name address filter_chains use_original_dst default_filter_chain per_connection_buffer_limit_bytes listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction enable_reuse_port bind_to_port",
+    "name address additional_addresses filter_chains use_original_dst default_filter_chain per_connection_buffer_limit_bytes listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction enable_reuse_port bind_to_port",
+  "envoy.config.listener.v3.AdditionalAddress": "address",
   "envoy.config.listener.v3.FilterChain":
     "filter_chain_match filters transport_socket transport_socket_connect_timeout name metadata",
   "envoy.config.listener.v3.FilterChainMatch":
@@ -142,7 +143,9 @@ const TABLE: { readonly [typeName: string]: string } = {
 
   // Clusters
   "envoy.config.cluster.v3.Cluster":
-    "transport_socket_matches name alt_stat_name type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks circuit_breakers typed_extension_protocol_options dns_refresh_rate outlier_detection ring_hash_lb_config maglev_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata close_connections_on_host_health_failure load_balancing_policy",
+    "transport_socket_matches name alt_stat_name type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks circuit_breakers typed_extension_protocol_options dns_refresh_rate outlier_detection ring_hash_lb_config maglev_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata close_connections_on_host_health_failure load_balancing_policy upstream_bind_config",
+  "envoy.config.core.v3.BindConfig": "source_address extra_source_addresses",
+  "envoy.config.core.v3.ExtraSourceAddress": "address",
   "envoy.config.cluster.v3.Cluster.TransportSocketMatch": "name match transport_socket",
   "envoy.config.cluster.v3.Cluster.EdsClusterConfig": "eds_config service_name",
   "envoy.config.cluster.v3.Cluster.SlowStartConfig": "slow_start_window aggression min_weight_percent",

@@ -50,7 +50,8 @@ export interface DataPlaneOptions {
   readonly acceptMode: AcceptMode;
   readonly proxyName: string;
   readonly reusePort: boolean;
-  readonly originalDestination: OriginalDestination | undefined;
+  /** Asked once, when a listener wants it. */
+  readonly loadOriginalDestination: () => Promise<OriginalDestination>;
   readonly onSpan: (span: SpanRecord) => void;
   /** For tables whose hosts come on demand. */
   readonly lookUpHost?: LookUpHost | undefined;
@@ -87,6 +88,7 @@ export class DataPlane implements ConnectionHandler {
   readonly #serviceOf = new WeakMap<FilterChain, ServiceHolder>();
   readonly #connections: Connections;
   readonly #tcp: TcpService;
+  #originalDestination: OriginalDestination | undefined = undefined;
   readonly #overload = new Overload();
   readonly #refusal = () => this.#overload.refusal();
   readonly #files = new Map<string, LineFile>();
@@ -170,7 +172,7 @@ export class DataPlane implements ConnectionHandler {
       tls: new ListenerTls(loop, this.#secrets, options.ticketSecret),
       handler: this,
       log,
-      originalDestination: options.originalDestination,
+      originalDestination: () => this.#originalDestination,
       cells,
       reusePort: options.reusePort,
     });
@@ -199,7 +201,7 @@ export class DataPlane implements ConnectionHandler {
     this.#applySecrets(delta);
     this.#applyClusters(delta);
     this.#applyRoutes(delta, failures);
-    const listeners = this.#compileListeners(delta, failures);
+    const listeners = await this.#withOriginalDestination(this.#compileListeners(delta, failures), failures);
     const failed = await this.#listeners.apply(listeners, delta.listeners.removed);
     for (const { name, message } of failed) failures.push({ type: "listener", name, message });
     for (const name of delta.listeners.removed) {
@@ -375,6 +377,23 @@ export class DataPlane implements ConnectionHandler {
     return compiled;
   }
 
+  /** Those that can run: where the original destination cannot be read, a listener that needs it must not open. */
+  async #withOriginalDestination(
+    listeners: readonly Listener[],
+    failures: ApplyFailure[],
+  ): Promise<readonly Listener[]> {
+    if (this.#originalDestination !== undefined || !listeners.some(needsOriginalDestination)) return listeners;
+    try {
+      this.#originalDestination = await this.#options.loadOriginalDestination();
+      return listeners;
+    } catch (error) {
+      const message = describeError(error);
+      for (const listener of listeners)
+        if (needsOriginalDestination(listener)) failures.push({ type: "listener", name: listener.name, message });
+      return listeners.filter((listener) => !needsOriginalDestination(listener));
+    }
+  }
+
   #compileListener(listener: Listener): void {
     const chains =
       listener.defaultFilterChain === undefined
@@ -436,4 +455,8 @@ export class DataPlane implements ConnectionHandler {
     if (file === undefined) this.#files.set(path, (file = new LineFile(path, this.#options.clock, this.#options.log)));
     return file;
   }
+}
+
+function needsOriginalDestination({ bindToPort, useOriginalDst }: Listener): boolean {
+  return bindToPort && useOriginalDst;
 }

@@ -1,4 +1,5 @@
 // One downstream HTTP connection: who the peer is, and an exchange for each request on it.
+import type { SocketAddress } from "#config/model/address.ts";
 import type { Direction, Listener } from "#config/model/listener.ts";
 import type { ConnectionView, LocalReply } from "#filters/filter.ts";
 import { describeError } from "#lib/errors.ts";
@@ -18,6 +19,7 @@ export class DownstreamView implements ConnectionView {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+  readonly originalDestination: SocketAddress | undefined;
   readonly isTls: boolean;
   readonly peerIdentity: string | undefined;
   readonly localIdentity: string | undefined;
@@ -32,6 +34,7 @@ export class DownstreamView implements ConnectionView {
     this.remotePort = info.remotePort;
     this.localAddress = info.localAddress;
     this.localPort = info.localPort;
+    this.originalDestination = info.originalDestination;
     this.isTls = info.tls !== undefined;
     this.peerIdentity = info.tls?.isPeerVerified === true ? info.tls.peerIdentity : undefined;
     this.localIdentity = info.tls?.localIdentity;

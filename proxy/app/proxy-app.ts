@@ -96,7 +96,6 @@ export class ProxyApp {
       log,
       logLevel: options.threshold.level,
       proxyName: bootstrap.node.id === "" ? "heddle" : `heddle:${bootstrap.node.id}`,
-      needsOriginalDestination: bootstrap.listeners.some(({ useOriginalDst }) => useOriginalDst),
       drainTimeMs: bootstrap.heddle.drainTimeMs,
       entry: options.workerEntry,
       cells: new SharedCells().buffer,

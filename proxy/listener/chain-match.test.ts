@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { FilterChain, FilterChainMatch, Listener } from "#config/model/listener.ts";
-import { chooseChain, needsInspection, type ConnectionFacts } from "./chain-match.ts";
+import type { SocketAddress } from "#config/model/address.ts";
+import { chooseChain, planOf, type ConnectionFacts } from "./chain-match.ts";
 
 const ANY: FilterChainMatch = {
   destinationPort: undefined,
@@ -36,7 +37,12 @@ function listener(chains: readonly FilterChain[], defaultFilterChain?: FilterCha
   };
 }
 
-const FACTS: ConnectionFacts = {
+interface TestFacts extends ConnectionFacts {
+  readonly destinationAddress: string;
+  readonly destinationPort: number;
+}
+
+const FACTS: TestFacts = {
   destinationAddress: "10.1.2.3",
   destinationPort: 80,
   serverName: "a.b.shop",
@@ -46,8 +52,23 @@ const FACTS: ConnectionFacts = {
   sourcePort: 4000,
 };
 
-function chosen(chains: readonly FilterChain[], facts: Partial<ConnectionFacts> = {}): string | undefined {
-  return chooseChain(listener(chains), { ...FACTS, ...facts })?.name;
+function choose(config: Listener, facts: TestFacts): FilterChain | undefined {
+  return chooseChain(
+    planOf(config, () => destinationOf(facts)),
+    facts,
+  );
+}
+
+function destinationOf({ destinationAddress: address, destinationPort: port }: TestFacts): SocketAddress {
+  return { address, port };
+}
+
+function chosen(chains: readonly FilterChain[], facts: Partial<TestFacts> = {}): string | undefined {
+  return choose(listener(chains), { ...FACTS, ...facts })?.name;
+}
+
+function inspects(chains: readonly FilterChain[], facts: Partial<TestFacts> = {}): boolean {
+  return planOf(listener(chains), () => destinationOf({ ...FACTS, ...facts })).inspects;
 }
 
 describe("the filter chain of a connection", () => {
@@ -100,11 +121,27 @@ describe("the filter chain of a connection", () => {
 
   it("is the default one when none fits", () => {
     const config = listener([chain("other", { destinationPort: 1 })], chain("default", {}));
-    assert.equal(chooseChain(config, FACTS)?.name, "default");
+    assert.equal(choose(config, FACTS)?.name, "default");
   });
 
   it("is known without looking at bytes when it is the only one and asks for nothing", () => {
-    assert.equal(needsInspection(listener([chain("tcp", {})])), false);
-    assert.equal(needsInspection(listener([chain("a", { transportProtocol: "tls" }), chain("b", {})])), true);
+    assert.equal(inspects([chain("tcp", {})]), false);
+    assert.equal(inspects([chain("a", { transportProtocol: "tls" }), chain("b", {})]), true);
+  });
+
+  it("is known without looking at bytes where only chains of other destinations ask for them", () => {
+    const chains = [
+      chain("service", { destinationPort: 80, prefixRanges: [{ address: "10.1.2.3", prefixLength: 32 }] }),
+      chain("named", { destinationPort: 443, serverNames: ["a.shop"] }),
+    ];
+    assert.equal(inspects(chains), false);
+    assert.equal(inspects(chains, { destinationPort: 443 }), true);
+    assert.equal(inspects(chains, { destinationPort: 25 }), false);
+  });
+
+  it("is found by an IPv6 address however that is written", () => {
+    const chains = [chain("six", { prefixRanges: [{ address: "FD00:0:0::0a", prefixLength: 128 }] }), chain("any", {})];
+    assert.equal(chosen(chains, { destinationAddress: "fd00::a" }), "six");
+    assert.equal(chosen(chains, { destinationAddress: "fd00::b" }), "any");
   });
 });

@@ -3,6 +3,7 @@ import { formatAddress } from "#config/model/address.ts";
 import type { Listener } from "#config/model/listener.ts";
 import { describeError } from "#lib/errors.ts";
 
+import { HandOver } from "./hand-over.ts";
 import { RunningListener, type ListenerParts } from "./listener.ts";
 
 export interface ListenerFailure {
@@ -13,17 +14,20 @@ export interface ListenerFailure {
 export class ListenerSet {
   readonly #parts: ListenerParts;
   readonly #running = new Map<string, RunningListener>();
+  readonly #handOver = new HandOver();
 
-  constructor(parts: ListenerParts) {
-    this.#parts = parts;
+  constructor(parts: Omit<ListenerParts, "handOver">) {
+    this.#parts = { ...parts, handOver: (destination, direction) => this.#handOver.find(destination, direction) };
   }
 
   /** Resolves when every socket is open or has failed; a failed change leaves the old listener running. */
   async apply(changed: readonly Listener[], removed: readonly string[]): Promise<readonly ListenerFailure[]> {
     for (const name of removed) {
+      this.#handOver.delete(name);
       this.#running.get(name)?.close();
       this.#running.delete(name);
     }
+    for (const listener of changed) if (!listener.bindToPort) this.#addUnbound(listener);
     const failures = await Promise.all(
       changed.filter(({ bindToPort }) => bindToPort).map((listener) => this.#applyOne(listener)),
     );
@@ -51,6 +55,12 @@ export class ListenerSet {
     await Promise.all(all.map((listener) => listener.closeWhenQuiet(timeoutMs)));
   }
 
+  #addUnbound(listener: Listener): void {
+    this.#running.get(listener.name)?.close();
+    this.#running.delete(listener.name);
+    this.#handOver.set(listener);
+  }
+
   async #applyOne(listener: Listener): Promise<ListenerFailure | undefined> {
     const known = this.#running.get(listener.name);
     if (known !== undefined && formatAddress(known.config.address) === formatAddress(listener.address)) {
@@ -64,6 +74,7 @@ export class ListenerSet {
       return { name: listener.name, message: describeError(error) };
     }
     known?.close();
+    this.#handOver.delete(listener.name);
     this.#running.set(listener.name, made);
     return undefined;
   }

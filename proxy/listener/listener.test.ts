@@ -111,7 +111,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
           onRefused: () => undefined,
         },
         log: silentLog,
-        originalDestination: undefined,
+        originalDestination: () => undefined,
         cells: new SharedCells(SharedCells.makeBuffer(64)),
         reusePort: false,
       });

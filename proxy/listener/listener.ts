@@ -3,7 +3,7 @@
 //   accept -> [original destination] -> [peek: ClientHello?] -> chain -> [TLS handshake] -> [peek: which HTTP?] -> HTTP or TCP
 import net from "node:net";
 
-import { formatAddress } from "#config/model/address.ts";
+import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { ConnectionLimit, FilterChain, HttpConnectionManager, Listener } from "#config/model/listener.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import type { Log } from "#lib/log.ts";
@@ -15,7 +15,7 @@ import type { Wire } from "#proxy/wire/wire.ts";
 import type { WireLoop } from "#proxy/wire/wire-loop.ts";
 
 import { ConnectionGate } from "./connection-gate.ts";
-import { chooseChain, needsHttpInspection, onlyChain, needsInspection, type ConnectionFacts } from "./chain-match.ts";
+import { chooseChain, planOf, type ChainPlan, type ConnectionFacts } from "./chain-match.ts";
 import { MAX_HELLO_BYTES, readClientHello, type ClientHello } from "./client-hello.ts";
 import { detectProtocol, inspectHttp, isForeign } from "./detect.ts";
 import { Detection, type Speculated, type Speculation, type SpeculationOwner } from "./detection.ts";
@@ -28,6 +28,7 @@ export interface ServerTls {
   /** Of the socket as the server accepted it, or as a wire released it; `firstBytes` were read already. Exactly one of the two callbacks follows. */
   secure(
     socket: net.Socket,
+    originalDestination: SocketAddress | undefined,
     firstBytes: Buffer,
     tls: DownstreamTls,
     timeoutMs: number,
@@ -63,7 +64,10 @@ export interface ListenerParts {
   readonly tls: ServerTls;
   readonly handler: ConnectionHandler;
   readonly log: Log;
-  readonly originalDestination: OriginalDestination | undefined;
+  /** Set before a listener that asks for it opens. */
+  readonly originalDestination: () => OriginalDestination | undefined;
+  /** The listener without a socket that serves the connections that were going there; undefined: none does. */
+  readonly handOver: (destination: SocketAddress, direction: Listener["direction"]) => Listener | undefined;
   /** Where workers count connections together. */
   readonly cells: SharedCells;
   /** Several threads listen on the same address. */
@@ -76,12 +80,16 @@ const NOTHING = Buffer.alloc(0);
 /** For HTTP listeners whose client says nothing at all: Envoy waits for its idle timeout, we for the listener's inspection time. */
 const PLAIN_PEEK_BYTES = 24;
 
+/** An accepted connection on its way to a chain. */
+interface Arrival {
+  /** The one that accepted it, or that it was handed over to. */
+  readonly listener: Listener;
+  readonly plan: ChainPlan;
+  readonly original: SocketAddress | undefined;
+}
+
 export class RunningListener {
   #config: Listener;
-  #inspects: boolean;
-  #inspectsHttp: boolean;
-  /** The one chain that there is to choose, where it speaks TLS: its connections need no wire before the handshake. */
-  #onlyTls: FilterChain | undefined;
   readonly #parts: ListenerParts;
   readonly #server: net.Server;
   readonly #gate: ConnectionGate;
@@ -90,9 +98,6 @@ export class RunningListener {
 
   constructor(config: Listener, parts: ListenerParts) {
     this.#config = config;
-    this.#inspects = needsInspection(config);
-    this.#inspectsHttp = needsHttpInspection(config);
-    this.#onlyTls = onlyTlsChain(config);
     this.#parts = parts;
     this.#gate = new ConnectionGate(parts.cells, config);
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
@@ -137,9 +142,6 @@ export class RunningListener {
   update(config: Listener): void {
     this.#config = config;
     this.#gate.update(config);
-    this.#inspects = needsInspection(config);
-    this.#inspectsHttp = needsHttpInspection(config);
-    this.#onlyTls = onlyTlsChain(config);
   }
 
   /** Closes when nobody has come for some turns: what waits in the kernel's queue would be reset with it. */
@@ -173,17 +175,18 @@ export class RunningListener {
       socket.destroy();
       return;
     }
-    if (this.#onlyTls?.tls !== undefined) {
-      this.#secure(socket, NOTHING, this.#config, this.#onlyTls, this.#onlyTls.tls);
+    const arrival = this.#arrivalOf(socket);
+    const { listener, plan, original } = arrival;
+    // Where TLS is all that there is, no wire is needed before the handshake.
+    if (plan.only?.tls !== undefined && plan.only.connectionLimit === undefined) {
+      this.#secure(socket, NOTHING, arrival, plan.only, plan.only.tls);
       return;
     }
-    const original = this.#config.useOriginalDst ? this.#parts.originalDestination?.(socket) : undefined;
     const wire = acceptWire(this.#parts.loop, socket, original);
-    if (!this.#inspects) {
-      this.#route(wire, NOTHING, undefined);
+    if (!plan.inspects) {
+      this.#route(wire, NOTHING, arrival, undefined);
       return;
     }
-    const listener = this.#config;
     const { handler, loop } = this.#parts;
     new Detection({
       clock: loop.clock,
@@ -193,41 +196,51 @@ export class RunningListener {
       timeoutMs: listener.inspectTimeoutMs,
       goesOnAfterTimeout: listener.continueOnInspectTimeout,
       maxBytes: MAX_HELLO_BYTES,
-      isEnough: (bytes) => this.#isEnough(bytes),
-      silentChain: () => chooseChain(listener, factsOf(wire, "raw_buffer")),
+      isEnough: (bytes) => isEnough(bytes, plan),
+      silentChain: () => chooseChain(plan, factsOf(wire, "raw_buffer")),
       speculate: (chain, owner) =>
         chain.tls === undefined ? handler.onSilent(wire, listener, chain, owner) : undefined,
       onDecided: (bytes, speculated) => {
         const hello = readClientHello(bytes);
-        this.#route(wire, bytes, typeof hello === "string" ? undefined : hello, speculated);
+        this.#route(wire, bytes, arrival, typeof hello === "string" ? undefined : hello, speculated);
       },
-      onTimeout: () => this.#refuse(wire, "detection_timeout"),
+      onTimeout: () => this.#refuse(wire, listener, "detection_timeout"),
       onGone: () => handler.onRefused(listener, "gone"),
     }).start();
   }
 
-  #isEnough(bytes: Buffer): boolean {
-    const hello = readClientHello(bytes);
-    if (hello === "more") return false;
-    return hello !== "other" || !this.#inspectsHttp || inspectHttp(bytes) !== "more";
+  #arrivalOf(socket: net.Socket): Arrival {
+    const config = this.#config;
+    const { originalDestination, handOver } = this.#parts;
+    const original = config.useOriginalDst ? originalDestination()?.(socket) : undefined;
+    const listener = (original && handOver(original, config.direction)) ?? config;
+    const plan = planOf(
+      listener,
+      () => original ?? { address: unmapAddress(socket.localAddress ?? ""), port: socket.localPort ?? 0 },
+    );
+    return { listener, plan, original };
   }
 
-  #route(wire: SocketWire, firstBytes: Buffer, hello: ClientHello | undefined, speculated?: Speculated): void {
-    const listener = this.#config;
-    const onlyTls =
-      !this.#inspects &&
-      listener.filterChains.length + (listener.defaultFilterChain === undefined ? 0 : 1) === 1 &&
-      (listener.filterChains[0] ?? listener.defaultFilterChain)?.tls !== undefined;
+  #route(
+    wire: SocketWire,
+    firstBytes: Buffer,
+    arrival: Arrival,
+    hello: ClientHello | undefined,
+    speculated?: Speculated,
+  ): void {
+    const { listener, plan } = arrival;
+    const isTls =
+      hello !== undefined || (!plan.inspects && (plan.chains[0]?.chain ?? plan.defaultChain)?.tls !== undefined);
     const chain = chooseChain(
-      listener,
+      plan,
       factsOf(
         wire,
-        hello !== undefined || onlyTls ? "tls" : "raw_buffer",
+        isTls ? "tls" : "raw_buffer",
         hello?.serverName,
-        hello?.alpn ?? (this.#inspectsHttp ? [inspectHttp(firstBytes)] : []),
+        hello?.alpn ?? (plan.inspectsHttp ? [inspectHttp(firstBytes)] : []),
       ),
     );
-    if (chain?.connectionLimit !== undefined && !this.#enter(wire, chain, chain.connectionLimit)) {
+    if (chain?.connectionLimit !== undefined && !this.#enter(wire, listener, chain, chain.connectionLimit)) {
       speculated?.speculation.discard();
       return;
     }
@@ -237,19 +250,21 @@ export class RunningListener {
     }
     speculated?.speculation.discard();
     if (chain === undefined) {
-      this.#refuse(wire, "no_filter_chain");
+      this.#refuse(wire, listener, "no_filter_chain");
       return;
     }
     if (chain.tls === undefined) {
       this.#serve(wire, firstBytes, listener, chain);
       return;
     }
-    this.#secure(wire.release(), firstBytes, listener, chain, chain.tls);
+    this.#secure(wire.release(), firstBytes, arrival, chain, chain.tls);
   }
 
-  #secure(socket: net.Socket, firstBytes: Buffer, listener: Listener, chain: FilterChain, tls: DownstreamTls): void {
+  #secure(socket: net.Socket, firstBytes: Buffer, arrival: Arrival, chain: FilterChain, tls: DownstreamTls): void {
+    const { listener, original } = arrival;
     this.#parts.tls.secure(
       socket,
+      original,
       firstBytes,
       tls,
       chain.handshakeTimeoutMs,
@@ -313,30 +328,29 @@ export class RunningListener {
   }
 
   /** False: the chain is full, and the connection is refused. */
-  #enter(wire: SocketWire, chain: FilterChain, limit: ConnectionLimit): boolean {
+  #enter(wire: SocketWire, listener: Listener, chain: FilterChain, limit: ConnectionLimit): boolean {
     const leave = this.#gate.tryEnter(chain, limit);
     if (leave !== undefined) {
       wire.socket.once("close", leave);
       return true;
     }
-    this.#parts.handler.onRefused(this.#config, "connection_limit");
+    this.#parts.handler.onRefused(listener, "connection_limit");
     wire.setReading(false);
     if (limit.delayMs > 0) this.#parts.loop.clock.setTimer(limit.delayMs, () => wire.destroy());
     else wire.destroy();
     return false;
   }
 
-  #refuse(wire: Wire, reason: "no_filter_chain" | "detection_timeout"): void {
-    this.#parts.handler.onRefused(this.#config, reason);
+  #refuse(wire: Wire, listener: Listener, reason: "no_filter_chain" | "detection_timeout"): void {
+    this.#parts.handler.onRefused(listener, reason);
     wire.destroy();
   }
 }
 
-/** Undefined where the chain depends on the connection, or has something to do before TLS. */
-function onlyTlsChain(listener: Listener): FilterChain | undefined {
-  if (needsInspection(listener)) return undefined;
-  const chain = onlyChain(listener);
-  return chain?.tls === undefined || chain.connectionLimit !== undefined ? undefined : chain;
+function isEnough(bytes: Buffer, { inspectsHttp }: ChainPlan): boolean {
+  const hello = readClientHello(bytes);
+  if (hello === "more") return false;
+  return hello !== "other" || !inspectsHttp || inspectHttp(bytes) !== "more";
 }
 
 function factsOf(
@@ -346,8 +360,6 @@ function factsOf(
   applicationProtocols: readonly string[] = [],
 ): ConnectionFacts {
   return {
-    destinationAddress: info.originalDestination?.address ?? info.localAddress,
-    destinationPort: info.originalDestination?.port ?? info.localPort,
     sourceAddress: info.remoteAddress,
     sourcePort: info.remotePort,
     serverName,

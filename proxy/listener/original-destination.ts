@@ -14,7 +14,7 @@ export type OriginalDestination = (socket: Socket) => SocketAddress | undefined;
 
 type GetSockOpt = (descriptor: number, level: number, option: number, value: Buffer, length: Buffer) => number;
 
-/** Loads libc once; call it only when a listener needs it. Throws where Node has no `node:ffi`. */
+/** Loads libc; call it once, when a listener needs it. Throws where Node has no `node:ffi`. */
 export async function loadOriginalDestination(): Promise<OriginalDestination> {
   const getsockopt = await loadGetSockOpt();
   const value = Buffer.alloc(SOCKADDR_LENGTH);

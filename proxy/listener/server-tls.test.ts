@@ -44,6 +44,7 @@ describe("session tickets", () => {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket: Socket) => {
       tls.secure(
         socket,
+        undefined,
         Buffer.alloc(0),
         TLS,
         2000,

@@ -2,6 +2,7 @@
 import { createHmac } from "node:crypto";
 import type { Socket } from "node:net";
 
+import type { SocketAddress } from "#config/model/address.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { DownstreamTlsContext } from "#proxy/tls/downstream-context.ts";
 import type { SecretStore } from "#proxy/tls/secret-store.ts";
@@ -32,6 +33,7 @@ export class ListenerTls implements ServerTls {
 
   secure(
     socket: Socket,
+    originalDestination: SocketAddress | undefined,
     firstBytes: Buffer,
     tls: DownstreamTls,
     timeoutMs: number,
@@ -46,7 +48,7 @@ export class ListenerTls implements ServerTls {
       socket.unshift(firstBytes);
     }
     this.#contextOf(tls).accept(socket, sni, timeoutMs, {
-      onSecure: (secure, info) => onSecure(acceptTlsWire(this.#loop, socket, secure, info)),
+      onSecure: (secure, info) => onSecure(acceptTlsWire(this.#loop, socket, secure, info, originalDestination)),
       onFailure: (error) => onFailed(error.message),
     });
   }

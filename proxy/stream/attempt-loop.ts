@@ -97,7 +97,7 @@ export class AttemptLoop implements AttemptOwner {
 
   #open(pick: Pick): void {
     const exchange = this.#exchange;
-    const picked = exchange.upstream?.pick(pick);
+    const picked = exchange.upstream?.pick(pick, exchange.connection.originalDestination);
     if (picked === undefined) return;
     const number = exchange.attempts.length + 1;
     const now = exchange.service.clock.nowMs();

@@ -25,7 +25,7 @@ export function startMirrors(exchange: HttpExchange): void {
     const upstream = exchange.service.clusters.get(cluster);
     const pick = upstream === undefined ? undefined : pickFor(exchange, upstream.config);
     if (upstream === undefined || pick === undefined || !upstream.admit(false)) continue;
-    const picked = upstream.pick(pick);
+    const picked = upstream.pick(pick, exchange.connection.originalDestination);
     if (typeof picked === "string") {
       upstream.release(false);
       continue;

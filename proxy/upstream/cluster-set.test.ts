@@ -16,6 +16,7 @@ import {
   HTTP_OPTIONS,
   OUTLIER,
 } from "./testing/cluster-of.ts";
+import { resolveTarget } from "./target.ts";
 import { deafHandler, FakeConnector, RecordingWaiter } from "./testing/fake-connector.ts";
 
 const TLS: UpstreamTls = {
@@ -337,4 +338,29 @@ test("a tunnel to a plain endpoint is a connection of its own, counted; to a mes
   assert.equal(open().failure, "overflow");
   connector.raw[0]?.handler.onConnectFailed("connect-failure", "ECONNREFUSED");
   assert.equal(open().failure, undefined);
+});
+
+test("a cluster of the original endpoint takes that one whatever its health, and no other", () => {
+  const cluster: Cluster = { ...clusterOf("reviews"), lb: { kind: "originalEndpoint" } };
+  const sick: Endpoint = { ...endpointOf("10.0.0.2", 9080), health: "unhealthy" };
+  const { table } = setUp(cluster, assignmentOf("reviews", [endpointOf("10.0.0.1", 9080), sick]));
+  const pick = (address: string) => table.get("reviews")?.pick(pickOf(cluster), { address, port: sick.port });
+  const picked = pick("10.0.0.2");
+  assert.equal(typeof picked === "string" ? picked : picked?.endpoint.address, "10.0.0.2");
+  assert.equal(pick("10.0.0.3"), "no-healthy-endpoint");
+  assert.equal(table.get("reviews")?.pick(pickOf(cluster)), "no-healthy-endpoint");
+});
+
+test("connections come from the source address of the endpoint's family", () => {
+  const sourceOf = (address: string, sources: readonly string[] = ["127.0.0.6", "::6"]) => {
+    const target = resolveTarget(
+      { ...clusterOf("reviews"), sourceAddresses: sources },
+      endpointOf(address, 9080),
+      "http1",
+    );
+    return typeof target === "string" ? target : target.sourceAddress;
+  };
+  assert.equal(sourceOf("10.0.0.1"), "127.0.0.6");
+  assert.equal(sourceOf("fd00::1"), "::6");
+  assert.equal(sourceOf("fd00::1", ["127.0.0.6"]), undefined);
 });

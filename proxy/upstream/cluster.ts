@@ -115,6 +115,10 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       return destination === undefined ? "cluster-empty" : new Picked(this, this.#destinations.get(destination));
     }
     if (this.#hosts.size === 0) return "cluster-empty";
+    if (this.config.lb.kind === "originalEndpoint") {
+      const host = destination && this.#hosts.get(formatAddress(destination));
+      return host === undefined ? "no-healthy-endpoint" : new Picked(this, host);
+    }
     this.#index ??= this.#compile();
     const selector = this.#index.find(pick.labels);
     if (selector === undefined) return "no-endpoint-in-subset";

@@ -17,6 +17,8 @@ export interface ConnectTarget {
   readonly tls: UpstreamTls | undefined;
   /** The one SPIFFE id that the peer's certificate must carry; undefined = what `tls.validation` says. */
   readonly expectedIdentity: string | undefined;
+  /** Where the connection comes from; undefined: any address of ours. */
+  readonly sourceAddress: string | undefined;
   readonly timeoutMs: number;
   readonly http: HttpUpstreamOptions;
   readonly bufferLimitBytes: number;

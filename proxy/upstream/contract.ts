@@ -49,7 +49,7 @@ export interface UpstreamCluster {
    */
   admit(isRetry: boolean, priority?: RequestPriority): boolean;
   release(isRetry: boolean, priority?: RequestPriority): void;
-  /** Chooses an endpoint by subset, health, locality and balancer. An original-destination cluster takes `destination`. */
+  /** Chooses an endpoint by subset, health, locality and balancer. A cluster of the original destination takes `destination`. */
   pick(pick: Pick, destination?: SocketAddress): PickedEndpoint | PickFailure;
 }
 

@@ -1,4 +1,5 @@
 // From a cluster and an endpoint to how it is connected to; never to plaintext where an identity is known.
+import { isIP } from "node:net";
 import type { Cluster } from "#config/model/cluster.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { Labels } from "#config/model/route.ts";
@@ -46,6 +47,7 @@ function makeTarget(
     protocol,
     tls,
     expectedIdentity,
+    sourceAddress: cluster.sourceAddresses?.find((source) => isIP(source) === isIP(address)),
     timeoutMs: cluster.connectTimeoutMs,
     http: cluster.http,
     bufferLimitBytes: cluster.perConnectionBufferLimitBytes,

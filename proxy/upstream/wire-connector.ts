@@ -19,8 +19,6 @@ import { UpstreamTlsContexts } from "./tls-contexts.ts";
 export interface WireConnectorOptions {
   readonly loop: WireLoop;
   readonly secrets: SecretStore;
-  /** Source address of plain connections to this host, as 127.0.0.6 on the way into the application. */
-  readonly localAddress?: string;
 }
 
 export class WireConnector implements Connector {
@@ -88,12 +86,11 @@ export class WireConnector implements Connector {
     handler: HttpConnectionHandler | RawConnectionHandler,
     onWire: (wire: Wire) => void,
   ): OpenTicket {
-    const { localAddress, loop } = this.#options;
     const tls = this.#contexts.forTarget(target);
     return connectWire(
-      loop,
+      this.#options.loop,
       target,
-      { timeoutMs: target.timeoutMs, tls, localAddress: tls === undefined ? localAddress : undefined },
+      { timeoutMs: target.timeoutMs, tls, localAddress: target.sourceAddress },
       {
         onConnected: onWire,
         onFailure: ({ kind, message }) => handler.onConnectFailed(failureOf(kind), message),

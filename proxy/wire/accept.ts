@@ -26,12 +26,18 @@ export function acceptWire(loop: WireLoop, accepted: Socket, originalDestination
  * A wire on an accepted socket whose TLS handshake is over; the socket below knows its addresses already. Node gives such a socket each record in memory of its own, whose
  * collection costs more than the decryption; in mode "handle" it reads into the loop's one buffer instead.
  */
-export function acceptTlsWire(loop: WireLoop, accepted: Socket, secure: TLSSocket, tls: WireTls): SocketWire {
+export function acceptTlsWire(
+  loop: WireLoop,
+  accepted: Socket,
+  secure: TLSSocket,
+  tls: WireTls,
+  originalDestination?: SocketAddress,
+): SocketWire {
   let wire: SocketWire | undefined;
   const usesOnread =
     loop.acceptMode === "handle" &&
     readInto(secure, loop.readBuffer, (length) => wire?.receive(loop.readBuffer, length));
-  wire = new SocketWire(loop, secure, { tls, usesOnread, transport: accepted });
+  wire = new SocketWire(loop, secure, { tls, usesOnread, transport: accepted, originalDestination });
   // What came in the same record as the end of the handshake.
   const early: unknown = usesOnread ? secure.read() : null;
   if (early instanceof Buffer) wire.receive(early, early.length);

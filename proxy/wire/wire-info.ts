@@ -14,7 +14,7 @@ export class SocketInfo implements WireInfo {
   readonly originalDestination: SocketAddress | undefined;
   readonly tls: WireTls | undefined;
   readonly #socket: Socket;
-  #local: SocketAddress | undefined = undefined;
+  #local: SocketAddress | undefined;
   #remote: SocketAddress | undefined;
 
   /** `remote`: where it was connected to; undefined: the socket knows, as long as it is open. */
@@ -27,6 +27,8 @@ export class SocketInfo implements WireInfo {
     this.#socket = socket;
     this.#remote = remote;
     this.originalDestination = originalDestination;
+    // What the client sees as our address (Envoy restores it so).
+    this.#local = originalDestination;
     this.tls = tls;
   }
 

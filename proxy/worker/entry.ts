@@ -38,7 +38,7 @@ const plane = new DataPlane({
   acceptMode: await chooseAcceptMode(),
   proxyName: data.proxyName,
   reusePort: data.reusePort,
-  originalDestination: data.needsOriginalDestination ? await loadOriginalDestination() : undefined,
+  loadOriginalDestination,
   drainTimeMs: data.drainTimeMs,
   ticketSecret: data.ticketSecret,
   lookUpHost: lookups.lookUp,

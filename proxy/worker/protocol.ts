@@ -32,7 +32,6 @@ export interface WorkerData {
   readonly logLevel: LogLevel;
   readonly proxyName: string;
   readonly reusePort: boolean;
-  readonly needsOriginalDestination: boolean;
   readonly drainTimeMs: number;
   readonly ticketSecret: Uint8Array;
 }

@@ -17,7 +17,6 @@ export interface WorkerPoolOptions {
   readonly log: Log;
   readonly logLevel: LogLevel;
   readonly proxyName: string;
-  readonly needsOriginalDestination: boolean;
   readonly drainTimeMs: number;
   /** The worker's entry: the source in development, the bundle when shipped. */
   readonly entry: URL;
@@ -178,14 +177,13 @@ export class WorkerPool {
   }
 
   #spawn(index: number): { readonly worker: Worker; readonly isReady: Promise<void> } {
-    const { entry, cells, proxyName, concurrency, needsOriginalDestination, drainTimeMs, ticketSecret } = this.#options;
+    const { entry, cells, proxyName, concurrency, drainTimeMs, ticketSecret } = this.#options;
     const data: WorkerData = {
       index,
       cells,
       logLevel: this.#logLevel,
       proxyName,
       reusePort: concurrency > 1,
-      needsOriginalDestination,
       drainTimeMs,
       ticketSecret,
     };

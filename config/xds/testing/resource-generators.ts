@@ -123,7 +123,7 @@ const chain: fc.Arbitrary<FilterChain> = fc.record({
 });
 
 /** TLS is inspected where a chain asks for it in any case, so the flag is not free there. */
-const listener: fc.Arbitrary<Listener> = fc.record({
+const anyListener: fc.Arbitrary<Listener> = fc.record({
   name: word,
   address,
   direction: fc.constantFrom("inbound", "outbound", "unspecified"),
@@ -137,6 +137,17 @@ const listener: fc.Arbitrary<Listener> = fc.record({
   defaultFilterChain: maybe(chain),
   perConnectionBufferLimitBytes: count,
 });
+
+/** One with a socket has one address. */
+const listener: fc.Arbitrary<Listener> = fc
+  .tuple(anyListener, fc.array(address, { maxLength: 2 }))
+  .map(([made, additionalAddresses]) =>
+    made.bindToPort || additionalAddresses.length === 0 ? made : { ...made, additionalAddresses },
+  );
+
+const sourceAddresses = fc
+  .constantFrom(["127.0.0.6"], ["::6"], ["127.0.0.6", "::6"], undefined)
+  .map((addresses) => (addresses === undefined ? {} : { sourceAddresses: addresses }));
 
 const endpoint: fc.Arbitrary<Endpoint> = fc.record({
   address: ip,
@@ -193,6 +204,7 @@ const hashing: fc.Arbitrary<LbPolicy> = fc.oneof(
     maximumRingSize: fc.integer({ min: 1024, max: 9999 }),
   }),
   fc.record({ kind: fc.constant("maglev"), tableSize: fc.constantFrom(65_537, 97) }),
+  fc.record({ kind: fc.constant("originalEndpoint") }),
 );
 
 const limits = fc.record({
@@ -274,7 +286,7 @@ const discovered = fc.oneof(
 
 const cluster: fc.Arbitrary<Cluster> = fc
   .tuple(
-    discovered,
+    fc.tuple(discovered, sourceAddresses).map(([found, source]) => ({ ...found, ...source })),
     fc.record({
       name: word,
       altStatName: maybe(word),

@@ -9,6 +9,7 @@ import { knownFilterTypes } from "#filters/standard.ts";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
+import { loadOriginalDestination } from "#proxy/listener/original-destination.ts";
 import { SharedCells } from "#proxy/resilience/shared-cells.ts";
 
 import { DataPlane } from "../data-plane.ts";
@@ -37,7 +38,7 @@ export class TestPlane {
       acceptMode: "handle",
       proxyName: "test",
       reusePort: false,
-      originalDestination: undefined,
+      loadOriginalDestination,
       onSpan: () => undefined,
       drainTimeMs,
       ticketSecret: Buffer.alloc(32, 1),

@@ -13,6 +13,7 @@ export function balancerOf(policy: LbPolicy): MakeBalancer {
   switch (policy.kind) {
     case "roundRobin":
     case "originalDst":
+    case "originalEndpoint":
       make = makeRoundRobin;
       break;
     case "leastRequest":
