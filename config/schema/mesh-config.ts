@@ -97,9 +97,13 @@ const spec = record("What the user wants.", {
     "auto: mutual TLS wherever the destination has an identity; required: nothing else leaves.",
     { default: "auto" },
   ),
-  outboundPolicy: choice(["allow", "deny"], "What happens to destinations that the mesh does not know.", {
-    default: "allow",
-  }),
+  outboundPolicy: choice(
+    ["allow", "deny"],
+    "What happens to captured connections to destinations that the mesh does not know: they go on to where they were going, or they are refused.",
+    {
+      default: "allow",
+    },
+  ),
   mtls: record(
     "What PeerAuthentication changes.",
     { mode: choice(mtlsModes, mtlsModeDescription, { default: "PERMISSIVE" }) },

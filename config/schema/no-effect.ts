@@ -31,7 +31,7 @@ export function findNoEffect(resource: Resource): ConfigError[] {
 function fieldsOf(resource: Resource): Found[] {
   switch (resource.kind) {
     case "MeshConfig":
-      return meshFields(resource);
+      return tenantFields(resource);
     case "HTTPRoute":
     case "GRPCRoute":
       return routeFields(resource);
@@ -66,14 +66,6 @@ function policyFields(policy: TrafficPolicy): Found[] {
       hint: "write the budget in a TrafficPolicy for the Service",
     },
   ];
-}
-
-function meshFields(mesh: MeshConfig): Found[] {
-  const policy: Found = {
-    path: ["spec", "outboundPolicy"],
-    says: "HTTP_PROXY refuses destinations that the mesh does not know, and no other traffic is captured yet",
-  };
-  return [...(isWritten(mesh, policy.path) ? [policy] : []), ...tenantFields(mesh)];
 }
 
 function tenantFields({ spec }: MeshConfig): Found[] {

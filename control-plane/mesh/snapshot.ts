@@ -31,8 +31,10 @@ export interface MeshTables {
   readonly telemetries: ReadonlyMap<string, readonly Telemetry[]>;
   /** The one MeshConfig, under "mesh"; absent: defaults. */
   readonly meshConfig: ReadonlyMap<string, MeshConfigSpec>;
-  /** The keys of `services`, sorted, under "services". */
+  /** The keys of `services`, sorted, under "services"; of those with hosts of their own and no address under "hosted". */
   readonly names: ReadonlyMap<string, readonly string[]>;
+  /** Which services an instance belongs to, by `namespace/endpoint name`. */
+  readonly memberships: ReadonlyMap<string, readonly Membership[]>;
 }
 
 export interface MeshSnapshot {
@@ -43,7 +45,6 @@ export interface MeshSnapshot {
   readonly tables: MeshTables;
   /** Every policy document that is in force. */
   readonly resources: readonly Resource[];
-  readonly memberships: ReadonlyMap<string, readonly Membership[]>;
   readonly instances: ReadonlyMap<string, RegistryWorkload>;
 }
 
@@ -65,7 +66,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
   const resources = input.resources.filter((resource) => resource.kind !== "ServiceEntry");
   const hash = hashContent(input, resources);
   if (previous?.hash === hash) return previous;
-  const memberships = shareLists(previous?.memberships, collectMemberships(input.services), isSameMembership);
+  const memberships = shareLists(previous?.tables.memberships, collectMemberships(input.services), isSameMembership);
   const before = previous?.tables;
   const sequence = (previous?.sequence ?? 0) + 1;
   const policies = indexResources(resources);
@@ -74,7 +75,6 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
     sequence,
     hash,
     resources,
-    memberships,
     instances: input.workloads,
     tables: {
       services: input.services,
@@ -86,7 +86,8 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
       peerAuthentications: shareLists(before?.peerAuthentications, policies.peerAuthentications),
       telemetries: shareLists(before?.telemetries, policies.telemetries),
       meshConfig: policies.meshConfig,
-      names: shareLists(before?.names, new Map([["services", [...input.services.keys()].sort()]])),
+      names: shareLists(before?.names, collectNames(input.services)),
+      memberships,
     },
   };
 }
@@ -148,6 +149,18 @@ function targetsOf(policy: Targeting): ReadonlySet<string> {
   return new Set(refs.map((ref) => targetKey(ref.kind, namespace, ref.name)));
 }
 
+function collectNames(services: ReadonlyMap<string, RegistryService>): ReadonlyMap<string, readonly string[]> {
+  const names = [...services.keys()].sort();
+  const hosted = names.filter((key) => {
+    const service = services.get(key);
+    return service !== undefined && service.hosts.length > 0 && service.addresses.length === 0;
+  });
+  return new Map([
+    ["services", names],
+    ["hosted", hosted],
+  ]);
+}
+
 function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map<string, Membership[]> {
   const memberships = new Map<string, Membership[]>();
   for (const service of services.values())
@@ -167,7 +180,7 @@ function makeWorkloads(
     const instance = instances.get(id);
     const isSame =
       previous !== undefined &&
-      (previous.memberships.get(id) ?? none) === list &&
+      (previous.tables.memberships.get(id) ?? none) === list &&
       previous.instances.get(id) === instance;
     const workload = isSame ? previous.tables.workloads.get(id) : makeWorkload(list, instance);
     if (workload !== undefined) workloads.set(id, workload);

@@ -4,7 +4,7 @@ import type { UpstreamTls } from "#config/model/tls.ts";
 import type { ServicePort } from "../registry/registry.ts";
 import { listenerBufferBytes } from "./defaults.ts";
 import { meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
-import { meshServerName } from "./names.ts";
+import { meshServerName, outboundName } from "./names.ts";
 import { clusterPolicy, upstreamOptions } from "./policy/cluster.ts";
 import { clusterTenants } from "./policy/tenants.ts";
 import { trafficFor } from "./policy/traffic.ts";
@@ -25,13 +25,15 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
   const identities = new Set(hops.flatMap((hop) => (hop.kind === "peer" ? [hop.identity] : [])));
   const tls = meshTls(backend, [...identities].sort());
   const isRequired = scope.dialect === "heddle" && meshConfigOf(scope.reader).outboundMtls === "required";
+  const { discovery, ...direct } = choiceOf(scope, backend);
   const host = `${service.name}.${service.namespace}`;
   const metadata = { service: service.name, namespace: service.namespace, port: port.name, protocol: port.protocol };
   return {
     name: backend.cluster,
     altStatName: undefined,
-    discovery: { kind: "eds", serviceName: backend.cluster },
+    discovery,
     ...clusterPolicy(blocks, scope.dialect, host, port.protocol),
+    ...direct,
     // Where mutual TLS is required an endpoint without it is not called at all: its handshake fails closed.
     tls: isRequired ? tls : undefined,
     tlsMatches:
@@ -45,6 +47,15 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
     perConnectionBufferLimitBytes: listenerBufferBytes,
     metadata: { heddle: metadata, ...clusterTenants(scope.reader, endpoints, blocks.tenants?.isolate) },
   };
+}
+
+/** How endpoints are found, and for direct connections that there is nothing to choose among: an Envoy calls any address. */
+function choiceOf({ dialect }: Scope, backend: Backend): Pick<Cluster, "discovery"> & Partial<Cluster> {
+  if (!backend.isDirect) return { discovery: { kind: "eds", serviceName: backend.cluster } };
+  const nothing = { slowStart: undefined, outlier: undefined, healthChecks: [], closeOnHealthFailure: false };
+  if (dialect !== "heddle") return { ...nothing, discovery: { kind: "originalDst" }, lb: { kind: "originalDst" } };
+  const serviceName = outboundName(backend.service, backend.port);
+  return { ...nothing, discovery: { kind: "eds", serviceName }, lb: { kind: "originalEndpoint" } };
 }
 
 /** A port of opaque TCP whose endpoints belong to tenants: nothing can tell which of them a connection may have. */

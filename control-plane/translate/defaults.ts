@@ -101,6 +101,9 @@ export const forwardDefaults: Omit<ForwardAction, "target"> = {
   priority: "default",
 };
 
+/** As Envoy writes that there is no limit. */
+export const unlimited = 4_294_967_295;
+
 type Chosen = "statPrefix" | "routes" | "filters" | "accessLogs" | "tracing" | "forwardClientCert";
 
 /** Envoy's defaults, but for what a sidecar must not do: change letters of header names, refuse HTTP/1.0 or replace an id. */

@@ -3,13 +3,14 @@ import type { ClusterLoadAssignment, Endpoint, LocalityEndpoints, MeshHop } from
 import { appPortOf, meshPortOf, spiffeId } from "../mesh/workload.ts";
 import type { RegistryEndpoint, RegistryService, ServicePort } from "../registry/registry.ts";
 import { serviceKey } from "../registry/registry.ts";
+import { outboundName } from "./names.ts";
 import { hasLabels, mtlsMode } from "./policy/peer-authentication.ts";
 import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
 
 /** Chooses mutual TLS for an endpoint with a mesh hop (`Cluster.tlsMatches`). */
 export const meshSocketLabels = { tlsMode: "heddle" } as const;
 
-/** Priorities start at 0, localities are always set and weigh what their endpoints do (gRPC refuses anything else). */
+/** Those of a service, shared by all clusters but those of subsets. Priorities start at 0, localities are always set and weigh what their endpoints do (gRPC refuses anything else). */
 export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignment {
   const service = scope.reader.get("services", backend.service);
   const port = findPort(service, backend.port);
@@ -23,7 +24,7 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
     }
   }
   return {
-    cluster: backend.cluster,
+    cluster: backend.isDirect ? outboundName(backend.service, backend.port) : backend.cluster,
     overprovisioningFactor: 140,
     localities: [...localities].map(([key, endpoints]): LocalityEndpoints => {
       const [region = "", zone = ""] = key.split("\n");

@@ -24,13 +24,14 @@ import {
   listenerBufferBytes,
   managerDefaults,
   plainHttp,
+  unlimited,
   upstreamDefaults,
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
 import { matchesOf } from "./gateway-api/routes.ts";
 import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
-import { ownerOf } from "./outbound.ts";
+import { ownerOf } from "./outbound-chains.ts";
 import { mtlsMode } from "./policy/peer-authentication.ts";
 import { limitsOfPort, limitsOfRule, rateLimitFilter, rateLimitOverride } from "./policy/rate-limit.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
@@ -47,8 +48,50 @@ export interface BuiltInbound {
 /** Upgrade token of opaque bytes inside an extended CONNECT stream (contracts.md, "The mesh hop"). */
 const tcpUpgrade = "heddle-tcp";
 
+/** On a socket of its own, for the mesh and whoever else the policy lets in. */
 export function inboundListener(scope: Scope, workload: Workload, port: WorkloadPort, meshPort: number): BuiltInbound {
   const name = inboundName(port.service, port.port.port);
+  const serverNames = [meshServerName(port.service, port.port.port)];
+  const { chains, collector } = inboundChains(scope, workload, port, name, serverNames);
+  return {
+    listener: {
+      name,
+      address: { address: workload.address, port: meshPort },
+      direction: "inbound",
+      bindToPort: true,
+      useOriginalDst: false,
+      ...chains,
+      perConnectionBufferLimitBytes: listenerBufferBytes,
+    },
+    cluster: applicationCluster(name, workload.address, port),
+    collector,
+  };
+}
+
+export interface InboundParts {
+  readonly chains: Pick<
+    Listener,
+    | "inspectTls"
+    | "inspectHttp"
+    | "inspectTimeoutMs"
+    | "continueOnInspectTimeout"
+    | "filterChains"
+    | "defaultFilterChain"
+  >;
+  readonly collector: TrafficTelemetry["collector"];
+}
+
+/**
+ * How connections to one port of the application are treated; they go to the cluster `name`. Where plaintext comes too, TLS may be
+ * the application's own: the mesh's is known by the names that callers' proxies ask for.
+ */
+export function inboundChains(
+  scope: Scope,
+  workload: Workload,
+  port: WorkloadPort,
+  name: string,
+  serverNames: readonly string[],
+): InboundParts {
   // An Envoy has no certificate from us, so nobody is told to call it with mutual TLS (endpoints.ts).
   const mode =
     scope.dialect === "heddle" ? mtlsMode(scope.reader, port.service, port.port, workload.labels) : "DISABLE";
@@ -80,25 +123,18 @@ export function inboundListener(scope: Scope, workload: Workload, port: Workload
   const inspectsHttp = treatment === "detect" && mode !== "STRICT";
   const inspectTimeoutMs = inspectsHttp || treatment === "opaque" ? detectionMs : 10_000;
   const chains = chainsOf(mode, treatment, {
-    mesh: isPermissive ? meshOnly(mesh, treatment, port) : mesh,
+    mesh: isPermissive ? meshOnly(mesh, treatment, serverNames) : mesh,
     plaintext,
     opaque,
   });
   return {
-    listener: {
-      name,
-      address: { address: workload.address, port: meshPort },
-      direction: "inbound",
-      bindToPort: true,
-      useOriginalDst: false,
+    chains: {
       inspectTls: isPermissive || inspectsHttp,
       inspectHttp: inspectsHttp,
       inspectTimeoutMs: isPermissive || inspectsHttp ? inspectTimeoutMs : 0,
       continueOnInspectTimeout: true,
       ...chains,
-      perConnectionBufferLimitBytes: listenerBufferBytes,
     },
-    cluster: applicationCluster(name, workload.address, port),
     collector: telemetry.collector,
   };
 }
@@ -132,9 +168,8 @@ function chainsOf(
 
 const rawBytes: FilterChainMatch = { ...anyConnection, transportProtocol: "raw_buffer" };
 
-/** Where plaintext comes too, TLS may be the application's own: the mesh's is known by the name that callers' proxies ask for. */
-function meshOnly(mesh: FilterChain, treatment: Treatment, { service, port }: WorkloadPort): FilterChain {
-  const serverNames = treatment === "http" ? [] : [meshServerName(service, port.port)];
+function meshOnly(mesh: FilterChain, treatment: Treatment, names: readonly string[]): FilterChain {
+  const serverNames = treatment === "http" ? [] : names;
   return { ...mesh, match: { ...anyConnection, transportProtocol: "tls", serverNames } };
 }
 
@@ -313,9 +348,8 @@ function applicationCluster(name: string, address: string, port: WorkloadPort): 
   };
 }
 
-const unlimited = 4_294_967_295;
-
-function applicationProtocol({ port }: WorkloadPort): HttpUpstreamOptions["protocol"] {
+/** What the application speaks on a port. */
+export function applicationProtocol({ port }: WorkloadPort): HttpUpstreamOptions["protocol"] {
   switch (port.protocol) {
     case "HTTP2":
     case "GRPC":

@@ -14,6 +14,38 @@ export function outboundListenerName(service: string, port: number | string, lis
   return `${outboundName(service, port)}@127.0.0.1:${listen}`;
 }
 
+/** Where a connection to the address of an instance goes: to that one and no other. */
+export function directName(service: string, port: number | string): string {
+  return `direct/${service}/${port}`;
+}
+
+/** The listener for what is captured on the way to a service's virtual addresses. */
+export function capturedName(service: string, port: number | string): string {
+  return `${outboundName(service, port)}@captured`;
+}
+
+/** The listener for what the packet filter sends out of the application's connections. */
+export function outboundCaptureName(family: "ipv4" | "ipv6"): string {
+  return `outbound/captured/${family}`;
+}
+
+/** Requests to addresses that no service has, to hosts of which the mesh knows, on one port. */
+export function unknownHostsName(port: number): string {
+  return `outbound/hosts/${port}`;
+}
+
+/** Connections to destinations that the mesh does not know go on as they were. */
+export const passthroughName = "outbound/passthrough";
+
+/** The listener for what the packet filter leads to the application, and the application behind it on ports of no service. */
+export const inboundCaptureName = "inbound/captured";
+
+/** Clusters that do not exist: the name says why a connection is closed. */
+export const refusedClusters = {
+  unknown: "refused/outboundPolicy-deny",
+  loop: "refused/port-of-the-proxy",
+} as const;
+
 /** The listener for the mesh and the cluster of the application behind it. */
 export function inboundName(service: string, port: number | string): string {
   return `inbound/${service}/${port}`;

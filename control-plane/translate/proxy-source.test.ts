@@ -197,7 +197,7 @@ test("a port of opaque TCP whose endpoints are divided by tenants is refused, an
 apiVersion: heddle.dev/v1alpha1
 kind: MeshConfig
 metadata: { name: default }
-spec: { outboundPolicy: deny, tenants: { isolate: true, sources: [{ header: { name: x-tenant, trusted: { identities: ["spiffe://cluster.local/ns/shop/sa/web"] } } }] } }
+spec: { tenants: { isolate: true, sources: [{ jwtClaim: { name: tenant } }, { header: { name: x-tenant, trusted: { identities: ["spiffe://cluster.local/ns/shop/sa/web"] } } }] } }
 ---
 apiVersion: heddle.dev/v1alpha1
 kind: ServiceEntry
@@ -225,7 +225,7 @@ spec:
   assert.deepEqual(networkOf()?.names, ["divided-by-tenants/outbound/shop/ledger/5432"]);
   assert.equal(networkOf()?.resources?.clusters.size, 0);
   assert.match(conditionsOf("ServiceEntry")?.[0]?.message ?? "", /port db is opaque TCP and its endpoints are divided/);
-  assert.match(conditionsOf("MeshConfig")?.[1]?.message ?? "", /HTTP_PROXY refuses destinations/);
+  assert.match(conditionsOf("MeshConfig")?.[1]?.message ?? "", /no request has a verified JWT yet/);
   mesh.put(`
 apiVersion: heddle.dev/v1alpha1
 kind: MeshConfig

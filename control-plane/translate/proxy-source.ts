@@ -10,6 +10,7 @@ import type { Dialect, ProxyResources, ResourceSource } from "../mesh/resources.
 import type { MeshSnapshot } from "../mesh/snapshot.ts";
 import type { MeshStore } from "../mesh/store.ts";
 import type { Workload } from "../mesh/workload.ts";
+import type { Capture } from "../registry/registry.ts";
 import { clusterOf, meshRoots } from "./cluster.ts";
 import { assignmentOf } from "./endpoints.ts";
 import { grpcListeners } from "./grpc-client.ts";
@@ -21,20 +22,40 @@ import {
   type BuiltHost,
   type HostOwner,
 } from "./http-proxy.ts";
+import { capturedInbound, capturedPorts, inboundCaptureListener } from "./captured-inbound.ts";
+import { instancesListener, serviceListener } from "./captured-outbound.ts";
+import { captureAddresses, captureListener, unknownHostsTable, type BuiltCapture } from "./captured-unknown.ts";
 import { inboundListener, type BuiltInbound } from "./inbound.ts";
+import { unknownHostsName } from "./names.ts";
+import { clientOf, type Client } from "./outbound-chains.ts";
 import { outboundListener, outboundTable, proxyListener, type BuiltListener, type BuiltTable } from "./outbound.ts";
-import type { Backend, Scope } from "./scope.ts";
+import { findPort, meshConfigIn, type Backend, type Scope } from "./scope.ts";
 
 /** How many versions of the mesh a value is kept for that no proxy asks for any more. */
 const keepVersions = 64;
 
-class Collector {
+/** By whose address the connection was going to. */
+const capturedListeners = [
+  ["service", serviceListener],
+  ["instances", instancesListener],
+] as const;
+
+class Collector implements Collected {
   readonly listeners = new Map<string, Listener>();
   readonly routes = new Map<string, RouteTable>();
   readonly virtualHosts = new Map<string, VirtualHost>();
   readonly clusters = new Map<string, Cluster>();
   readonly endpoints = new Map<string, ClusterLoadAssignment>();
+
+  addAll({ listeners, routes, clusters, endpoints }: Collected): void {
+    for (const [name, listener] of listeners) this.listeners.set(name, listener);
+    for (const [name, table] of routes) this.routes.set(name, table);
+    for (const [name, cluster] of clusters) this.clusters.set(name, cluster);
+    for (const [name, assignment] of endpoints) this.endpoints.set(name, assignment);
+  }
 }
+
+type Collected = Pick<ProxyResources, "listeners" | "routes" | "clusters" | "endpoints">;
 
 interface Target {
   readonly snapshot: MeshSnapshot;
@@ -60,6 +81,11 @@ export class ProxySource implements ResourceSource {
   readonly #endpoints = new Derivation<ClusterLoadAssignment>();
   readonly #owners = new Derivation<ReadonlyMap<string, HostOwner>>();
   readonly #hosts = new Derivation<BuiltHost | undefined>();
+  readonly #captures = new Derivation<BuiltCapture>();
+  readonly #inboundCaptures = new Derivation<readonly BuiltInbound[]>();
+  readonly #services = new Derivation<BuiltListener | undefined>();
+  /** What all clients of a kind are given, at one version of the mesh. */
+  readonly #captured = new Map<string, { readonly version: string; readonly collector: Collector }>();
   readonly #proxies = new Map<string, Known>();
   #prunedAt = 0;
 
@@ -126,6 +152,7 @@ export class ProxySource implements ResourceSource {
 
   #collectSidecar(target: Target, workload: Workload, collector: Collector): void {
     const { snapshot, dialect } = target;
+    if (workload.capture !== undefined) this.#collectCaptured(target, workload, workload.capture, collector);
     for (const outbound of workload.outbound) {
       const key = `${dialect} ${workload.id} ${outbound.service}/${outbound.port}@${outbound.listen}`;
       const built = this.#listeners.get(key, snapshot, (reader) =>
@@ -146,18 +173,65 @@ export class ProxySource implements ResourceSource {
       if (target.asked !== undefined) this.#addHosts(target, target.asked, collector);
       else if (built.table !== undefined) this.#addTable(target, built.table, collector, httpProxyTable);
     }
-    for (const port of workload.inbound) {
+    for (const port of workload.capture === undefined ? workload.inbound : []) {
       const { meshPort } = port;
       if (meshPort === undefined) continue;
-      const built = this.#inbounds.get(
-        `${dialect} ${workload.id} ${port.service}/${port.port.port}`,
-        snapshot,
-        (reader) => inboundListener(scopeOf(target, reader), withReads(reader, workload), port, meshPort),
+      const key = `${dialect} ${workload.id} ${port.service}/${port.port.port}`;
+      const built = this.#inbounds.get(key, snapshot, (reader) =>
+        inboundListener(scopeOf(target, reader), withReads(reader, workload), port, meshPort),
+      );
+      addInbound(built, collector);
+    }
+  }
+
+  #collectCaptured(target: Target, workload: Workload, capture: Capture, collector: Collector): void {
+    const { snapshot, dialect } = target;
+    const client = clientOf(workload, capture.outboundPort);
+    for (const loopback of captureAddresses(workload)) {
+      const built = this.#captures.get(`${dialect} ${workload.id} ${loopback}`, snapshot, (reader) =>
+        captureListener(scopeOf(target, reader), client, withReads(reader, workload), capture, loopback),
       );
       collector.listeners.set(built.listener.name, built.listener);
-      collector.clusters.set(built.cluster.name, built.cluster);
-      if (built.collector !== undefined) collector.clusters.set(built.collector.name, built.collector);
+      for (const cluster of built.clusters) collector.clusters.set(cluster.name, cluster);
+      for (const backend of built.backends) this.#addBackend(target, backend, collector);
+      for (const port of built.ports)
+        this.#addTable(target, unknownHostsName(port), collector, (scope) => unknownHostsTable(scope, port));
     }
+    this.#collectServices(target, client, collector);
+    const inbound = this.#inboundCaptures.get(`${dialect} ${workload.id}`, snapshot, (reader) => {
+      const scope = scopeOf(target, reader);
+      const known = withReads(reader, workload);
+      const ports = capturedPorts(scope, known).map((port) => capturedInbound(scope, known, port));
+      return [...ports, inboundCaptureListener(scope, known, capture)];
+    });
+    for (const built of inbound) addInbound(built, collector);
+  }
+
+  /** Everything that a captured connection may be going to; equal clients share it. */
+  #collectServices(target: Target, client: Client, collector: Collector): void {
+    const { snapshot, dialect } = target;
+    const shared = sharedClient(snapshot, client);
+    const key = `${dialect} ${shared.id} ${shared.namespace} ${shared.serviceAccount} ${shared.owner} ${shared.listen}`;
+    let known = this.#captured.get(key);
+    if (known?.version !== snapshot.version) {
+      const made = new Collector();
+      for (const [name, service] of snapshot.tables.services)
+        for (const { port } of service.ports)
+          for (const [kind, make] of capturedListeners) {
+            const built = this.#services.get(`${key} ${kind} ${name}/${port}`, snapshot, (reader) => {
+              const scope = scopeOf(target, reader);
+              const current = reader.get("services", name);
+              const found = findPort(current, port);
+              return current && found && make(scope, shared, current, found);
+            });
+            if (built === undefined) continue;
+            this.#addListener(target, built, made);
+            const { table } = built;
+            if (table !== undefined) this.#addTable(target, table, made, (scope) => outboundTable(scope, name, port));
+          }
+      this.#captured.set(key, (known = { version: snapshot.version, collector: made }));
+    }
+    collector.addAll(known.collector);
   }
 
   #collectGrpc(target: Target, collector: Collector): void {
@@ -209,7 +283,7 @@ export class ProxySource implements ResourceSource {
   }
 
   #addBackend(target: Target, backend: Backend, collector: Collector): void {
-    if (collector.endpoints.has(backend.cluster)) return;
+    if (collector.clusters.has(backend.cluster)) return;
     const key = `${target.dialect} ${backend.cluster}`;
     const cluster = this.#clusters.get(key, target.snapshot, (reader) => clusterOf(scopeOf(target, reader), backend));
     if (cluster === undefined) return;
@@ -225,14 +299,29 @@ export class ProxySource implements ResourceSource {
     this.#prunedAt = sequence;
     const oldest = sequence - keepVersions;
     for (const kind of this.#derivations) kind.prune(oldest);
+    for (const [key, { version }] of this.#captured)
+      if (Number.parseInt(version, 10) < oldest) this.#captured.delete(key);
     for (const [key, { resources }] of this.#proxies)
       if (Number.parseInt(resources.version, 10) < oldest) this.#proxies.delete(key);
   }
 
   get #derivations(): readonly Pick<Derivation<unknown>, "madeCount" | "prune">[] {
     const parts = [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints];
-    return [...parts, this.#owners, this.#hosts];
+    return [...parts, this.#owners, this.#hosts, this.#captures, this.#inboundCaptures, this.#services];
   }
+}
+
+function addInbound({ listener, cluster, collector: telemetry }: BuiltInbound, collector: Collector): void {
+  collector.listeners.set(listener.name, listener);
+  collector.clusters.set(cluster.name, cluster);
+  if (telemetry !== undefined) collector.clusters.set(telemetry.name, telemetry);
+}
+
+/** The client without its name, unless a tenant's source says by that name whom it believes. */
+function sharedClient(snapshot: MeshSnapshot, client: Client): Client {
+  const sources = meshConfigIn(snapshot).tenants?.sources ?? [];
+  const isNamed = sources.some(({ header }) => header?.trusted.listeners?.includes(`${client.id}:${client.listen}`));
+  return isNamed ? client : { ...client, id: "" };
 }
 
 function scopeOf({ dialect, clientNamespace }: Target, reader: MeshReader): Scope {

@@ -6,7 +6,7 @@ import type { MeshReader } from "../mesh/derivation.ts";
 import type { Dialect } from "../mesh/resources.ts";
 import type { MeshSnapshot } from "../mesh/snapshot.ts";
 import type { RegistryService, ServicePort } from "../registry/registry.ts";
-import { outboundName, subsetName } from "./names.ts";
+import { directName, outboundName, subsetName } from "./names.ts";
 
 export interface Scope {
   readonly reader: MeshReader;
@@ -23,14 +23,21 @@ export interface Backend {
   readonly port: number;
   /** Name of the ServiceSubset whose endpoints alone are in the cluster. */
   readonly subset: string | undefined;
+  /** The one endpoint that the connection was going to, in the place of a choice. */
+  readonly isDirect: boolean;
 }
 
 export function wholeBackend(service: string, port: number): Backend {
-  return { cluster: outboundName(service, port), service, port, subset: undefined };
+  return { cluster: outboundName(service, port), service, port, subset: undefined, isDirect: false };
 }
 
 export function subsetBackend(service: string, port: number, subset: string): Backend {
-  return { cluster: subsetName(service, port, subset), service, port, subset };
+  return { cluster: subsetName(service, port, subset), service, port, subset, isDirect: false };
+}
+
+/** For connections to the address of an instance. */
+export function directBackend(service: string, port: number): Backend {
+  return { ...wholeBackend(service, port), cluster: directName(service, port), isDirect: true };
 }
 
 /** The port by number or name; undefined: there is none. */

@@ -111,6 +111,8 @@ test("without panic an unhealthy subset has no endpoint", () => {
   const cluster = clusterOf("reviews", { panicThresholdPercent: 0 });
   const { table } = setUp(cluster, assignmentOf("reviews", endpointsOf(2, { health: "unhealthy" })));
   assert.equal(table.get("reviews")?.pick(pickOf(cluster)), "no-healthy-endpoint");
+  const foreign = pickOf(cluster, { labels: { tenant: "b" } });
+  assert.equal(table.get("reviews")?.pick(foreign, { address: "10.0.0.1", port: 9080 }), "no-endpoint-in-subset");
 });
 
 test("traffic stays at the best priority while it is healthy enough, spills over, and comes back", () => {

@@ -32,6 +32,7 @@ import type { PeerLifetimes } from "./peer-lifetime.ts";
 import { Picked, type PickOwner } from "./picked.ts";
 import type { PoolContext } from "./pool.ts";
 import { SubsetIndex } from "./subset-index.ts";
+import { hasLabels } from "./target.ts";
 
 /** What the upstream room is made with; one per worker. */
 export interface UpstreamContext {
@@ -117,7 +118,9 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     if (this.#hosts.size === 0) return "cluster-empty";
     if (this.config.lb.kind === "originalEndpoint") {
       const host = destination && this.#hosts.get(formatAddress(destination));
-      return host === undefined ? "no-healthy-endpoint" : new Picked(this, host);
+      if (host === undefined) return "no-healthy-endpoint";
+      // Nobody reaches another tenant's endpoint by its address.
+      return hasLabels(host.endpoint.labels, pick.labels) ? new Picked(this, host) : "no-endpoint-in-subset";
     }
     this.#index ??= this.#compile();
     const selector = this.#index.find(pick.labels);

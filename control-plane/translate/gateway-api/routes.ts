@@ -34,24 +34,20 @@ type Rule = HTTPRouteRule | GRPCRouteRule;
 export function serviceRoutes(scope: Scope, service: RegistryService, port: ServicePort): BuiltRoutes {
   const attached = attachedRoutes(scope.reader, service, port, scope.clientNamespace);
   const backends = new Map<string, Backend>();
-  if (attached.length === 0)
-    return { routes: [defaultRoute(scope, service, port, backends)], backends: [...backends.values()] };
+  if (attached.length === 0) {
+    const backend = wholeBackend(serviceKey(service), port.port);
+    return { routes: [routeTo(scope, service, port, backend)], backends: [backend] };
+  }
   const ranked = attached.flatMap((route) => routeOf(scope, service, port, route, backends));
   // A stable sort: equal matches stay in the order of their routes' age and names, then of rules, then of matches.
   const sorted = ranked.toSorted((left, right) => compareMatches(left.match, right.match));
   return { routes: sorted.map(({ route }) => route), backends: [...backends.values()] };
 }
 
-function defaultRoute(
-  scope: Scope,
-  service: RegistryService,
-  port: ServicePort,
-  backends: Map<string, Backend>,
-): Route {
+/** Everything to one backend of a service, under the service's own policies. */
+export function routeTo(scope: Scope, service: RegistryService, port: ServicePort, backend: Backend): Route {
   const key = serviceKey(service);
   const blocks = trafficFor(scope.reader, { service: key, port });
-  const backend = wholeBackend(key, port.port);
-  backends.set(backend.cluster, backend);
   return {
     ...emptyScope,
     name: `Service ${key}`,

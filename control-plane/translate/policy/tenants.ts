@@ -8,7 +8,11 @@ import { filterConfig } from "../filter-types.ts";
 import { meshConfigOf } from "../scope.ts";
 
 /** For the application beside the proxy, on one of its listeners. */
-export function outboundTenants(reader: MeshReader, workload: Workload, listen: number): readonly FilterConfig[] {
+export function outboundTenants(
+  reader: MeshReader,
+  workload: Pick<Workload, "id" | "namespace" | "serviceAccount">,
+  listen: number,
+): readonly FilterConfig[] {
   const mesh = meshConfigOf(reader);
   if (mesh.tenants === undefined) return [];
   const self = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);

@@ -5,7 +5,7 @@ import type { NodeInfo } from "#config/model/bootstrap.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { MeshStore } from "../../mesh/store.ts";
 import { serviceOf } from "../../registry/file/file-registry.ts";
-import { serviceKey, type RegistryService } from "../../registry/registry.ts";
+import { serviceKey, type RegistryService, type RegistryWorkload } from "../../registry/registry.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { ProxySource } from "../proxy-source.ts";
 
@@ -18,17 +18,18 @@ export interface TestMesh {
 }
 
 /** Throws when a document is not valid. */
-export function makeMesh(yaml: string): TestMesh {
+export function makeMesh(yaml: string, workloads: readonly RegistryWorkload[] = []): TestMesh {
   let resources = parse(yaml);
+  const instances = new Map(workloads.map((workload) => [serviceKey(workload), workload]));
   const services = new WeakMap<Resource, RegistryService>();
   const store = new MeshStore(new FakeClock(), {
-    workloads: () => new Map(),
+    workloads: () => instances,
     resources: () => resources,
     services: () => {
       const found = new Map<string, RegistryService>();
       for (const resource of resources) {
         if (resource.kind !== "ServiceEntry") continue;
-        const service = services.get(resource) ?? serviceOf(resource, "");
+        const service = services.get(resource) ?? asCaptured(resource, serviceOf(resource, ""));
         services.set(resource, service);
         found.set(serviceKey(service), service);
       }
@@ -51,6 +52,22 @@ export function makeMesh(yaml: string): TestMesh {
       resources = resources.filter((one) => one.kind !== kind || one.metadata.name !== name);
       store.rebuild();
     },
+  };
+}
+
+/**
+ * What no folder can say of a service: `test/addresses` are its virtual addresses, and `test/capture` says that the connections of
+ * all its instances that have sidecars are redirected.
+ */
+function asCaptured({ metadata: { annotations } }: Resource, service: RegistryService): RegistryService {
+  const capture = annotations["test/capture"] === undefined ? undefined : { inboundPort: 15_006, outboundPort: 15_001 };
+  return {
+    ...service,
+    addresses: annotations["test/addresses"]?.split(" ") ?? [],
+    endpoints: service.endpoints.map((endpoint) => ({
+      ...endpoint,
+      sidecar: endpoint.sidecar && { ...endpoint.sidecar, capture },
+    })),
   };
 }
 

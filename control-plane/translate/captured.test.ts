@@ -1,0 +1,166 @@
+// What captured pods are given: which address leads where, who shares what, and what a change costs.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { formatAddress } from "#config/model/address.ts";
+import type { FilterChain, Listener } from "#config/model/listener.ts";
+import type { ProxyResources } from "../mesh/resources.ts";
+import type { RegistryWorkload } from "../registry/registry.ts";
+import { makeMesh, nodeOf, type TestMesh } from "./testing/make-mesh.ts";
+
+const shop = readFileSync(new URL("testdata/captured.in.yaml", import.meta.url), "utf8");
+
+const lonely: RegistryWorkload = {
+  namespace: "shop",
+  name: "job-1",
+  addresses: ["10.244.0.9", "fd44::9"],
+  labels: {},
+  serviceAccount: "job",
+  sidecar: {
+    inbound: {},
+    outbound: [],
+    capture: { inboundPort: 15_006, outboundPort: 15_001 },
+    httpProxyPort: undefined,
+    adminPort: undefined,
+    metricsPort: undefined,
+  },
+};
+
+function meshConfig(spec: string): string {
+  return `apiVersion: heddle.dev/v1alpha1\nkind: MeshConfig\nmetadata: { name: default }\nspec: ${spec}\n`;
+}
+
+function given(mesh: TestMesh, id: string): ProxyResources {
+  return mesh.source.resourcesFor(nodeOf(id), "heddle") ?? assert.fail(`${id} is given nothing`);
+}
+
+function listenerOf({ listeners }: ProxyResources, name: string): Listener {
+  return listeners.get(name) ?? assert.fail(`no listener ${name}`);
+}
+
+/** The listeners without a socket by the addresses that lead to them. */
+function ledBy({ listeners }: ProxyResources, direction: Listener["direction"]): Record<string, readonly string[]> {
+  const found: Record<string, string[]> = {};
+  for (const listener of listeners.values()) {
+    if (listener.bindToPort || listener.direction !== direction) continue;
+    for (const address of [listener.address, ...(listener.additionalAddresses ?? [])])
+      (found[formatAddress(address)] ??= []).push(listener.name);
+  }
+  return found;
+}
+
+function clustersOf(chain: FilterChain | undefined): readonly string[] {
+  return chain?.network.kind === "tcp" ? chain.network.tcp.clusters.map(({ name }) => name) : [];
+}
+
+describe("a captured pod", () => {
+  it("reaches services by their addresses and instances by theirs, each address for one of them alone", () => {
+    assert.deepEqual(ledBy(given(makeMesh(shop), "shop/web-1"), "outbound"), {
+      "10.96.0.1:80": ["outbound/shop/web/80@captured"],
+      "[fd96::1]:80": ["outbound/shop/web/80@captured"],
+      "10.244.0.1:8080": ["direct/shop/web/80"],
+      "10.96.0.2:5432": ["outbound/shop/db/5432@captured"],
+      // Headless services are called by no other address.
+      "10.244.0.2:5432": ["direct/shop/db-headless/5432"],
+      "10.96.0.3:9000": ["outbound/shop/empty/9000@captured"],
+      "203.0.113.1:80": ["direct/shop/maps/80"],
+      "203.0.113.1:443": ["direct/shop/maps/443"],
+    });
+  });
+
+  it("is reached on a port that two services share under the one that has an address, by the names of both", () => {
+    const mesh = makeMesh(`${meshConfig("{ mtls: { mode: PERMISSIVE } }")}---\n${shop}`);
+    const resources = given(mesh, "shop/db-0");
+    assert.deepEqual(ledBy(resources, "inbound"), { "10.244.0.2:5432": ["inbound/shop/db/5432"] });
+    const [chain] = listenerOf(resources, "inbound/shop/db/5432").filterChains;
+    assert.deepEqual(chain?.match.serverNames, ["outbound_.5432_._.db.shop", "outbound_.5432_._.db-headless.shop"]);
+  });
+
+  it("uses the routes of a service for its address, and none for an instance's", () => {
+    const resources = given(makeMesh(shop), "shop/web-1");
+    const [service] = resources.routes.get("outbound/shop/web/80")?.virtualHosts ?? [];
+    assert.equal(service?.routes[0]?.name, "HTTPRoute shop/web rule 0");
+    const network = listenerOf(resources, "direct/shop/web/80").filterChains[0]?.network;
+    assert.ok(network?.kind === "http" && network.http.routes.kind === "inline");
+    assert.equal(network.http.routes.table.virtualHosts[0]?.routes[0]?.name, "Service shop/web");
+  });
+
+  it("sends on what nobody knows, or refuses it where the mesh says so", () => {
+    const mesh = makeMesh(shop);
+    const capture = () => listenerOf(given(mesh, "shop/web-1"), "outbound/captured/ipv4");
+    assert.deepEqual(clustersOf(capture().defaultFilterChain), ["outbound/passthrough"]);
+    assert.equal(given(mesh, "shop/web-1").clusters.get("outbound/passthrough")?.discovery.kind, "originalDst");
+    mesh.put(meshConfig("{ outboundPolicy: deny }"));
+    assert.deepEqual(clustersOf(capture().defaultFilterChain), ["refused/outboundPolicy-deny"]);
+    assert.equal(given(mesh, "shop/web-1").clusters.has("outbound/passthrough"), false);
+    const http = capture().filterChains.at(-1)?.network;
+    assert.ok(http?.kind === "http" && http.http.routes.kind === "inline");
+    const action = http.http.routes.table.virtualHosts[0]?.routes[0]?.action;
+    assert.equal(action?.kind === "direct" ? action.status : action?.kind, 502);
+    assert.equal(
+      given(mesh, "shop/web-1").routes.get("outbound/hosts/80")?.virtualHosts.at(-1)?.routes[0]?.action.kind,
+      "direct",
+    );
+  });
+
+  it("that no service leads to has its captures too, in each family that it has", () => {
+    const resources = given(makeMesh(shop, [lonely]), "shop/job-1");
+    assert.equal(listenerOf(resources, "outbound/captured/ipv4").address.address, "127.0.0.1");
+    assert.equal(listenerOf(resources, "outbound/captured/ipv6").address.address, "::1");
+    const inbound = listenerOf(resources, "inbound/captured");
+    assert.deepEqual(inbound.address, { address: "::", port: 15_006 });
+    assert.deepEqual(resources.clusters.get("inbound/captured")?.sourceAddresses, ["127.0.0.6", "::6"]);
+    assert.equal(given(makeMesh(shop), "shop/web-1").listeners.has("outbound/captured/ipv6"), false);
+  });
+
+  it("takes nothing on ports of no service that its policy would not take elsewhere", () => {
+    const strict = given(makeMesh(`${meshConfig("{ mtls: { mode: STRICT } }")}---\n${shop}`, [lonely]), "shop/job-1");
+    const { filterChains, defaultFilterChain } = listenerOf(strict, "inbound/captured");
+    const open = filterChains.filter(({ match }) => match.destinationPort === undefined);
+    assert.deepEqual(
+      open.map(({ tls }) => tls?.requireClientCertificate),
+      [true],
+    );
+    assert.equal(defaultFilterChain, undefined);
+    for (const port of [15_001, 15_006]) {
+      const chain = filterChains.find(({ match }) => match.destinationPort === port);
+      assert.deepEqual(clustersOf(chain), ["refused/port-of-the-proxy"]);
+    }
+  });
+});
+
+describe("a change", () => {
+  const many = Array.from(
+    { length: 40 },
+    (_, index) => `apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: s${index}, namespace: shop, annotations: { test/addresses: "10.97.0.${index + 1}", test/capture: "" } }
+spec:
+  ports: [{ name: http, port: 80 }]
+  endpoints: [{ name: s${index}-1, address: 10.245.0.${index + 1}, sidecar: {} }]
+`,
+  );
+
+  it("of one service makes that one's resources anew, and all others stay the same objects", () => {
+    const mesh = makeMesh(many.join("---\n"));
+    const before = given(mesh, "shop/s0-1");
+    const count = mesh.source.translatedCount;
+    mesh.put((many[7] ?? "").replace("10.245.0.8,", "10.245.1.8,"));
+    const after = given(mesh, "shop/s0-1");
+    assert.ok(mesh.source.translatedCount - count < 12, `${mesh.source.translatedCount - count} parts`);
+    const changed = [...after.listeners].filter(([name, listener]) => before.listeners.get(name) !== listener);
+    assert.deepEqual(
+      changed.map(([name]) => name),
+      ["direct/shop/s7/80"],
+    );
+    assert.equal(after.routes, before.routes);
+    assert.equal(after.clusters, before.clusters);
+  });
+
+  it("is translated once for all pods of a namespace", () => {
+    const mesh = makeMesh(many.join("---\n"));
+    const [one, two] = [given(mesh, "shop/s0-1"), given(mesh, "shop/s1-1")];
+    assert.equal(one.routes.get("outbound/shop/s3/80"), two.routes.get("outbound/shop/s3/80"));
+    assert.equal(one.clusters.get("direct/shop/s3/80"), two.clusters.get("direct/shop/s3/80"));
+  });
+});
