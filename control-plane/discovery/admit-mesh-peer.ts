@@ -4,7 +4,10 @@ import { peerOf } from "../identity/peer.ts";
 import { IdentityError, parseSpiffeId } from "../identity/spiffe-id.ts";
 import type { Admit } from "./discovery-server.ts";
 
-/** `node.metadata` names the namespace and the service account; both must be the ones in the peer's SPIFFE id. */
+/**
+ * `node.metadata` names the namespace and the service account; both must be the ones in the peer's SPIFFE id. A certificate that
+ * is bound to a pod lets in that pod alone, though others have the same account.
+ */
 export function makeMeshAdmit(trustDomain: string, clock: Clock): Admit {
   return (call, node) => {
     const peer = peerOf(call, clock.wallMs());
@@ -18,6 +21,9 @@ export function makeMeshAdmit(trustDomain: string, clock: Clock): Admit {
         `${peer.spiffeId} may not be node "${node.id}" (namespace ${JSON.stringify(namespace)}, ` +
           `service account ${JSON.stringify(serviceAccount)}, trust domain ${trustDomain})`,
       );
+    }
+    if (peer.pod !== undefined && node.id !== `${id.namespace}/${peer.pod.name}`) {
+      throw new IdentityError(`The certificate of pod "${id.namespace}/${peer.pod.name}" may not be node "${node.id}"`);
     }
     return { identity: peer.spiffeId, endsAtMs: peer.notAfterMs };
   };

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { silentLog } from "#lib/log.ts";
+import { WatchedValue } from "#lib/watched.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { CertificateAuthority } from "./authority.ts";
 import { makeRoot } from "./certificates.ts";
+import { parseIssuer } from "./issuer.ts";
 import { makeCsr } from "./testing/make-csr.ts";
 
 const ID = "spiffe://mesh.local/ns/shop/sa/reviews";
@@ -70,19 +72,22 @@ test("a request that is garbage, altered or for a weak key is refused", async ()
   await assert.rejects(authority.signWorkloadPem(altered, ID), /not signed by its own key/);
 });
 
-test("the user's own issuer signs, its certificate follows the leaf, and leaves do not outlive it", async () => {
-  const nowMs = Date.now();
-  const endMs = Math.floor(nowMs / 1000) * 1000 + HOUR_MS;
-  const own = await makeRoot("own", { notBeforeMs: nowMs - HOUR_MS, notAfterMs: endMs });
-  const authority = await CertificateAuthority.open({
-    stateDir: makeFolder(),
-    trustDomain: "mesh.local",
-    clock: new FakeClock(nowMs),
-    issuer: { ...own, rootsPem: own.certificatePem },
+test("an issuer that others keep signs as soon as it is told of, and leaves do not outlive it", async () => {
+  const nowMs = Math.floor(Date.now() / 1000) * 1000;
+  const made = [1, 2].map(async (hours) => {
+    const root = await makeRoot(`root ${hours}`, { notBeforeMs: nowMs - HOUR_MS, notAfterMs: nowMs + hours * HOUR_MS });
+    return parseIssuer({ chainPem: root.certificatePem, keyPem: root.keyPem, rootsPem: "" }, nowMs);
   });
+  const [first, second] = await Promise.all(made);
+  assert.ok(first && second);
+  const material = new WatchedValue(first);
+  const authority = CertificateAuthority.over(material, { trustDomain: "mesh.local", clock: new FakeClock(nowMs) });
+  assert.equal((await authority.signWorkloadPem(await makeCsr(ID), ID)).notAfterMs, nowMs + HOUR_MS);
+  material.set(second);
   const signed = await authority.signWorkloadPem(await makeCsr(ID), ID);
-  assert.equal(signed.notAfterMs, endMs);
-  assert.equal(signed.chainPem.match(/BEGIN CERTIFICATE/g)?.length, 2);
+  assert.equal(signed.notAfterMs, nowMs + 2 * HOUR_MS);
+  assert.equal(signed.bundlePem, second.bundlePem);
+  assert.equal(authority.bundlePem, second.bundlePem);
 });
 
 test("a root whose key does not fit stops the start and is not replaced", async () => {

@@ -52,8 +52,12 @@ async function sign(call: Call, options: CertificateServiceOptions): Promise<Sig
   const other = request.uris.find((uri) => uri !== proof.spiffeId);
   if (other !== undefined) throw new IdentityError(`The signing request asks for ${other}, not for ${proof.spiffeId}`);
   if (!proof.use(request.publicKey)) throw new IdentityError("The join token was used before");
-  const signed = await options.authority.signWorkload(request, proof.spiffeId);
-  options.log.info("certificate signed", { spiffeId: proof.spiffeId, notAfter: new Date(signed.notAfterMs) });
+  const signed = await options.authority.signWorkload(request, proof.spiffeId, proof.pod);
+  options.log.info("certificate signed", {
+    spiffeId: proof.spiffeId,
+    pod: proof.pod?.name,
+    notAfter: new Date(signed.notAfterMs),
+  });
   return signed;
 }
 
@@ -62,6 +66,8 @@ async function prove(call: Call, options: CertificateServiceOptions): Promise<Pr
   if (bearer === undefined) {
     const peer = peerOf(call, options.clock.wallMs());
     if (peer === undefined) throw new IdentityError("Neither a token nor a client certificate of the mesh was shown");
+    // A pod that was deleted keeps its certificate, but not its token: that is what says that it still lives.
+    if (peer.pod !== undefined) throw new IdentityError("The certificate of a pod is renewed with its token alone");
     return { spiffeId: peer.spiffeId, use: () => true };
   }
   for (const verifier of options.verifiers) {

@@ -14,8 +14,9 @@ import {
   X509CertificateGenerator,
   type Extension,
   type JsonGeneralName,
+  type JsonName,
 } from "@peculiar/x509";
-import { randomBytes, webcrypto } from "node:crypto";
+import { createPrivateKey, randomBytes, webcrypto, type KeyObject } from "node:crypto";
 import { describeError } from "#lib/errors.ts";
 import { IdentityError } from "./spiffe-id.ts";
 
@@ -56,15 +57,19 @@ export async function makeRoot(commonName: string, validity: Validity): Promise<
   return { keyPem: await exportKey(keys.privateKey), certificatePem: certificate.toString("pem") };
 }
 
-/** A leaf for the key of a checked request: for a workload, both as a server and as a client. Its only name is its SPIFFE id. */
+/**
+ * A leaf for the key of a checked request: for a workload, both as a server and as a client. Its only name is its SPIFFE id; the
+ * subject says which pod it is of (pod-binding.ts), or nothing.
+ */
 export async function signWorkloadLeaf(
   issuer: Issuer,
   publicKey: ArrayBuffer,
   spiffeId: string,
   validity: Validity,
+  subject: JsonName = [],
 ): Promise<string> {
   const usages = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
-  return signLeaf(issuer, publicKey, [{ type: "url", value: spiffeId }], "", usages, validity);
+  return signLeaf(issuer, publicKey, [{ type: "url", value: spiffeId }], subject, usages, validity);
 }
 
 /** A fresh key and its certificate for a server with these names. */
@@ -81,7 +86,9 @@ export async function makeServerLeaf(
   ];
   const publicKey = await webcrypto.subtle.exportKey("spki", keys.publicKey);
   const usages = [ExtendedKeyUsage.serverAuth];
-  const certificatePem = await signLeaf(issuer, publicKey, names, dnsNames[0] ?? "", usages, validity);
+  const [commonName] = dnsNames;
+  const subject = commonName === undefined ? [] : [{ CN: [commonName] }];
+  const certificatePem = await signLeaf(issuer, publicKey, names, subject, usages, validity);
   return { keyPem: await exportKey(keys.privateKey), certificatePem };
 }
 
@@ -130,7 +137,7 @@ async function signLeaf(
   issuer: Issuer,
   publicKey: ArrayBuffer,
   names: JsonGeneralName[],
-  commonName: string,
+  subject: JsonName,
   usages: ExtendedKeyUsage[],
   validity: Validity,
 ): Promise<string> {
@@ -140,18 +147,19 @@ async function signLeaf(
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
     new ExtendedKeyUsageExtension(usages),
-    new SubjectAlternativeNameExtension(names, commonName === ""),
+    new SubjectAlternativeNameExtension(names, subject.length === 0),
     await AuthorityKeyIdentifierExtension.create(signer.publicKey),
   ];
+  const issuing = await importIssuerKey(issuer.keyPem);
   const subjectKey = await webcrypto.subtle.importKey("spki", publicKey, ALGORITHM, true, ["verify"]);
   const certificate = await X509CertificateGenerator.create({
     serialNumber: makeSerialNumber(),
-    subject: commonName === "" ? [] : [{ CN: [commonName] }],
+    subject,
     issuer: signer.subjectName,
     publicKey: subjectKey,
-    signingKey: await importKey(issuer.keyPem),
+    signingKey: issuing.key,
     ...toDates(validity),
-    signingAlgorithm: ALGORITHM,
+    signingAlgorithm: issuing.algorithm,
     extensions,
   });
   return certificate.toString("pem");
@@ -169,9 +177,45 @@ async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
   return `-----BEGIN PRIVATE KEY-----\n${lines}-----END PRIVATE KEY-----\n`;
 }
 
-async function importKey(keyPem: string): Promise<webcrypto.CryptoKey> {
-  const der = Buffer.from(keyPem.replace(/-----[^-]+-----/g, ""), "base64");
-  return webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+interface SigningAlgorithm {
+  readonly name: string;
+  readonly namedCurve?: string;
+  readonly hash?: string;
+}
+
+const EC_ALGORITHMS: Readonly<Record<string, SigningAlgorithm>> = {
+  prime256v1: ALGORITHM,
+  secp384r1: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
+  secp521r1: { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
+};
+
+/** Issuers that were handed in have keys of any usual kind and form: RSA (PKCS #1), ECDSA (SEC 1), Ed25519, or any as PKCS #8. */
+export function tryIssuerAlgorithm(key: KeyObject): SigningAlgorithm | undefined {
+  switch (key.asymmetricKeyType) {
+    case "ec":
+      return EC_ALGORITHMS[key.asymmetricKeyDetails?.namedCurve ?? ""];
+    case "rsa":
+      return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+    case "ed25519":
+      return { name: "Ed25519" };
+    default:
+      return undefined;
+  }
+}
+
+async function importIssuerKey(
+  keyPem: string,
+): Promise<{ readonly key: webcrypto.CryptoKey; readonly algorithm: SigningAlgorithm }> {
+  const key = createPrivateKey(keyPem);
+  const algorithm = tryIssuerAlgorithm(key);
+  if (algorithm === undefined) throw new IdentityError("The authority's key is of a kind that cannot sign here");
+  const der = key.export({ type: "pkcs8", format: "der" });
+  return { key: await webcrypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]), algorithm };
+}
+
+/** How many authorities may stand between this one and a leaf; undefined: any number. @throws for text that is no certificate. */
+export function readPathLength(certificatePem: string): number | undefined {
+  return new X509Certificate(certificatePem).getExtension(BasicConstraintsExtension)?.pathLength;
 }
 
 /** 126 random bits, positive and never zero (RFC 5280 §4.1.2.2). */

@@ -1,11 +1,14 @@
 // Who is at the other end of a gRPC call: the identity in its client certificate. The only place that asks grpc-js for it.
 import type { ServerDuplexStream, ServerUnaryCall } from "@grpc/grpc-js";
 import { X509Certificate } from "node:crypto";
+import { tryPodBinding, type PodBinding } from "./pod-binding.ts";
 import { trySpiffeId } from "./spiffe-id.ts";
 
 export interface PeerIdentity {
   readonly spiffeId: string;
   readonly notAfterMs: number;
+  /** The pod that the certificate is bound to; undefined: to none. */
+  readonly pod: PodBinding | undefined;
 }
 
 type Call = Pick<ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>, "getAuthContext">;
@@ -26,5 +29,6 @@ export function peerOf(call: Call, nowMs: number): PeerIdentity | undefined {
   const [uri] = uris;
   if (uri === undefined || uris.length !== 1) return undefined;
   const spiffeId = uri.slice("URI:".length);
-  return trySpiffeId(spiffeId) === undefined ? undefined : { spiffeId, notAfterMs };
+  if (trySpiffeId(spiffeId) === undefined) return undefined;
+  return { spiffeId, notAfterMs, pod: tryPodBinding(certificate.subject) };
 }
