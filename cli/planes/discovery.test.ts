@@ -21,6 +21,7 @@ import {
   TestSource,
 } from "#control-plane/discovery/testing/resources.ts";
 import { CertificateAuthority } from "#control-plane/identity/authority.ts";
+import { parseSigningRequest } from "#control-plane/identity/certificates.ts";
 import { startPlainServer, startSecureServer, type RunningServer } from "#control-plane/identity/secure-server.ts";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
@@ -364,9 +365,11 @@ test("over mutual TLS: only the node's own certificate is let in, and a renewed 
     server.close();
     await running.close(0);
   });
-  const makeIdentity = async (generation: number): Promise<ChannelIdentity> => {
+  const makeIdentity = async (generation: number, pod?: string): Promise<ChannelIdentity> => {
     const { keyPem, csrPem } = await makeKeyAndRequest(ID);
-    const { chainPem, bundlePem } = await authority.signWorkloadPem(csrPem, ID);
+    const binding = pod === undefined ? undefined : { name: pod, uid: "0b5ab2c1-3c0f-4bd5-9f4e-0123456789ab" };
+    const request = await parseSigningRequest(csrPem);
+    const { chainPem, bundlePem } = await authority.signWorkload(request, ID, binding);
     return { certificate: { keyPem, chainPem }, bundlePem, generation };
   };
   const tls: Cluster["tls"] = {
@@ -399,4 +402,13 @@ test("over mutual TLS: only the node's own certificate is let in, and a renewed 
   source.set(makeService("m2", 9090));
   await until(() => server.receipt("m2").applied === 1);
   assert.equal(own.client.status.reconnects, 0);
+  // Bound to another pod of the same account: the stream that is to replace the old one is refused.
+  identity.set(await makeIdentity(3, "reviews-9"));
+  await until(() => own.client.status.lastError !== undefined);
+  assert.match(
+    own.client.status.lastError ?? "",
+    /certificate of pod "shop\/reviews-9" may not be node "shop\/reviews-0"/,
+  );
+  identity.set(await makeIdentity(4, "reviews-0"));
+  await until(() => own.client.status.lastError === undefined && own.client.status.connected);
 });

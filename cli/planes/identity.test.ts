@@ -8,7 +8,7 @@ import { after, test, type TestContext } from "node:test";
 import { CertificateAuthority } from "#control-plane/identity/authority.ts";
 import { addCertificateService } from "#control-plane/identity/certificate-service.ts";
 import { JoinTokenStore } from "#control-plane/identity/join-tokens.ts";
-import { makeJoinTokenVerifier } from "#control-plane/identity/proof.ts";
+import { makeJoinTokenVerifier, type ProofVerifier } from "#control-plane/identity/proof.ts";
 import { startSecureServer } from "#control-plane/identity/secure-server.ts";
 import { systemClock, type Clock } from "#lib/clock.ts";
 import { silentLog, type Log, type LogFields } from "#lib/log.ts";
@@ -41,6 +41,14 @@ interface ControlPlane {
   readonly port: number;
 }
 
+/** As the API server would answer for the token of one pod. */
+const podTokens: ProofVerifier = {
+  verify: async (bearer) => {
+    const pod = { name: "reviews-1", uid: "0b5ab2c1-3c0f-4bd5-9f4e-0123456789ab" };
+    return bearer === "pod.token.1" ? { spiffeId: ID, pod, use: () => true } : undefined;
+  },
+};
+
 async function startControlPlane(context: TestContext): Promise<ControlPlane> {
   const stateDir = makeFolder();
   const authority = await CertificateAuthority.open({ stateDir, trustDomain: "mesh.local", clock: systemClock });
@@ -51,7 +59,7 @@ async function startControlPlane(context: TestContext): Promise<ControlPlane> {
     clock: systemClock,
     log: silentLog,
     register: (grpc) => {
-      const verifiers = [makeJoinTokenVerifier(tokens)];
+      const verifiers = [makeJoinTokenVerifier(tokens), podTokens];
       addCertificateService(grpc, { authority, verifiers, clock: systemClock, log: silentLog });
     },
   });
@@ -105,6 +113,17 @@ test("a certificate is renewed with itself, for its own identity only", async (c
   const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
   assert.equal((await askFor(plane, proof)).subjectAltName, `URI:${ID}`);
   await assert.rejects(askFor(plane, proof, "spiffe://mesh.local/ns/shop/sa/payments"), /asks for/);
+});
+
+test("the certificate of a pod is bound to it, and renewed with the pod's token alone", async (context) => {
+  const plane = await startControlPlane(context);
+  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const rootsPem = plane.authority.bundlePem;
+  const { chainPem } = await plane.sign({ csrPem, proof: { kind: "token", token: "pod.token.1" }, rootsPem });
+  assert.match(new X509Certificate(chainPem).subject, /^serialNumber=0b5ab2c1-.*\nUID=reviews-1$/);
+  const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
+  await assert.rejects(askFor(plane, proof), /renewed with its token alone/);
+  await assert.rejects(askFor(plane, { kind: "token", token: "pod.token.1" }, `${ID}s`), /asks for/);
 });
 
 test("a certificate of another authority with the same name is nobody's", async (context) => {

@@ -191,16 +191,10 @@ const EC_ALGORITHMS: Readonly<Record<string, SigningAlgorithm>> = {
 
 /** Issuers that were handed in have keys of any usual kind and form: RSA (PKCS #1), ECDSA (SEC 1), Ed25519, or any as PKCS #8. */
 export function tryIssuerAlgorithm(key: KeyObject): SigningAlgorithm | undefined {
-  switch (key.asymmetricKeyType) {
-    case "ec":
-      return EC_ALGORITHMS[key.asymmetricKeyDetails?.namedCurve ?? ""];
-    case "rsa":
-      return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
-    case "ed25519":
-      return { name: "Ed25519" };
-    default:
-      return undefined;
-  }
+  const kind = key.asymmetricKeyType;
+  if (kind === "rsa") return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+  if (kind === "ed25519") return { name: "Ed25519" };
+  return kind === "ec" ? EC_ALGORITHMS[key.asymmetricKeyDetails?.namedCurve ?? ""] : undefined;
 }
 
 async function importIssuerKey(

@@ -10,12 +10,17 @@ import type { Log } from "#lib/log.ts";
 import type { CertificateAuthority } from "./authority.ts";
 
 const RETRY_MS = 60_000;
+const AGE_GRACE_MS = 10_000;
 
 export interface SecureServerOptions {
   readonly address: SocketAddress;
   readonly authority: CertificateAuthority;
   readonly clock: Clock;
   readonly log: Log;
+  /** What its certificate is for besides `heddle-control-plane`. */
+  readonly dnsNames?: readonly string[];
+  /** Connections are asked to come anew after this, so that proxies spread over the replicas again; default: never. */
+  readonly maxConnectionAgeMs?: number;
   /** Adds the services before the port opens. */
   readonly register: (server: Server) => void;
 }
@@ -31,13 +36,14 @@ export async function startSecureServer(options: SecureServerOptions): Promise<R
   const { authority, clock, log, address } = options;
   const ipAddresses = ["127.0.0.1", "::1", ...(isWildcard(address.address) ? [] : [address.address])];
   const names = ipAddresses.filter((name, at) => isIP(name) !== 0 && ipAddresses.indexOf(name) === at);
-  const first = await authority.makeServerCertificate([CONTROL_PLANE_NAME], names);
+  const dnsNames = [...new Set([CONTROL_PLANE_NAME, ...(options.dnsNames ?? [])])];
+  const first = await authority.makeServerCertificate(dnsNames, names);
   const credentials = new MeshServerCredentials(authority.bundlePem, first);
   let timer: Timer | undefined;
   let bundleInUse = authority.bundlePem;
   const renewAfter = (delayMs: number): void => {
     timer = clock.setTimer(delayMs, () => {
-      authority.makeServerCertificate([CONTROL_PLANE_NAME], names).then(
+      authority.makeServerCertificate(dnsNames, names).then(
         (next) => {
           credentials.rotate(authority.bundlePem, next);
           renewAfter((next.notAfterMs - clock.wallMs()) / 2);
@@ -57,7 +63,7 @@ export async function startSecureServer(options: SecureServerOptions): Promise<R
     timer?.cancel();
     renewAfter(0);
   });
-  const server = new Server(SERVER_OPTIONS);
+  const server = new Server({ ...SERVER_OPTIONS, ...ageOptions(options.maxConnectionAgeMs) });
   options.register(server);
   const port = await bind(server, address, credentials);
   return {
@@ -88,6 +94,13 @@ const SERVER_OPTIONS = {
   "grpc.max_receive_message_length": 16 * 1024 * 1024,
   "grpc.max_send_message_length": -1,
 };
+
+/** grpc-js adds up to a tenth at random; streams that are open then have a little longer to end by themselves. */
+function ageOptions(ageMs: number | undefined): object {
+  return ageMs === undefined
+    ? {}
+    : { "grpc.max_connection_age_ms": ageMs, "grpc.max_connection_age_grace_ms": AGE_GRACE_MS };
+}
 
 async function bind(server: Server, address: SocketAddress, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
