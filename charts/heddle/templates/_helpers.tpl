@@ -32,7 +32,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "heddle.pullSecrets" -}}
-{{- with .Values.images.pullSecrets }}
+{{- with .Values.images.pullSecrets -}}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . | quote }}
@@ -50,6 +50,30 @@ imagePullSecrets:
 
 {{- define "heddle.interception" -}}
 {{ .Values.injection.interception | default (ternary "cni" "iptables" .Values.cni.enabled) }}
+{{- end }}
+
+{{/* An own user that is not root, of the images. */}}
+{{- define "heddle.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* Annotations of what lives for the length of a hook: include "heddle.testHook" WEIGHT */}}
+{{- define "heddle.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+# A failed one stays, for its log.
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{- define "heddle.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
 {{/* What every container of ours may do: nothing. */}}
@@ -70,31 +94,21 @@ controlPlane: {{ printf "%s:15012" (include "heddle.host" .) | quote }}
 trustDomain: {{ .Values.mesh.trustDomain | quote }}
 clusterDomain: {{ .Values.mesh.clusterDomain | quote }}
 interception: {{ include "heddle.interception" . }}
-{{- if ne (toString .Values.injection.nativeSidecars) "auto" }}
+{{- if eq (toString .Values.injection.nativeSidecars) "auto" }}
+nativeSidecar: {{ semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version }}
+{{- else }}
 nativeSidecar: {{ .Values.injection.nativeSidecars }}
 {{- end }}
 excludeOutboundPorts: {{ toJson .Values.proxy.excludeOutboundPorts }}
 excludeInboundPorts: {{ toJson .Values.proxy.excludeInboundPorts }}
 excludeOutboundCidrs: {{ toJson .Values.proxy.excludeOutboundCidrs }}
 proxy:
-  {{- with .Values.proxy.resources }}
-  {{- with .requests }}
-  {{- with .cpu }}
-  cpuRequest: {{ . | quote }}
-  {{- end }}
-  {{- with .memory }}
-  memoryRequest: {{ . | quote }}
-  {{- end }}
-  {{- end }}
-  {{- with .limits }}
-  {{- with .cpu }}
-  cpuLimit: {{ . | quote }}
-  {{- end }}
-  {{- with .memory }}
-  memoryLimit: {{ . | quote }}
-  {{- end }}
-  {{- end }}
-  {{- end }}
+  {{- /* Empty: none, which is not the same as the default. */}}
+  {{- $resources := .Values.proxy.resources | default dict }}
+  cpuRequest: {{ dig "requests" "cpu" "" $resources | default "" | toString | quote }}
+  cpuLimit: {{ dig "limits" "cpu" "" $resources | default "" | toString | quote }}
+  memoryRequest: {{ dig "requests" "memory" "" $resources | default "" | toString | quote }}
+  memoryLimit: {{ dig "limits" "memory" "" $resources | default "" | toString | quote }}
   logLevel: {{ .Values.proxy.logLevel }}
   concurrency: {{ .Values.proxy.concurrency }}
   drainTime: {{ .Values.proxy.drainTime }}

@@ -115,7 +115,8 @@ export class Installer {
     if (namespace === undefined || name === undefined) return false;
     try {
       const { status, text } = await get(this.#access(), `/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`);
-      if (status === 404) return false;
+      // An account that may not ask any more went with the whole installation; with it the plugin could ask for no pod either.
+      if (status === 404 || status === 401 || status === 403) return false;
       const value = JSON.parse(text) as unknown;
       const metadata = isFields(value) ? value["metadata"] : undefined;
       if (status === 200 && isFields(metadata)) return metadata["deletionTimestamp"] === undefined;
