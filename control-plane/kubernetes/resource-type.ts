@@ -37,3 +37,9 @@ export const endpointSliceType: ResourceType = {
   plural: "endpointslices",
   kind: "EndpointSlice",
 };
+export const leaseType: ResourceType = {
+  group: "coordination.k8s.io",
+  versions: ["v1"],
+  plural: "leases",
+  kind: "Lease",
+};
