@@ -1,4 +1,4 @@
-// The control plane as a stack, one line a layer: what a registry tells becomes a mesh, a mesh becomes resources, and proxies get them.
+// The control plane as a stack, one line a layer: what registries tell becomes a mesh, a mesh becomes resources, and proxies get them.
 import { durationMs } from "#config/schema/duration.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
@@ -12,8 +12,10 @@ import { addCertificateService } from "./identity/certificate-service.ts";
 import { JoinTokenStore } from "./identity/join-tokens.ts";
 import { makeJoinTokenVerifier } from "./identity/proof.ts";
 import { startPlainServer, startSecureServer, type RunningServer } from "./identity/secure-server.ts";
+import type { Cluster } from "./kubernetes/cluster.ts";
 import { MeshStore } from "./mesh/store.ts";
 import { ServiceCatalog } from "./registry/catalog.ts";
+import { ConfigSources } from "./registry/config-sources.ts";
 import { FileRegistry } from "./registry/file/file-registry.ts";
 import type { ControlPlaneSettings } from "./settings.ts";
 import { meshConfigIn } from "./translate/scope.ts";
@@ -37,23 +39,30 @@ export interface ControlPlane {
 
 /** Resolves when the first mesh is there and every port is open; rejects when one cannot be. */
 export async function startControlPlane({ settings, clock, random, log }: AppOptions): Promise<ControlPlane> {
-  const files = new FileRegistry({ folder: settings.configFolder, clock, random, log });
+  const cluster = await openCluster({ settings, clock, random, log });
+  const files =
+    settings.configFolder === undefined
+      ? []
+      : [new FileRegistry({ folder: settings.configFolder, clock, random, log })];
+  const sources = [...files, ...(cluster === undefined ? [] : [cluster.config])];
+  const config = new ConfigSources(sources);
   const catalog = new ServiceCatalog(clock, log);
   const store = new MeshStore(clock, {
     services: () => catalog.services,
     workloads: () => catalog.workloads,
-    resources: () => files.report.resources,
-    isComplete: () => files.isLoaded && catalog.isComplete,
+    resources: () => config.report.resources,
+    isComplete: () => config.isLoaded && catalog.isComplete,
   });
   const roots = new WatchedValue<string | undefined>(undefined);
   const source = new ProxySource(store, roots);
   const opened: { close(): unknown }[] = [];
   try {
-    // Endpoints go out at once; the folder has coalesced its own events, so what it tells is not kept waiting either.
+    // Endpoints go out at once; sources of documents have coalesced their own events, so what they tell is not kept waiting either.
     catalog.subscribe((change) => store.invalidate(change === "endpoints" ? "now" : "soon"));
-    files.subscribe(() => store.invalidate("now"));
-    const first = firstSnapshot(store, clock, settings.configFolder);
-    catalog.add(files);
+    config.subscribe(() => store.invalidate("now"));
+    const first = firstSnapshot(store, clock, settings);
+    for (const registry of [...sources, ...(cluster === undefined ? [] : [cluster.registry])]) catalog.add(registry);
+    if (cluster !== undefined) opened.push(cluster);
     opened.push(catalog, store);
     await first;
     const mesh = meshConfigIn(store.current);
@@ -82,13 +91,20 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
     opened.push({ close: async () => secure.close(0) });
     const plain = await startPlainServer(settings.xdsAddress, (server) => discovery.register(server, admitAnybody));
     opened.push({ close: async () => plain.close(0) });
-    const admin = await startAdminServer(settings.metricsAddress, { catalog, files, store, source, discovery });
+    const admin = await startAdminServer(settings.metricsAddress, { catalog, config, store, source, discovery });
+    cluster?.lead();
     return {
       xdsPort: plain.port,
       securePort: secure.port,
       metricsPort: admin.port,
       version: store.current?.version ?? "",
-      stop: async () => stop(settings, discovery, [secure, plain], admin, [authority, catalog, store]),
+      stop: async () =>
+        stop(settings, discovery, [secure, plain], admin, [
+          ...(cluster === undefined ? [] : [cluster]),
+          authority,
+          catalog,
+          store,
+        ]),
     };
   } catch (error) {
     await Promise.all(opened.toReversed().map(async (one) => one.close()));
@@ -110,17 +126,29 @@ async function stop(
   await Promise.all(rest.map(async (one) => one.close()));
 }
 
-/** A folder on a slow disk has 30 s; it is there, the settings have looked. */
+/** Loaded only where it is asked for: the client of Kubernetes is larger than all the rest. */
+async function openCluster({ settings, ...parts }: AppOptions): Promise<Cluster | undefined> {
+  if (settings.kubernetes === undefined) return undefined;
+  const { Cluster } = await import("./kubernetes/cluster.ts");
+  return Cluster.open({ ...parts, settings: settings.kubernetes });
+}
+
+/** A folder on a slow disk has 30 s; it is there, the settings have looked. An API server is waited for as long as it takes. */
 const firstSnapshotMs = 30_000;
 
-async function firstSnapshot(store: MeshStore, clock: Clock, folder: string): Promise<void> {
+async function firstSnapshot(
+  store: MeshStore,
+  clock: Clock,
+  { configFolder, kubernetes }: ControlPlaneSettings,
+): Promise<void> {
   // Timers of the clock do not keep a process alive, and no port is open yet.
   const alive = setInterval(() => undefined, firstSnapshotMs);
   try {
     await new Promise<void>((resolve, reject) => {
-      const late = clock.setTimer(firstSnapshotMs, () =>
-        reject(new Error(`Cannot read the configuration in ${folder} within ${firstSnapshotMs / 1000} s`)),
-      );
+      const late = clock.setTimer(firstSnapshotMs, () => {
+        if (kubernetes === undefined)
+          reject(new Error(`Cannot read the configuration in ${configFolder} within ${firstSnapshotMs / 1000} s`));
+      });
       const unsubscribe = store.subscribe(() => {
         late.cancel();
         unsubscribe();

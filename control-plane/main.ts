@@ -4,11 +4,12 @@ import { describeError } from "#lib/errors.ts";
 import { makeJsonLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
 import { startControlPlane } from "./app.ts";
-import { controlPlaneUsage, parseSettings, SettingsError } from "./settings.ts";
+import { parseSettings, SettingsError, type Environment } from "./settings.ts";
 
 export interface MainOptions {
   /** Without the command's own name. */
   readonly argv: readonly string[];
+  readonly env: Environment;
   readonly write: (line: string) => void;
   readonly writeError: (line: string) => void;
   /** Aborted by SIGTERM or SIGINT. */
@@ -16,13 +17,9 @@ export interface MainOptions {
 }
 
 /** Runs until the signal; gives the exit code: 0 stopped, 1 failed, 2 a setting is wrong. */
-export async function runControlPlane({ argv, write, writeError, signal }: MainOptions): Promise<number> {
-  if (argv.includes("--help") || argv.includes("-h")) {
-    write(controlPlaneUsage);
-    return 0;
-  }
+export async function runControlPlane({ argv, env, write, writeError, signal }: MainOptions): Promise<number> {
   try {
-    const settings = parseSettings(argv);
+    const settings = parseSettings(argv, env);
     const log = makeJsonLog(write, { level: settings.logLevel });
     const running = await startControlPlane({ settings, clock: systemClock, random: systemRandom, log });
     // Process managers and tests wait for this line, whatever the level.

@@ -1,14 +1,50 @@
 // The control plane's settings, read from its command line and checked before anything is opened.
 import { statSync } from "node:fs";
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 import { parseArgs } from "node:util";
 import type { SocketAddress } from "#config/model/address.ts";
 import { HeddleError } from "#lib/errors.ts";
 import type { LogLevel } from "#lib/log.ts";
 
+/**
+ * Every setting by its flag. Each may be given in the environment instead: `--log-level` as HEDDLE_LOG_LEVEL, a flag without a value as
+ * `true`; the flag holds over it.
+ */
+export const settingOptions = {
+  config: { type: "string", value: "FOLDER", help: "folder of YAML: services, routes, policies" },
+  kubernetes: {
+    type: "boolean",
+    help: "watch the Kubernetes cluster that we run in (or KUBECONFIG's): its services, routes, policies; with --config or without",
+  },
+  state: { type: "string", value: "DIR", help: "folder of state (0700): the mesh's root and join tokens" },
+  "secure-address": {
+    type: "string",
+    value: "ADDR",
+    help: "xDS and certificates over TLS (default 127.0.0.1:15012)",
+  },
+  "xds-address": {
+    type: "string",
+    value: "ADDR",
+    help: "xDS in plaintext, loopback only: for Envoy and gRPC clients on a laptop (default 127.0.0.1:15010)",
+  },
+  "metrics-address": {
+    type: "string",
+    value: "ADDR",
+    help: "/metrics, /ready, /debug/*: what heddle status asks (default 127.0.0.1:15014)",
+  },
+  "system-namespace": {
+    type: "string",
+    value: "NAME",
+    help: "namespace of our own in Kubernetes (default: that of our pod, else heddle-system)",
+  },
+  "log-level": { type: "string", value: "LEVEL", help: "debug, info, warn or error (default info)" },
+} as const;
+
 export interface ControlPlaneSettings {
-  /** Folder of YAML: services and policies. */
-  readonly configFolder: string;
+  /** Folder of YAML: services and policies. At least one of it and `kubernetes` is there. */
+  readonly configFolder: string | undefined;
+  readonly kubernetes: KubernetesSettings | undefined;
   /** 0700 folder: the mesh's root, join tokens. */
   readonly stateDir: string;
   /** xDS in plaintext, loopback only. */
@@ -22,6 +58,13 @@ export interface ControlPlaneSettings {
   readonly drainMs: number;
 }
 
+export interface KubernetesSettings {
+  /** Where our own Leases, Secrets and ConfigMaps are. */
+  readonly namespace: string;
+  /** Our pod's name, or the machine's. */
+  readonly replica: string;
+}
+
 /** A setting that cannot be used; its message names it. */
 export class SettingsError extends HeddleError {
   constructor(message: string, options?: ErrorOptions) {
@@ -29,33 +72,21 @@ export class SettingsError extends HeddleError {
   }
 }
 
-export const controlPlaneUsage = `heddle control-plane --config FOLDER --state DIR [options]
-
-Reads services and policies from FOLDER and serves them to proxies over xDS.
-
-Options:
-  --config FOLDER             YAML of ServiceEntries, routes and policies (required)
-  --state DIR                 keeps the mesh's root and join tokens (required)
-  --secure-address HOST:PORT  xDS and certificates over TLS (default 127.0.0.1:15012)
-  --xds-address HOST:PORT     xDS in plaintext, loopback only (default 127.0.0.1:15010)
-  --metrics-address HOST:PORT metrics and /debug over HTTP (default 127.0.0.1:15014)
-  --log-level LEVEL           debug, info, warn or error (default info)
-
-Examples:
-  heddle control-plane --config ./mesh --state ./.heddle
-  curl -s http://127.0.0.1:15014/debug/config
-
-Exit codes: 0 stopped by a signal, 1 failed, 2 a setting is wrong.
-`;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws {SettingsError} naming the setting. */
-export function parseSettings(argv: readonly string[]): ControlPlaneSettings {
-  const values = parseArguments(argv);
+export function parseSettings(argv: readonly string[], environment: Environment = {}): ControlPlaneSettings {
+  const values = { ...readEnvironment(environment), ...parseArguments(argv) };
   const xdsAddress = parseAddress("--xds-address", values["xds-address"] ?? "127.0.0.1:15010");
   if (!isLoopback(xdsAddress.address))
     throw new SettingsError(`--xds-address serves plaintext and must be a loopback address: got ${xdsAddress.address}`);
+  const kubernetes =
+    values.kubernetes === true ? kubernetesSettings(values["system-namespace"], environment) : undefined;
+  if (values.config === undefined && kubernetes === undefined)
+    throw new SettingsError("--config must be given, or --kubernetes, or both");
   return {
-    configFolder: requireFolder(values.config),
+    configFolder: values.config === undefined ? undefined : requireFolder(values.config),
+    kubernetes,
     stateDir: required("--state", values.state),
     xdsAddress,
     secureAddress: parseAddress("--secure-address", values["secure-address"] ?? "127.0.0.1:15012"),
@@ -65,23 +96,36 @@ export function parseSettings(argv: readonly string[]): ControlPlaneSettings {
   };
 }
 
+type Values = ReturnType<typeof parseArguments>;
+
 function parseArguments(argv: readonly string[]) {
-  const text = { type: "string" } as const;
   try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        config: text,
-        state: text,
-        "xds-address": text,
-        "secure-address": text,
-        "metrics-address": text,
-        "log-level": text,
-      },
-    }).values;
+    return parseArgs({ args: [...argv], options: settingOptions }).values;
   } catch (cause) {
     throw new SettingsError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
+}
+
+/** What the environment says of the settings, as flags would. */
+function readEnvironment(environment: Environment): Values {
+  const argv = Object.entries(settingOptions).flatMap(([name, { type }]) => {
+    const variable = `HEDDLE_${name.toUpperCase().replaceAll("-", "_")}`;
+    const value = environment[variable];
+    if (value === undefined || value === "") return [];
+    if (type === "string") return [`--${name}=${value}`];
+    if (value !== "true" && value !== "false")
+      throw new SettingsError(`${variable} must be true or false: got ${JSON.stringify(value)}`);
+    return value === "true" ? [`--${name}`] : [];
+  });
+  return parseArguments(argv);
+}
+
+/** POD_NAME and POD_NAMESPACE are set by the chart (downward API). */
+function kubernetesSettings(namespace: string | undefined, environment: Environment): KubernetesSettings {
+  return {
+    namespace: namespace ?? (environment["POD_NAMESPACE"] || "heddle-system"),
+    replica: environment["POD_NAME"] || hostname(),
+  };
 }
 
 function required(name: string, value: string | undefined): string {
@@ -89,8 +133,7 @@ function required(name: string, value: string | undefined): string {
   return value;
 }
 
-function requireFolder(value: string | undefined): string {
-  const folder = required("--config", value);
+function requireFolder(folder: string): string {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new SettingsError(`--config must be a folder: got ${folder}`);
   return folder;

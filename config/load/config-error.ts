@@ -26,7 +26,7 @@ export const configErrorCodes = {
 
 export type ConfigErrorCode = keyof typeof configErrorCodes;
 
-/** Where a value stands. Lines and columns count from 1. */
+/** Where a value stands. Lines and columns count from 1; 0: it is not in a file. */
 export interface Position {
   readonly line: number;
   readonly column: number;
@@ -67,8 +67,13 @@ export class ConfigError extends HeddleError {
   /** One line for people and editors: `file:line:column: error: message (hint) [code]`. */
   format(): string {
     const hint = this.hint === undefined ? "" : ` (${this.hint})`;
-    return `${this.file}:${this.line}:${this.column}: ${this.severity}: ${this.message}${hint} [${this.code}]`;
+    return `${formatPlace(this)}: ${this.severity}: ${this.message}${hint} [${this.code}]`;
   }
+}
+
+/** `file:line:column`; of an object that is in no file its name, as `kubernetes HTTPRoute shop/cart`. */
+export function formatPlace({ file, line, column }: Position & { readonly file: string }): string {
+  return line === 0 ? file : `${file}:${line}:${column}`;
 }
 
 /** Orders problems as a reader meets them: by file, line, column. */

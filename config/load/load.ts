@@ -8,8 +8,9 @@ import { formatPath, tryParsePath, type JsonPath } from "./json-path.ts";
 import { describeValue, isObject } from "./values.ts";
 import { parseYaml, type Locator, type YamlDocument } from "./yaml-documents.ts";
 
-/** Where an object came from. `line` and `column` are its beginning. */
+/** Where an object came from. `line` and `column` are its beginning; 0 where it is in no file (`formatPlace`). */
 export interface Source extends Locator, Position {
+  /** A path, or `kubernetes HTTPRoute shop/cart`. */
   readonly file: string;
 }
 

@@ -37,7 +37,7 @@ function findDuplicates(resources: readonly Resource[]): ConfigError[] {
       continue;
     }
     const { file, line } = earlier.source;
-    const message = `Cannot use ${name}: it is defined already at ${file}:${line}`;
+    const message = `Cannot use ${name}: it is defined already at ${line === 0 ? file : `${file}:${line}`}`;
     problems.push(
       problemAt(resource.source, ["metadata", "name"], {
         code: "HDL_CONFIG_DUPLICATE_RESOURCE",

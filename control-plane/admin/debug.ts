@@ -1,15 +1,15 @@
 // What /debug/* tells: the proxies, the mesh, the last load of configuration, and how far a version has come.
-import type { ConfigError } from "#config/load/config-error.ts";
+import { formatPlace, type ConfigError } from "#config/load/config-error.ts";
 import type { DiscoveryServer } from "../discovery/discovery-server.ts";
 import type { MeshStore } from "../mesh/store.ts";
 import type { ServiceCatalog } from "../registry/catalog.ts";
-import type { FileRegistry } from "../registry/file/file-registry.ts";
+import type { ConfigSources } from "../registry/config-sources.ts";
 import type { ProxySource } from "../translate/proxy-source.ts";
 import { statusOf, type Condition, type ObjectStatus } from "../translate/status.ts";
 
 export interface AdminParts {
   readonly catalog: ServiceCatalog;
-  readonly files: FileRegistry;
+  readonly config: ConfigSources;
   readonly store: MeshStore;
   readonly source: ProxySource;
   readonly discovery: DiscoveryServer;
@@ -51,8 +51,8 @@ function describeMesh({ store, catalog }: AdminParts): unknown {
   };
 }
 
-function describeConfig({ store, files, discovery }: AdminParts): unknown {
-  const { report } = files;
+function describeConfig({ store, config, discovery }: AdminParts): unknown {
+  const { report } = config;
   const version = store.current?.version;
   return {
     version,
@@ -68,7 +68,7 @@ function describeConfig({ store, files, discovery }: AdminParts): unknown {
 }
 
 function describeProblem({ file, line, column, code, message, hint, path }: ConfigError): unknown {
-  return { at: `${file}:${line}:${column}`, file, line, column, path, code, message, hint };
+  return { at: formatPlace({ file, line, column }), file, line, column, path, code, message, hint };
 }
 
 /** A document is programmed when every proxy that is connected has taken the version that holds it. */

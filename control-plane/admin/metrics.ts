@@ -4,7 +4,7 @@ import type { AdminParts } from "./debug.ts";
 type Labels = Readonly<Record<string, string>>;
 
 /** Names follow Prometheus' rules: base units, `_total` for counters. */
-export function formatMetrics({ catalog, files, store, source, discovery }: AdminParts): string {
+export function formatMetrics({ catalog, config, store, source, discovery }: AdminParts): string {
   const lines: string[] = [];
   const add = (
     name: string,
@@ -16,7 +16,7 @@ export function formatMetrics({ catalog, files, store, source, discovery }: Admi
     for (const [labels, value] of samples) lines.push(`${name}${formatLabels(labels)} ${value}`);
   };
   const registries = catalog.status();
-  const { report } = files;
+  const { report } = config;
   const proxies = discovery.proxies();
   const connected = proxies.filter((proxy) => proxy.connected);
   const version = store.current?.version;
@@ -48,11 +48,16 @@ export function formatMetrics({ catalog, files, store, source, discovery }: Admi
   add(
     "heddle_config_errors",
     "gauge",
-    "Errors in documents that keep a file's newest version out.",
+    "Errors in documents that keep a file's or an object's newest version out.",
     one(report.errors.length),
   );
   add("heddle_config_warnings", "gauge", "Warnings in documents.", one(report.warnings.length));
-  add("heddle_config_refused_edits_total", "counter", "Edits of files that were refused.", one(report.refusedEdits));
+  add(
+    "heddle_config_refused_edits_total",
+    "counter",
+    "Edits of files and objects that were refused.",
+    one(report.refusedEdits),
+  );
   add("heddle_translated_parts_total", "counter", "Resources translated.", one(source.translatedCount));
   add("heddle_proxies_connected", "gauge", "Proxies with an open stream.", one(connected.length));
   add(

@@ -1,4 +1,5 @@
 // The way back: what became of each document, as Gateway API's conditions say it.
+import { formatPlace } from "#config/load/config-error.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { findNoEffect } from "#config/schema/no-effect.ts";
 import { MeshReader } from "../mesh/derivation.ts";
@@ -23,7 +24,7 @@ export interface ObjectStatus {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  /** `file:line:column`. */
+  /** `file:line:column`, or `kubernetes HTTPRoute shop/cart`. */
   readonly at: string;
   /** The generation of the object that was looked at; undefined: Kubernetes did not make it. */
   readonly observedGeneration: number | undefined;
@@ -48,12 +49,11 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
   );
   const documents = snapshot.resources.map((resource) => {
     const { namespace, name, generation: observedGeneration } = resource.metadata;
-    const { file, line, column } = resource.source;
     const isRoute = resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute";
     const parents = isRoute ? routeParents(scope, resource) : [];
     const told = isRoute ? worst(parents.map((parent) => parent.conditions)) : conditionsOf(scope, resource, routes);
     const conditions = [...told, ...withoutEffect(resource)];
-    const at = `${file}:${line}:${column}`;
+    const at = formatPlace(resource.source);
     return { kind: resource.kind, namespace, name, at, observedGeneration, conditions, parents };
   });
   return [...documents, ...servicesWithTrouble(scope, snapshot)];

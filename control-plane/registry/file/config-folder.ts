@@ -4,26 +4,8 @@ import { loadText } from "#config/load/load.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { ResourceParser } from "#config/schema/parse-resource.ts";
 import { checkReferences } from "#config/schema/references.ts";
+import type { ConfigReport } from "../config-source.ts";
 import type { FolderChange } from "./folder-scanner.ts";
-
-/** What was found at the last change. */
-export interface ConfigReport {
-  /** Documents in force, in the order of files. */
-  readonly resources: readonly Resource[];
-  readonly files: readonly FileReport[];
-  /** Everything wrong, refused files' errors included, as `file:line:column`. */
-  readonly errors: readonly ConfigError[];
-  readonly warnings: readonly ConfigError[];
-  /** Edits refused since the start. */
-  readonly refusedEdits: number;
-}
-
-interface FileReport {
-  readonly file: string;
-  readonly resources: number;
-  /** Its newest text is not in force: an older one is, or nothing. */
-  readonly isRefused: boolean;
-}
 
 interface FileState {
   resources: readonly Resource[];

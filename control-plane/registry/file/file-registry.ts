@@ -3,11 +3,12 @@ import { relative } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
-import type { ConfigError } from "#config/load/config-error.ts";
+import { formatPlace, type ConfigError } from "#config/load/config-error.ts";
 import { protocolOfPort } from "#config/model/port-protocol.ts";
 import type { ServiceEntry } from "#config/schema/service-entry.ts";
-import type { Registry, RegistryEndpoint, RegistryService, RegistrySink, RegistryWatch } from "../registry.ts";
-import { ConfigFolder, type ConfigReport } from "./config-folder.ts";
+import type { ConfigReport, ConfigSource } from "../config-source.ts";
+import type { RegistryEndpoint, RegistryService, RegistrySink, RegistryWatch } from "../registry.ts";
+import { ConfigFolder } from "./config-folder.ts";
 import { FolderWatcher, type WatchTimes } from "./folder-watcher.ts";
 
 export interface FileRegistryOptions {
@@ -19,7 +20,7 @@ export interface FileRegistryOptions {
 }
 
 /** Services and documents come from one look at the folder, so that a file that holds both takes effect at once. */
-export class FileRegistry implements Registry {
+export class FileRegistry implements ConfigSource {
   readonly name = "file";
   /** Who deletes an endpoint from a file means it. */
   readonly guardsVanishing = false;
@@ -76,7 +77,7 @@ export class FileRegistry implements Registry {
   #logRefused(errors: readonly ConfigError[]): void {
     for (const error of errors)
       this.#options.log.error("configuration refused, the last good version of the file stays", {
-        at: `${error.file}:${error.line}:${error.column}`,
+        at: formatPlace(error),
         code: error.code,
         error: error.message,
         ...(error.hint === undefined ? {} : { hint: error.hint }),
@@ -93,7 +94,7 @@ export class FileRegistry implements Registry {
   }
 }
 
-/** A ServiceEntry as the contract has it; `folder` is what its origin is told from. */
+/** A ServiceEntry as the contract has it; `folder` is what its origin is told from, where it is in a file. */
 export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: string): RegistryService {
   return {
     namespace: metadata.namespace,
@@ -126,6 +127,6 @@ export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: stri
         isSuspect: false,
       };
     }),
-    origin: `${relative(folder, source.file)}:${source.line}:${source.column}`,
+    origin: source.line === 0 ? source.file : formatPlace({ ...source, file: relative(folder, source.file) }),
   };
 }
