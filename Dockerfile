@@ -1,38 +1,44 @@
-# Images of both planes, from the bundles of `npm run build`. Neither needs a shell, a package manager or root:
-#   docker build --target proxy -t heddle-proxy .
-#   docker build --target control-plane -t heddle-control-plane .
-# NODE_IMAGE must have npm, RUNTIME_IMAGE Node 26 as its entry point.
+# Heddle's images. What is in them is laid out by scripts/image.ts, which also makes the same images without Docker (`npm run image`);
+# a test holds what is said here to scripts/image/contents.ts. No shell, no package manager; a read-only root file system will do.
+#   docker build --target proxy -t heddle/proxy:0.1.0 .
+#   docker build --target control-plane -t heddle/control-plane:0.1.0 .
+#   docker build --target init -t heddle/init:0.1.0 .
+# NODE_IMAGE must be a Debian with npm: its C library goes into the images, Node itself is the one that package-lock.json pins.
 ARG NODE_IMAGE=node:26-slim
-ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs26-debian13:nonroot
 
 FROM ${NODE_IMAGE} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends iptables libatomic1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY . .
-RUN npm run build
+RUN npm run image -- --layout /images
 
-FROM ${RUNTIME_IMAGE} AS proxy
+FROM scratch AS proxy
+COPY --from=build /images/proxy/ /
 WORKDIR /heddle
-COPY --from=build /src/dist/heddle-proxy.mjs /src/dist/heddle-proxy-worker.mjs /src/dist/LICENSES.txt /src/LICENSE ./
-COPY --from=build /src/dist/chunks ./chunks
-# V8's code for a start; used when both images have the same Node, and done without when not.
-COPY --from=build /src/dist/cache ./cache
-USER 65532:65532
-# One heap of glibc for all threads: 4 to 8 MB less resident, at no cost that can be measured (bodies and buffers are V8's).
-ENV MALLOC_ARENA_MAX=1
-# Outbound and inbound capture, health and metrics. The admin port (15000) listens on loopback alone.
+USER 1337:1337
+ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin:/nodejs/bin MALLOC_ARENA_MAX=1
 EXPOSE 15001 15006 15020
-# SIGTERM drains.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/nodejs/bin/node", "/heddle/heddle-proxy.mjs"]
 CMD ["-c", "/etc/heddle/bootstrap.yaml"]
 
-FROM ${RUNTIME_IMAGE} AS control-plane
+FROM scratch AS control-plane
+COPY --from=build /images/control-plane/ /
 WORKDIR /heddle
-COPY --from=build /src/dist/heddle-control-plane.mjs /src/dist/LICENSES.txt /src/LICENSE ./
 USER 65532:65532
-EXPOSE 15010 15012 15014
+ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin:/nodejs/bin
+EXPOSE 15012 15014 15017
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/nodejs/bin/node", "/heddle/heddle-control-plane.mjs"]
 CMD ["--config", "/etc/heddle/mesh", "--state", "/var/lib/heddle", "--secure-address", "0.0.0.0:15012", "--metrics-address", "0.0.0.0:15014"]
+
+FROM scratch AS init
+COPY --from=build /images/init/ /
+WORKDIR /heddle
+USER 0:0
+ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin:/nodejs/bin
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/nodejs/bin/node", "/heddle/heddle-init.mjs"]
+CMD ["redirect"]

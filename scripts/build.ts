@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { makeCodeCache } from "./code-cache.ts";
+import { makeCodeCache, tryKeepCodeCache } from "./code-cache.ts";
 import { lateRe2, RE2_BUNDLE } from "./late-re2.ts";
 import { leanBuiltins } from "./lean-builtins.ts";
 import { leanProtobuf } from "./lean-protobuf.ts";
@@ -146,7 +146,7 @@ async function buildAll(): Promise<void> {
     const rest = others.reduce((sum, chunk) => sum + size(chunk), 0);
     console.log(`${main.fileName}: ${size(main).toFixed(0)} KiB, ${others.length} chunks ${rest.toFixed(0)} KiB`);
   }
-  console.log(`cache: ${((await makeCodeCache(draft)) / 1024).toFixed(0)} KiB`);
+  console.log(`cache: ${((tryKeepCodeCache(dist, draft) ?? (await makeCodeCache(draft))) / 1024).toFixed(0)} KiB`);
   const rule = `\n${"-".repeat(100)}\n`;
   const licences = [...packages].toSorted().map(licenceOf);
   writeFileSync(

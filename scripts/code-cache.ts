@@ -1,6 +1,16 @@
 // For the build: runs the new bundles once, so that V8's compiled code of a start lies beside them (cli/code-cache.ts reads it).
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
@@ -31,6 +41,10 @@ export async function makeCodeCache(folder: string): Promise<number> {
     app.closeAllConnections();
     app.close();
   }
+  return sizeOf(cache);
+}
+
+function sizeOf(cache: string): number {
   let bytes = 0;
   for (const entry of readdirSync(cache, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name);
@@ -40,6 +54,27 @@ export async function makeCodeCache(folder: string): Promise<number> {
     bytes += statSync(file).size;
   }
   return bytes;
+}
+
+/**
+ * Takes over the cache of the bundles in `from`, where they are the same as those in `folder` and were compiled by this Node: V8
+ * would write another one for them, and images would change though nothing has. Answers with its size; undefined: there is none.
+ */
+export function tryKeepCodeCache(from: string, folder: string): number | undefined {
+  const old = codeCacheOf(from);
+  const isOurs = (name: string): boolean => name.startsWith(`${process.version}-${process.arch}-`);
+  if (!existsSync(old) || !readdirSync(old).every(isOurs)) return undefined;
+  const names = bundlesIn(folder);
+  if (names.join() !== bundlesIn(from).join()) return undefined;
+  for (const name of names)
+    if (!readFileSync(path.join(from, name)).equals(readFileSync(path.join(folder, name)))) return undefined;
+  cpSync(old, codeCacheOf(folder), { recursive: true });
+  return sizeOf(codeCacheOf(folder));
+}
+
+function bundlesIn(folder: string): string[] {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  return files.filter((name) => name.endsWith(".mjs")).toSorted();
 }
 
 interface Run {

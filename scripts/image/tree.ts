@@ -56,6 +56,11 @@ export class ImageTree {
     return [...this.#entries.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
   }
 
+  /** Of all files. */
+  get bytes(): number {
+    return this.entries().reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0);
+  }
+
   /** Lays the files out under `folder`, for builders that copy from there. */
   writeTo(folder: string): void {
     for (const { path: name, kind, mode, bytes, target } of this.entries()) {

@@ -115,7 +115,7 @@ function commandFor(name: string, { build }: Part, out: string): string[] {
     return [
       "sh",
       "-c",
-      'bin=$(mktemp -d "$1.XXXX"); GOBIN=$bin go install "$3" && mv "$bin/$2" "$1"; rmdir "$bin"',
+      'bin=$(mktemp -d "$1.XXXX"); trap \'rm -rf "$bin"\' EXIT; GOBIN=$bin go install "$3" && mv "$bin/$2" "$1"',
       "install",
       out,
       name,
