@@ -45,6 +45,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./analyze.ts")).analyzeCommand,
   },
   {
+    name: "inject",
+    summary: "puts the proxy into the pods of YAML, as the webhook would",
+    load: async () => (await import("./inject/command.ts")).injectCommand,
+  },
+  {
     name: "status",
     summary: "shows proxies, what they have applied, and errors of configuration",
     load: async () => (await import("./status/command.ts")).statusCommand,
