@@ -66,11 +66,13 @@ async function speaksXds(ca) {
   });
 }
 
+/** In a namespace that is not ours, whose own pods are never injected. */
 async function injects(ca) {
+  const namespace = "default";
   const object = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: "helm-test", namespace: process.env.POD_NAMESPACE, labels: { "heddle.dev/inject": "enabled" } },
+    metadata: { name: "helm-test", namespace, labels: { "heddle.dev/inject": "enabled" } },
     spec: { serviceAccountName: "default", containers: [{ name: "app", image: "app" }] },
   };
   const review = {
@@ -82,7 +84,7 @@ async function injects(ca) {
       resource: { group: "", version: "v1", resource: "pods" },
       operation: "CREATE",
       name: "helm-test",
-      namespace: process.env.POD_NAMESPACE,
+      namespace,
       userInfo: {},
       dryRun: true,
       object,
