@@ -52,6 +52,7 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
     workloads: () => catalog.workloads,
     resources: () => config.report.resources,
     isComplete: () => config.isLoaded && catalog.isComplete,
+    trustDomain: settings.trustDomain,
   });
   const roots = new WatchedValue<string | undefined>(undefined);
   const source = new ProxySource(store, roots);

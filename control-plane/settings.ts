@@ -38,6 +38,11 @@ export const settingOptions = {
     value: "NAME",
     help: "namespace of our own in Kubernetes (default: that of our pod, else heddle-system)",
   },
+  "trust-domain": {
+    type: "string",
+    value: "NAME",
+    help: "trust domain of all identities, whatever the MeshConfig says (default: the MeshConfig's)",
+  },
   "log-level": { type: "string", value: "LEVEL", help: "debug, info, warn or error (default info)" },
 } as const;
 
@@ -53,6 +58,8 @@ export interface ControlPlaneSettings {
   readonly secureAddress: SocketAddress;
   /** Metrics and debugging over HTTP. */
   readonly metricsAddress: SocketAddress;
+  /** Holds over the MeshConfig's. */
+  readonly trustDomain: string | undefined;
   readonly logLevel: LogLevel;
   /** Time for open calls after SIGTERM. */
   readonly drainMs: number;
@@ -91,6 +98,7 @@ export function parseSettings(argv: readonly string[], environment: Environment 
     xdsAddress,
     secureAddress: parseAddress("--secure-address", values["secure-address"] ?? "127.0.0.1:15012"),
     metricsAddress: parseAddress("--metrics-address", values["metrics-address"] ?? "127.0.0.1:15014"),
+    trustDomain: values["trust-domain"],
     logLevel: parseLevel(values["log-level"] ?? "info"),
     drainMs: 5000,
   };

@@ -10,6 +10,7 @@ import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
 import type { RegistryService, RegistryWorkload } from "../registry/registry.ts";
+import { inTrustDomain } from "./mesh-config.ts";
 import { makeWorkload, type Membership, type Workload } from "./workload.ts";
 
 export type RouteResource = HTTPRoute | GRPCRoute;
@@ -54,6 +55,8 @@ export interface MeshInput {
   readonly workloads: ReadonlyMap<string, RegistryWorkload>;
   /** Documents in force; ServiceEntries among them are left to the registry. */
   readonly resources: readonly Resource[];
+  /** Holds over the MeshConfig's. */
+  readonly trustDomain?: string | undefined;
 }
 
 /** The key of what a policy targets: a ServiceEntry and a Service of one name are the same; `Namespace` is a whole namespace. */
@@ -85,7 +88,10 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
       rateLimits: shareLists(before?.rateLimits, policies.rateLimits),
       peerAuthentications: shareLists(before?.peerAuthentications, policies.peerAuthentications),
       telemetries: shareLists(before?.telemetries, policies.telemetries),
-      meshConfig: policies.meshConfig,
+      meshConfig:
+        input.trustDomain === undefined
+          ? policies.meshConfig
+          : new Map([["mesh", inTrustDomain(policies.meshConfig.get("mesh"), input.trustDomain)]]),
       names: shareLists(before?.names, collectNames(input.services)),
       memberships,
     },

@@ -180,3 +180,13 @@ test("an instance that no service leads to is a workload, and one in services ke
   assert.equal(after.tables.workloads.get("shop/job-1"), alone);
   assert.equal(after.tables.workloads.get("shop/a-1")?.capture, undefined);
 });
+
+test("the trust domain of the installation holds over the MeshConfig, and moves no translation while both stay", () => {
+  const input = { services: new Map(), workloads: new Map(), resources: [], trustDomain: "mesh.example" };
+  const before = makeSnapshot(input, undefined);
+  assert.equal(before.tables.meshConfig.get("mesh")?.trustDomain, "mesh.example");
+  const services = new Map([["shop/a", makeService("a", 1)]]);
+  const after = makeSnapshot({ ...input, services }, before);
+  assert.notEqual(after, before);
+  assert.equal(after.tables.meshConfig.get("mesh"), before.tables.meshConfig.get("mesh"));
+});

@@ -14,6 +14,8 @@ export interface MeshSources {
   readonly resources: () => readonly Resource[];
   /** False: something has not told anything yet, and a mesh without it must not be pushed. */
   readonly isComplete: () => boolean;
+  /** Holds over the MeshConfig's. */
+  readonly trustDomain?: string | undefined;
 }
 
 export class MeshStore {
@@ -52,8 +54,9 @@ export class MeshStore {
     this.#timer?.cancel();
     this.#timer = undefined;
     if (!this.#sources.isComplete()) return;
-    const { services, workloads, resources } = this.#sources;
-    const next = makeSnapshot({ services: services(), workloads: workloads(), resources: resources() }, this.#current);
+    const { services, workloads, resources, trustDomain } = this.#sources;
+    const input = { services: services(), workloads: workloads(), resources: resources(), trustDomain };
+    const next = makeSnapshot(input, this.#current);
     if (next === this.#current) return;
     this.#current = next;
     for (const listener of this.#listeners) listener();

@@ -1,8 +1,7 @@
 // What one translation works with: the recorded view of the mesh, for whom it is, and the backends that it came upon.
-import { loadText } from "#config/load/load.ts";
 import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
-import { parseResource } from "#config/schema/parse-resource.ts";
 import type { MeshReader } from "../mesh/derivation.ts";
+import { defaultMeshConfig } from "../mesh/mesh-config.ts";
 import type { Dialect } from "../mesh/resources.ts";
 import type { MeshSnapshot } from "../mesh/snapshot.ts";
 import type { RegistryService, ServicePort } from "../registry/registry.ts";
@@ -45,23 +44,12 @@ export function findPort(service: RegistryService | undefined, port: number | st
   return service?.ports.find((one) => one.port === port || one.name === port || String(one.port) === port);
 }
 
-const defaultDocument = "apiVersion: heddle.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: default}\nspec: {}\n";
-let defaultMeshConfig: MeshConfigSpec | undefined;
-
 /** The MeshConfig in force, or what its defaults say. */
 export function meshConfigOf(reader: MeshReader): MeshConfigSpec {
-  return reader.get("meshConfig", "mesh") ?? (defaultMeshConfig ??= parseDefault());
+  return reader.get("meshConfig", "mesh") ?? defaultMeshConfig();
 }
 
 /** The same outside a translation. */
 export function meshConfigIn(snapshot: MeshSnapshot | undefined): MeshConfigSpec {
-  return snapshot?.tables.meshConfig.get("mesh") ?? (defaultMeshConfig ??= parseDefault());
-}
-
-function parseDefault(): MeshConfigSpec {
-  const [document] = loadText(defaultDocument, "defaults").documents;
-  const resource = document === undefined ? undefined : parseResource(document).resource;
-  if (resource?.kind !== "MeshConfig")
-    throw new TypeError("Cannot make the default MeshConfig: its schema refuses an empty spec");
-  return resource.spec;
+  return snapshot?.tables.meshConfig.get("mesh") ?? defaultMeshConfig();
 }
