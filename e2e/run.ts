@@ -42,7 +42,8 @@ let failed = 0;
 
 async function runAll(some: readonly string[], timeout: number): Promise<void> {
   // A process for each file, one after the other: what one leaves behind must not slow or feed the next.
-  const events = run({ files: some, concurrency: 1, isolation: "process", timeout, forceExit: true });
+  const execArgv = ["--import", path.join(import.meta.dirname, "flushed.ts")];
+  const events = run({ files: some, concurrency: 1, isolation: "process", timeout, forceExit: true, execArgv });
   events.on("test:pass", ({ details }) => {
     if (details.type !== "suite") passed++;
   });
