@@ -93,7 +93,7 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
     const plain = await startPlainServer(settings.xdsAddress, (server) => discovery.register(server, admitAnybody));
     opened.push({ close: async () => plain.close(0) });
     const admin = await startAdminServer(settings.metricsAddress, { catalog, config, store, source, discovery });
-    cluster?.lead();
+    cluster?.lead({ store, errors: () => config.report.errors, proxies: () => discovery.proxies() });
     return {
       xdsPort: plain.port,
       securePort: secure.port,

@@ -5,6 +5,7 @@ import type { MeshStore } from "../mesh/store.ts";
 import type { ServiceCatalog } from "../registry/catalog.ts";
 import type { ConfigSources } from "../registry/config-sources.ts";
 import type { ProxySource } from "../translate/proxy-source.ts";
+import { rejectionOf } from "./rejection.ts";
 import { statusOf, type Condition, type ObjectStatus } from "../translate/status.ts";
 
 export interface AdminParts {
@@ -75,14 +76,8 @@ function describeProblem({ file, line, column, code, message, hint, path }: Conf
 function withReceipt(object: ObjectStatus, discovery: DiscoveryServer, version: string): ObjectStatus {
   if (object.conditions.some(({ status }) => status === "False")) return object;
   const { applied, total } = discovery.receipt(version);
-  const rejection = discovery
-    .proxies()
-    .flatMap((proxy) => proxy.rejections.map(({ name, reason }) => ({ id: proxy.id, name, reason })))
-    .find(({ name, reason }) => names(object, name) || names(object, reason));
-  const message =
-    rejection === undefined
-      ? `applied on ${applied} of ${total} proxies`
-      : `${rejection.id} refused ${rejection.name}: ${rejection.reason}`;
+  const rejection = rejectionOf(object, discovery.proxies());
+  const message = rejection ?? `applied on ${applied} of ${total} proxies`;
   const programmed: Condition = {
     type: "Programmed",
     status: rejection !== undefined ? "False" : applied === total ? "True" : "Unknown",
@@ -90,9 +85,4 @@ function withReceipt(object: ObjectStatus, discovery: DiscoveryServer, version: 
     message,
   };
   return { ...object, conditions: [...object.conditions, programmed] };
-}
-
-/** Names of generated resources hold `namespace/name` of the service; messages that of the route. */
-function names({ namespace, name }: ObjectStatus, text: string): boolean {
-  return namespace !== "" && new RegExp(`(^|[/ "])${namespace}/${name.replaceAll(".", "\\.")}($|[/ ":])`).test(text);
 }

@@ -8,6 +8,7 @@ import type { KubernetesSettings } from "../settings.ts";
 import { KubernetesClient } from "./client.ts";
 import { KubernetesConfig } from "./config.ts";
 import { LeaderElection } from "./leader.ts";
+import { StatusWriter, type StatusWriterOptions } from "./status/status-writer.ts";
 
 export interface ClusterOptions {
   readonly settings: KubernetesSettings;
@@ -25,8 +26,12 @@ export class Cluster {
   /** Who may do what only one replica may do. */
   readonly leader: LeaderElection;
 
+  readonly #common: Pick<ClusterOptions, "clock" | "log">;
+  #statuses: StatusWriter | undefined;
+
   private constructor(client: KubernetesClient, { settings, clock, random, log }: ClusterOptions) {
     const parts = { client, clock, random, log };
+    this.#common = { clock, log };
     this.client = client;
     this.registry = new KubernetesRegistry(parts);
     this.config = new KubernetesConfig(parts);
@@ -44,13 +49,17 @@ export class Cluster {
     return new Cluster(KubernetesClient.load(), options);
   }
 
-  /** Takes part in the election: from when everything else is ready, so that a leader can do its work. */
-  lead(): void {
-    this.leader.start();
+  /** Takes part in the election, from when everything else is ready; a leader writes statuses. */
+  lead(parts: Pick<StatusWriterOptions, "store" | "errors" | "proxies">): void {
+    const { client, config, leader } = this;
+    this.#statuses = new StatusWriter({ ...this.#common, ...parts, client, config, isLeader: leader.isLeader });
+    this.#statuses.start();
+    leader.start();
   }
 
   /** After the sources were closed with their catalog. */
   async close(): Promise<void> {
+    await this.#statuses?.close();
     await this.leader.close();
     this.client.close();
   }
