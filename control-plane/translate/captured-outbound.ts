@@ -5,6 +5,7 @@ import type { RouteTable, VirtualHost } from "#config/model/route.ts";
 import { appPortOf, type Membership } from "../mesh/workload.ts";
 import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePort } from "../registry/registry.ts";
 import { emptyScope } from "./defaults.ts";
+import { addressesOf } from "./endpoints.ts";
 import { routeTo } from "./gateway-api/routes.ts";
 import { capturedName, directName, outboundName } from "./names.ts";
 import type { BuiltListener } from "./outbound.ts";
@@ -42,7 +43,9 @@ export function instancesListener(
   const key = serviceKey(service);
   const addresses = service.endpoints
     .filter((endpoint) => speaksFor(scope, service, port, endpoint))
-    .map((endpoint) => ({ address: endpoint.address, port: appPortOf(endpoint, port) }));
+    .flatMap((endpoint) =>
+      addressesOf(scope, service, endpoint).map((address) => ({ address, port: appPortOf(endpoint, port) })),
+    );
   const backend = directBackend(key, port.port);
   const host: VirtualHost = {
     ...emptyScope,

@@ -113,6 +113,23 @@ describe("a captured pod", () => {
     assert.equal(given(makeMesh(shop), "shop/web-1").listeners.has("outbound/captured/ipv6"), false);
   });
 
+  it("reaches an instance of two families by either address, with the same identity expected", () => {
+    const instance = { ...lonely, name: "web-1", addresses: ["10.244.0.1", "fd44::1"], serviceAccount: "web" };
+    const resources = given(makeMesh(shop, [instance]), "shop/db-0");
+    assert.deepEqual(ledBy(resources, "outbound")["[fd44::1]:8080"], ["direct/shop/web/80"]);
+    assert.deepEqual(resources.clusters.get("direct/shop/web/80")?.discovery, {
+      kind: "eds",
+      serviceName: "direct/shop/web/80",
+    });
+    const endpoints = resources.endpoints.get("direct/shop/web/80")?.localities.flatMap((one) => one.endpoints);
+    assert.deepEqual(
+      endpoints?.map(({ address, mesh }) => [address, mesh.kind === "peer" && mesh.identity]),
+      ["10.244.0.1", "fd44::1"].map((address) => [address, "spiffe://cluster.local/ns/shop/sa/web"]),
+    );
+    const chosen = resources.endpoints.get("outbound/shop/web/80")?.localities.flatMap((one) => one.endpoints);
+    assert.equal(chosen?.length, 1);
+  });
+
   it("takes nothing on ports of no service that its policy would not take elsewhere", () => {
     const strict = given(makeMesh(`${meshConfig("{ mtls: { mode: STRICT } }")}---\n${shop}`, [lonely]), "shop/job-1");
     const { filterChains, defaultFilterChain } = listenerOf(strict, "inbound/captured");

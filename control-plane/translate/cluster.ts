@@ -3,8 +3,8 @@ import type { Cluster, HttpUpstreamOptions } from "#config/model/cluster.ts";
 import type { UpstreamTls } from "#config/model/tls.ts";
 import type { ServicePort } from "../registry/registry.ts";
 import { listenerBufferBytes } from "./defaults.ts";
-import { meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
-import { meshServerName, outboundName } from "./names.ts";
+import { assignmentName, meshHopOf, meshSocketLabels, selectEndpoints } from "./endpoints.ts";
+import { meshServerName } from "./names.ts";
 import { clusterPolicy, upstreamOptions } from "./policy/cluster.ts";
 import { clusterTenants } from "./policy/tenants.ts";
 import { trafficFor } from "./policy/traffic.ts";
@@ -50,12 +50,16 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
 }
 
 /** How endpoints are found, and for direct connections that there is nothing to choose among: an Envoy calls any address. */
-function choiceOf({ dialect }: Scope, backend: Backend): Pick<Cluster, "discovery"> & Partial<Cluster> {
+function choiceOf(scope: Scope, backend: Backend): Pick<Cluster, "discovery"> & Partial<Cluster> {
   if (!backend.isDirect) return { discovery: { kind: "eds", serviceName: backend.cluster } };
   const nothing = { slowStart: undefined, outlier: undefined, healthChecks: [], closeOnHealthFailure: false };
-  if (dialect !== "heddle") return { ...nothing, discovery: { kind: "originalDst" }, lb: { kind: "originalDst" } };
-  const serviceName = outboundName(backend.service, backend.port);
-  return { ...nothing, discovery: { kind: "eds", serviceName }, lb: { kind: "originalEndpoint" } };
+  if (scope.dialect !== "heddle")
+    return { ...nothing, discovery: { kind: "originalDst" }, lb: { kind: "originalDst" } };
+  return {
+    ...nothing,
+    discovery: { kind: "eds", serviceName: assignmentName(scope, backend) },
+    lb: { kind: "originalEndpoint" },
+  };
 }
 
 /** A port of opaque TCP whose endpoints belong to tenants: nothing can tell which of them a connection may have. */

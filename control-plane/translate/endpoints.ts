@@ -16,7 +16,9 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
   const port = findPort(service, backend.port);
   const localities = new Map<string, Endpoint[]>();
   if (service !== undefined && port !== undefined) {
-    for (const endpoint of selectEndpoints(scope, service, backend)) {
+    const selected = selectEndpoints(scope, service, backend);
+    const isApart = backend.isDirect && assignmentName(scope, backend) === backend.cluster;
+    for (const endpoint of isApart ? selected.flatMap((one) => atEachAddress(scope, service, one)) : selected) {
       const key = `${endpoint.labels["region"] ?? ""}\n${endpoint.labels["zone"] ?? ""}`;
       const list = localities.get(key) ?? [];
       list.push(endpointOf(scope, service, port, endpoint));
@@ -24,7 +26,7 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
     }
   }
   return {
-    cluster: backend.isDirect ? outboundName(backend.service, backend.port) : backend.cluster,
+    cluster: assignmentName(scope, backend),
     overprovisioningFactor: 140,
     localities: [...localities].map(([key, endpoints]): LocalityEndpoints => {
       const [region = "", zone = ""] = key.split("\n");
@@ -32,6 +34,35 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
       return { region, zone, subZone: "", priority: 0, weight, endpoints };
     }),
   };
+}
+
+/**
+ * Direct connections are to those endpoints that all others choose among, and share them. An instance of two families is one of
+ * them by its first address alone, so those of such instances are apart.
+ */
+export function assignmentName(scope: Scope, backend: Backend): string {
+  if (!backend.isDirect) return backend.cluster;
+  const service = scope.reader.get("services", backend.service);
+  const hasMore = service?.endpoints.some((endpoint) => addressesOf(scope, service, endpoint).length > 1) === true;
+  return hasMore ? backend.cluster : outboundName(backend.service, backend.port);
+}
+
+/** All addresses of an instance, that of the endpoint first. */
+export function addressesOf(
+  { reader }: Scope,
+  { namespace }: RegistryService,
+  { name, address }: RegistryEndpoint,
+): readonly string[] {
+  const addresses = reader.get("workloads", `${namespace}/${name}`)?.addresses ?? [];
+  return addresses.includes(address) ? [address, ...addresses.filter((other) => other !== address)] : [address];
+}
+
+function atEachAddress(
+  scope: Scope,
+  service: RegistryService,
+  endpoint: RegistryEndpoint,
+): readonly RegistryEndpoint[] {
+  return addressesOf(scope, service, endpoint).map((address) => ({ ...endpoint, address }));
 }
 
 /** The endpoints of a backend: all of the service's, or those of its subset. */

@@ -287,10 +287,12 @@ export class ProxySource implements ResourceSource {
     const key = `${target.dialect} ${backend.cluster}`;
     const cluster = this.#clusters.get(key, target.snapshot, (reader) => clusterOf(scopeOf(target, reader), backend));
     if (cluster === undefined) return;
-    const assignment = this.#endpoints.get(key, target.snapshot, (reader) =>
+    collector.clusters.set(cluster.name, cluster);
+    if (cluster.discovery.kind !== "eds" || collector.endpoints.has(cluster.discovery.serviceName)) return;
+    const name = `${target.dialect} ${cluster.discovery.serviceName}`;
+    const assignment = this.#endpoints.get(name, target.snapshot, (reader) =>
       assignmentOf(scopeOf(target, reader), backend),
     );
-    collector.clusters.set(cluster.name, cluster);
     collector.endpoints.set(assignment.cluster, assignment);
   }
 
