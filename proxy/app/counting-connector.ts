@@ -10,9 +10,13 @@ import type {
 } from "#proxy/upstream/connector.ts";
 import type { OpenTicket } from "#proxy/upstream/contract.ts";
 
+/** Captured applications may call any address there is: beyond so many, destinations are counted as one. */
+const MAX_DESTINATIONS = 1000;
+
 export class CountingConnector implements Connector {
   readonly #inner: Connector;
   readonly #metrics: Metrics;
+  readonly #destinations = new Set<string>();
 
   constructor(inner: Connector, metrics: Metrics) {
     this.#inner = inner;
@@ -33,8 +37,15 @@ export class CountingConnector implements Connector {
     this.#inner.watchSecrets?.(listener);
   }
 
+  #nameOf(destination: string): string {
+    if (this.#destinations.has(destination)) return destination;
+    if (this.#destinations.size >= MAX_DESTINATIONS) return "other";
+    this.#destinations.add(destination);
+    return destination;
+  }
+
   #counterOf(target: ConnectTarget): Counter {
-    const destination = formatAddress(target);
+    const destination = this.#nameOf(formatAddress(target));
     return target.tls === undefined
       ? this.#metrics.counter("heddle_plaintext_connections_total", "Connects upstream without TLS, by destination.", {
           destination,

@@ -1,4 +1,5 @@
 // Envoy's command operators over an opaque connection. Source: Envoy docs, "Access logging: command operators", the TCP parts.
+import { formatAddress } from "#config/model/address.ts";
 import type { JsonValue } from "#config/model/filter-config.ts";
 import type { AccessLog } from "#config/model/telemetry.ts";
 
@@ -6,6 +7,8 @@ import type { TcpRecord } from "./tcp-record.ts";
 
 type Value = string | number | undefined;
 type Operator = (record: TcpRecord) => Value;
+
+const remoteOf: Operator = ({ remoteAddress: address, remotePort: port }) => formatAddress({ address, port });
 
 const SIMPLE: Readonly<Record<string, Operator>> = {
   START_TIME: (record) => new Date(record.startWallMs).toISOString(),
@@ -23,11 +26,11 @@ const SIMPLE: Readonly<Record<string, Operator>> = {
   UPSTREAM_LOCAL_ADDRESS: (record) => record.upstreamLocalAddress,
   UPSTREAM_PEER_URI_SAN: (record) => record.upstreamPeerIdentity,
   UPSTREAM_REQUEST_ATTEMPT_COUNT: (record) => record.attempts,
-  DOWNSTREAM_REMOTE_ADDRESS: (record) => `${record.remoteAddress}:${record.remotePort}`,
+  DOWNSTREAM_REMOTE_ADDRESS: remoteOf,
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (record) => record.remoteAddress,
   DOWNSTREAM_REMOTE_PORT: (record) => record.remotePort,
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (record) => `${record.remoteAddress}:${record.remotePort}`,
-  DOWNSTREAM_LOCAL_ADDRESS: (record) => `${record.localAddress}:${record.localPort}`,
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: remoteOf,
+  DOWNSTREAM_LOCAL_ADDRESS: ({ localAddress: address, localPort: port }) => formatAddress({ address, port }),
   DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (record) => record.localAddress,
   DOWNSTREAM_LOCAL_PORT: (record) => record.localPort,
   DOWNSTREAM_PEER_URI_SAN: (record) => record.peerIdentity,

@@ -1,4 +1,5 @@
 // What is known of an opaque connection when it is over: for access logs, metrics and `heddle explain`.
+import { formatAddress } from "#config/model/address.ts";
 import type { ResponseFlag } from "#filters/filter.ts";
 import type { ExplainRecord } from "#proxy/telemetry/records.ts";
 
@@ -67,7 +68,7 @@ export function toExplainRecord(record: TcpRecord): ExplainRecord {
     traceId: "",
     peerIdentity: record.peerIdentity,
     notes: {
-      remote: `${record.remoteAddress}:${record.remotePort}`,
+      remote: formatAddress({ address: record.remoteAddress, port: record.remotePort }),
       connect_attempts: record.attempts,
       bytes_received: record.bytesIn,
       bytes_sent: record.bytesOut,

@@ -137,7 +137,7 @@ export class TcpService {
       cluster,
       upstreamHost: session.endpoint === undefined ? undefined : formatAddress(session.endpoint),
       upstreamLocalAddress:
-        session.upstream === undefined ? undefined : `${session.upstream.localAddress}:${session.upstream.localPort}`,
+        session.upstream && formatAddress({ address: session.upstream.localAddress, port: session.upstream.localPort }),
       upstreamPeerIdentity: session.upstream?.peerIdentity,
       attempts: session.attempts,
       flags: session.flags,
