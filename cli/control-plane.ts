@@ -2,6 +2,7 @@
 import { exitCodes, makeCommand } from "./command.ts";
 import { settingOptions } from "#control-plane/settings.ts";
 import { DEFAULT_STATE_FOLDER } from "./state-folder.ts";
+import { VERSION } from "./version.ts";
 import { untilTerminated } from "./signals.ts";
 
 export const controlPlaneCommand = makeCommand({
@@ -33,6 +34,7 @@ what they have. Each option may be given in the environment instead: --log-level
     const code = await runControlPlane({
       argv,
       env: context.env,
+      version: VERSION,
       write,
       writeError: (line) => context.writeError(line),
       signal,

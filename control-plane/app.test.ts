@@ -28,7 +28,13 @@ before(async () => {
   renameSync(join(root, "first.yaml"), join(folder, "cart.yaml"));
   const anyPort = ["--xds-address", "--secure-address", "--metrics-address"].flatMap((name) => [name, "127.0.0.1:0"]);
   const settings = parseSettings(["--config", folder, "--state", join(root, "state"), ...anyPort]);
-  running = await startControlPlane({ settings, clock: systemClock, random: systemRandom, log: silentLog });
+  running = await startControlPlane({
+    settings,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    version: "0.1.0",
+  });
 });
 
 after(async () => {

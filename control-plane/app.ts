@@ -7,10 +7,8 @@ import { WatchedValue } from "#lib/watched.ts";
 import { startAdminServer, type AdminServer } from "./admin/server.ts";
 import { makeMeshAdmit } from "./discovery/admit-mesh-peer.ts";
 import { admitAnybody, DiscoveryServer } from "./discovery/discovery-server.ts";
-import { CertificateAuthority } from "./identity/authority.ts";
 import { addCertificateService } from "./identity/certificate-service.ts";
-import { JoinTokenStore } from "./identity/join-tokens.ts";
-import { makeJoinTokenVerifier } from "./identity/proof.ts";
+import { openFolderIdentity } from "./identity/mesh-identity.ts";
 import { startPlainServer, startSecureServer, type RunningServer } from "./identity/secure-server.ts";
 import type { Cluster } from "./kubernetes/cluster.ts";
 import { MeshStore } from "./mesh/store.ts";
@@ -26,6 +24,8 @@ export interface AppOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Of this program. */
+  readonly version: string;
 }
 
 export interface ControlPlane {
@@ -38,8 +38,9 @@ export interface ControlPlane {
 }
 
 /** Resolves when the first mesh is there and every port is open; rejects when one cannot be. */
-export async function startControlPlane({ settings, clock, random, log }: AppOptions): Promise<ControlPlane> {
-  const cluster = await openCluster({ settings, clock, random, log });
+export async function startControlPlane(options: AppOptions): Promise<ControlPlane> {
+  const { settings, clock, random, log, version } = options;
+  const cluster = await openCluster(options);
   const files =
     settings.configFolder === undefined
       ? []
@@ -67,31 +68,32 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
     opened.push(catalog, store);
     await first;
     const mesh = meshConfigIn(store.current);
-    const authority = await CertificateAuthority.open({
-      stateDir: settings.stateDir,
-      trustDomain: mesh.trustDomain,
-      clock,
-      leafLifeMs: durationMs(mesh.certificates.lifetime),
-    });
+    const signing = { trustDomain: mesh.trustDomain, leafLifeMs: durationMs(mesh.certificates.lifetime) };
+    const inCluster = await cluster?.openIdentity(signing);
+    const identity = inCluster ?? (await openFolderIdentity({ ...signing, stateDir: settings.stateDir, clock, log }));
+    const { authority, verifiers } = identity;
     authority.bundle.subscribe((bundlePem) => roots.set(bundlePem));
-    authority.watchRotation(log);
-    opened.push(authority);
+    opened.push(identity);
     const discovery = new DiscoveryServer({ source, clock, log });
     opened.push(discovery);
     const secure = await startSecureServer({
       address: settings.secureAddress,
       authority,
+      dnsNames: identity.serverNames,
+      // Several replicas share one Service: without this, one that was restarted would stay without proxies.
+      ...(cluster === undefined ? {} : { maxConnectionAgeMs: 30 * 60_000 }),
       clock,
       log,
       register: (server) => {
         discovery.register(server, makeMeshAdmit(authority.trustDomain, clock));
-        const verifiers = [makeJoinTokenVerifier(new JoinTokenStore(settings.stateDir, clock))];
         addCertificateService(server, { authority, verifiers, clock, log });
       },
     });
     opened.push({ close: async () => secure.close(0) });
     const plain = await startPlainServer(settings.xdsAddress, (server) => discovery.register(server, admitAnybody));
     opened.push({ close: async () => plain.close(0) });
+    const webhook = inCluster === undefined ? undefined : await cluster?.serveWebhook(inCluster, version);
+    if (webhook !== undefined) opened.push(webhook);
     const admin = await startAdminServer(settings.metricsAddress, { catalog, config, store, source, discovery });
     cluster?.lead({ store, errors: () => config.report.errors, proxies: () => discovery.proxies() });
     return {
@@ -101,8 +103,8 @@ export async function startControlPlane({ settings, clock, random, log }: AppOpt
       version: store.current?.version ?? "",
       stop: async () =>
         stop(settings, discovery, [secure, plain], admin, [
-          ...(cluster === undefined ? [] : [cluster]),
-          authority,
+          ...(webhook === undefined ? [] : [webhook]),
+          { close: async () => identity.close().then(async () => cluster?.close()) },
           catalog,
           store,
         ]),
@@ -128,10 +130,10 @@ async function stop(
 }
 
 /** Loaded only where it is asked for: the client of Kubernetes is larger than all the rest. */
-async function openCluster({ settings, ...parts }: AppOptions): Promise<Cluster | undefined> {
+async function openCluster({ settings, clock, random, log }: AppOptions): Promise<Cluster | undefined> {
   if (settings.kubernetes === undefined) return undefined;
   const { Cluster } = await import("./kubernetes/cluster.ts");
-  return Cluster.open({ ...parts, settings: settings.kubernetes });
+  return Cluster.open({ clock, random, log, settings: settings.kubernetes });
 }
 
 /** A folder on a slow disk has 30 s; it is there, the settings have looked. An API server is waited for as long as it takes. */

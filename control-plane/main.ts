@@ -10,6 +10,8 @@ export interface MainOptions {
   /** Without the command's own name. */
   readonly argv: readonly string[];
   readonly env: Environment;
+  /** Of this program. */
+  readonly version: string;
   readonly write: (line: string) => void;
   readonly writeError: (line: string) => void;
   /** Aborted by SIGTERM or SIGINT. */
@@ -17,11 +19,24 @@ export interface MainOptions {
 }
 
 /** Runs until the signal; gives the exit code: 0 stopped, 1 failed, 2 a setting is wrong. */
-export async function runControlPlane({ argv, env, write, writeError, signal }: MainOptions): Promise<number> {
+export async function runControlPlane({
+  argv,
+  env,
+  version: ownVersion,
+  write,
+  writeError,
+  signal,
+}: MainOptions): Promise<number> {
   try {
     const settings = parseSettings(argv, env);
     const log = makeJsonLog(write, { level: settings.logLevel });
-    const running = await startControlPlane({ settings, clock: systemClock, random: systemRandom, log });
+    const running = await startControlPlane({
+      settings,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      version: ownVersion,
+    });
     // Process managers and tests wait for this line, whatever the level.
     const { xdsPort, securePort, metricsPort, version } = running;
     makeJsonLog(write, { level: "info" }).info("ready", { xdsPort, securePort, metricsPort, version });

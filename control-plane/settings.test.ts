@@ -18,7 +18,20 @@ test("in Kubernetes the pod says who we are and where our own objects lie", () =
   assert.deepEqual(parseSettings([...state, "--kubernetes"], environment).kubernetes, {
     namespace: "mesh",
     replica: "heddle-control-plane-x",
+    caSecret: undefined,
+    clusterDomain: undefined,
+    webhookAddress: undefined,
+    injectorSettings: undefined,
   });
+  const flags = ["--ca-secret", "company-ca", "--trust-domain", "mesh.local", "--webhook-address", "[::]:15017"];
+  const { kubernetes, trustDomain } = parseSettings([...state, "--kubernetes", ...flags], environment);
+  assert.equal(trustDomain, "mesh.local");
+  assert.equal(kubernetes?.caSecret, "company-ca");
+  assert.deepEqual(kubernetes.webhookAddress, { address: "::", port: 15_017 });
+  assert.throws(
+    () => parseSettings([...state, "--kubernetes", "--ca-secret", "a/b"]),
+    /--ca-secret must be lower-case/,
+  );
   const elsewhere = parseSettings([...state, "--kubernetes", "--system-namespace", "other"], environment);
   assert.equal(elsewhere.kubernetes?.namespace, "other");
   assert.equal(parseSettings([...state, "--config", tmpdir()], environment).kubernetes, undefined);

@@ -43,6 +43,26 @@ export const settingOptions = {
     value: "NAME",
     help: "trust domain of all identities, whatever the MeshConfig says (default: the MeshConfig's)",
   },
+  "ca-secret": {
+    type: "string",
+    value: "NAME",
+    help: "Secret with the mesh's authority (default heddle-ca, which is made where it is missing; another is awaited)",
+  },
+  "cluster-domain": {
+    type: "string",
+    value: "NAME",
+    help: "what names of Services end with in Kubernetes (default cluster.local)",
+  },
+  "webhook-address": {
+    type: "string",
+    value: "ADDR",
+    help: "the injection webhook over HTTPS, in Kubernetes (default: not served)",
+  },
+  "injector-settings": {
+    type: "string",
+    value: "FILE",
+    help: "YAML: images, resources and defaults of injected proxies (default: those of heddle inject)",
+  },
   "log-level": { type: "string", value: "LEVEL", help: "debug, info, warn or error (default info)" },
 } as const;
 
@@ -70,6 +90,13 @@ export interface KubernetesSettings {
   readonly namespace: string;
   /** Our pod's name, or the machine's. */
   readonly replica: string;
+  /** undefined: the one that we make ourselves. */
+  readonly caSecret: string | undefined;
+  /** undefined: cluster.local. */
+  readonly clusterDomain: string | undefined;
+  /** undefined: not served here. */
+  readonly webhookAddress: SocketAddress | undefined;
+  readonly injectorSettings: string | undefined;
 }
 
 /** A setting that cannot be used; its message names it. */
@@ -87,18 +114,17 @@ export function parseSettings(argv: readonly string[], environment: Environment 
   const xdsAddress = parseAddress("--xds-address", values["xds-address"] ?? "127.0.0.1:15010");
   if (!isLoopback(xdsAddress.address))
     throw new SettingsError(`--xds-address serves plaintext and must be a loopback address: got ${xdsAddress.address}`);
-  const kubernetes =
-    values.kubernetes === true ? kubernetesSettings(values["system-namespace"], environment) : undefined;
+  const kubernetes = values.kubernetes === true ? kubernetesSettings(values, environment) : undefined;
   if (values.config === undefined && kubernetes === undefined)
     throw new SettingsError("--config must be given, or --kubernetes, or both");
   return {
     configFolder: values.config === undefined ? undefined : requireFolder(values.config),
     kubernetes,
+    trustDomain: tryDomain("--trust-domain", values["trust-domain"]),
     stateDir: required("--state", values.state),
     xdsAddress,
     secureAddress: parseAddress("--secure-address", values["secure-address"] ?? "127.0.0.1:15012"),
     metricsAddress: parseAddress("--metrics-address", values["metrics-address"] ?? "127.0.0.1:15014"),
-    trustDomain: values["trust-domain"],
     logLevel: parseLevel(values["log-level"] ?? "info"),
     drainMs: 5000,
   };
@@ -129,11 +155,24 @@ function readEnvironment(environment: Environment): Values {
 }
 
 /** POD_NAME and POD_NAMESPACE are set by the chart (downward API). */
-function kubernetesSettings(namespace: string | undefined, environment: Environment): KubernetesSettings {
+function kubernetesSettings(values: Values, environment: Environment): KubernetesSettings {
   return {
-    namespace: namespace ?? (environment["POD_NAMESPACE"] || "heddle-system"),
+    namespace: values["system-namespace"] ?? (environment["POD_NAMESPACE"] || "heddle-system"),
     replica: environment["POD_NAME"] || hostname(),
+    caSecret: tryDomain("--ca-secret", values["ca-secret"]),
+    clusterDomain: tryDomain("--cluster-domain", values["cluster-domain"]),
+    webhookAddress:
+      values["webhook-address"] === undefined
+        ? undefined
+        : parseAddress("--webhook-address", values["webhook-address"]),
+    injectorSettings: values["injector-settings"],
   };
+}
+
+/** RFC 1123: what names of Kubernetes' objects and of domains have in common. */
+function tryDomain(name: string, text: string | undefined): string | undefined {
+  if (text === undefined || /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) return text;
+  throw new SettingsError(`${name} must be lower-case letters, digits, dots and dashes: got ${JSON.stringify(text)}`);
 }
 
 function required(name: string, value: string | undefined): string {

@@ -19,6 +19,7 @@ export async function startPlane(root: string, xdsPort = 0): Promise<ControlPlan
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
+    version: "0.1.0",
   });
 }
 

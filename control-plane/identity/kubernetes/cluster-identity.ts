@@ -7,7 +7,7 @@ import type { Random } from "#lib/random.ts";
 import type { Watched } from "#lib/watched.ts";
 import type { KubernetesClient } from "../../kubernetes/client.ts";
 import { CertificateAuthority } from "../authority.ts";
-import type { ProofVerifier } from "../proof.ts";
+import type { MeshIdentity } from "../mesh-identity.ts";
 import { CaKeeper } from "./ca-keeper.ts";
 import { RootsPublisher } from "./roots-publisher.ts";
 import { makeTokenReviewVerifier } from "./token-review.ts";
@@ -32,15 +32,10 @@ export interface ClusterIdentityOptions {
   readonly log: Log;
 }
 
-export interface ClusterIdentity {
-  readonly authority: CertificateAuthority;
-  readonly verifier: ProofVerifier;
-  /** What the control plane's own certificate is for. */
-  readonly serverNames: readonly string[];
+export interface ClusterIdentity extends MeshIdentity {
   readonly webhookCertificate: Watched<ServingCertificate>;
   /** Sees that the namespace has the roots, before a pod is admitted that asked for a sidecar itself. */
   ensureRoots(namespace: string): Promise<void>;
-  close(): Promise<void>;
 }
 
 /** Resolves when there is an authority; waits as long as the API server does not answer. @throws {IdentityError} */
@@ -60,8 +55,8 @@ export async function openClusterIdentity(options: ClusterIdentityOptions): Prom
   });
   return {
     authority,
-    verifier: makeTokenReviewVerifier({ client, trustDomain, clock }),
-    serverNames: [CONTROL_PLANE_NAME, ...serviceNames],
+    verifiers: [makeTokenReviewVerifier({ client, trustDomain, clock })],
+    serverNames: serviceNames,
     webhookCertificate: webhook.value,
     ensureRoots: async (name) => roots.ensure(name),
     close: async () => {

@@ -23,6 +23,8 @@ export interface KubernetesRegistryOptions {
   readonly random: Random;
   readonly log: Log;
   readonly times?: InformerTimes;
+  /** What names of Services end with: default cluster.local. */
+  readonly clusterDomain?: string;
 }
 
 export class KubernetesRegistry implements Registry {
@@ -47,6 +49,7 @@ const flushMs = 10;
 
 class ClusterWatch implements RegistryWatch {
   readonly #clock: Clock;
+  readonly #clusterDomain: string | undefined;
   readonly #sink: RegistrySink;
   readonly #services: Informer<ServiceRecord>;
   readonly #slices: Informer<SliceRecord>;
@@ -64,6 +67,7 @@ class ClusterWatch implements RegistryWatch {
 
   constructor(options: KubernetesRegistryOptions, sink: RegistrySink) {
     this.#clock = options.clock;
+    this.#clusterDomain = options.clusterDomain;
     this.#sink = sink;
     const common = { ...options, ...(options.times === undefined ? {} : { times: options.times }) };
     const informer = <T>(
@@ -169,6 +173,7 @@ class ClusterWatch implements RegistryWatch {
     const view = {
       pod: (key: string): PodRecord | undefined => this.#pods.get(key),
       localityOf: (node: string): Labels => this.#nodes.get(node) ?? none,
+      clusterDomain: this.#clusterDomain,
     };
     const changed = services.present.flatMap((key) => {
       const service = this.#services.get(key);

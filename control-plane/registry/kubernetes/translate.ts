@@ -10,6 +10,8 @@ export interface ClusterView {
   pod(key: string): PodRecord | undefined;
   /** The region and zone that a node's labels say; empty where nothing is known. */
   localityOf(node: string): Labels;
+  /** What names of Services end with: default cluster.local. */
+  readonly clusterDomain?: string | undefined;
 }
 
 /** Slices in any order: the result is the same in every control plane. */
@@ -23,6 +25,8 @@ export function translateService(
   const ordered = slices.toSorted(
     (left, right) => preferred(left) - preferred(right) || (left.name < right.name ? -1 : 1),
   );
+  // Names that end with cluster.local are known anyway.
+  const ownDomain = view.clusterDomain === "cluster.local" ? undefined : view.clusterDomain;
   const endpoints = new Map<string, RegistryEndpoint>();
   for (const slice of ordered)
     for (const from of slice.endpoints) {
@@ -38,7 +42,7 @@ export function translateService(
   return {
     namespace,
     name,
-    hosts: [],
+    hosts: ownDomain === undefined ? [] : [`${name}.${namespace}.svc.${ownDomain}`],
     addresses,
     ports,
     endpoints: [...endpoints.values()].toSorted((left, right) => (left.name < right.name ? -1 : 1)),
