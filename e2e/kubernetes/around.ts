@@ -10,6 +10,7 @@ import { Cluster } from "./cluster/cluster.ts";
 import { getEchoImage } from "./cluster/images.ts";
 import { getGatewayApiFolder, getPart } from "./cluster/parts.ts";
 import { startCluster } from "./cluster/start.ts";
+import { getShopImage } from "./shop/image.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
 
@@ -19,10 +20,10 @@ const ROOT = path.join(import.meta.dirname, "..", "..");
  */
 export async function runAround(command: readonly string[]): Promise<number> {
   // From inside nothing can be fetched any more.
-  await Promise.all([getEchoImage(), getPart("gateway-conformance"), getGatewayApiFolder()]);
+  await Promise.all([getPart("gateway-conformance"), getGatewayApiFolder()]);
   await makeImages();
   const joined = process.env["HEDDLE_CLUSTER"];
-  const images = imagesOfHeddle();
+  const images = [...imagesOfHeddle(), await getEchoImage(), await getShopImage()];
   if (joined !== undefined) {
     const cluster = Cluster.join(joined);
     for (const image of images) await cluster.importImage(image);

@@ -17,6 +17,7 @@ export const BASE_IMAGE = "heddle.test/base:1";
 /** The name that the conformance suite of Gateway API 1.6.3 deploys. */
 const ECHO_IMAGE = "registry.k8s.io/gateway-api/echo-advanced:v1.5.1";
 
+const USERS = { app: 1000, heddle: 1337 };
 const DAY_MS = 86_400_000;
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const BUSYBOX = [
@@ -40,7 +41,6 @@ const BUSYBOX = [
 /** What a node cannot do without, and applications of tests. */
 export async function getNodeImages(programs: NodePrograms): Promise<string[]> {
   const [pause, coredns] = [await getPart("pause"), await getPart("coredns")];
-  const users = { app: 1000, heddle: 1337 };
   return [
     await imageOf(PAUSE_IMAGE, [pause], { Entrypoint: ["/pause"] }, () => {
       const tree = new ImageTree();
@@ -48,18 +48,28 @@ export async function getNodeImages(programs: NodePrograms): Promise<string[]> {
       return [tree];
     }),
     await imageOf(COREDNS_IMAGE, [coredns], { Entrypoint: ["/coredns"] }, () => {
-      const tree = ImageTree.makeBase(users);
+      const tree = ImageTree.makeBase(USERS);
       tree.addProgram("/coredns", coredns);
       return [tree];
     }),
-    await imageOf(BASE_IMAGE, [getPinnedNode(), ...BUSYBOX], { Env: [PATH] }, () => {
-      const tree = ImageTree.makeBase(users);
-      tree.addProgram("/usr/bin/node", getPinnedNode());
-      tree.addProgram("/usr/bin/busybox", programs.busybox);
-      for (const name of BUSYBOX) tree.addLink(`/usr/bin/${name}`, "busybox");
-      return [tree];
-    }),
+    await getTestImage(programs, BASE_IMAGE, [], () => []),
   ];
+}
+
+/** An image of Node and a busybox with `layers` above; kept for `from`, the names of what they are made of. */
+export function getTestImage(
+  programs: NodePrograms,
+  reference: string,
+  from: readonly string[],
+  layers: (below: ImageTree) => ImageTree[],
+): Promise<string> {
+  return imageOf(reference, [getPinnedNode(), ...BUSYBOX, ...from], { Env: [PATH] }, () => {
+    const tree = ImageTree.makeBase(USERS);
+    tree.addProgram("/usr/bin/node", getPinnedNode());
+    tree.addProgram("/usr/bin/busybox", programs.busybox);
+    for (const name of BUSYBOX) tree.addLink(`/usr/bin/${name}`, "busybox");
+    return [tree, ...layers(tree)];
+  });
 }
 
 /** What the Gateway API conformance suite deploys. */
