@@ -169,6 +169,9 @@ class FieldDesc {
   /** The type of what is in the field, in its items or in its entries. */
   readonly #valueKind: ValueKind;
   readonly #entryValue: DescField | undefined;
+  /** Found once: encoding and checking ask for it in every message. */
+  #message: DescMessage | undefined = undefined;
+  #enum: DescEnum | undefined = undefined;
 
   constructor(raw: RawField, scope: TypeScope, proto: LazyProto, place: FieldPlace) {
     if (raw.type === TYPE_GROUP) throw new Error(`Cannot hydrate ${place.title}: it is a group`);
@@ -202,12 +205,14 @@ class FieldDesc {
 
   get message(): DescMessage | undefined {
     if (this.#valueKind !== "message") return undefined;
-    return this.#entryValue === undefined ? this.#scope.message(this.#raw.typeName) : this.#entryValue.message;
+    return (this.#message ??=
+      this.#entryValue === undefined ? this.#scope.message(this.#raw.typeName) : this.#entryValue.message);
   }
 
   get enum(): DescEnum | undefined {
     if (this.#valueKind !== "enum") return undefined;
-    return this.#entryValue === undefined ? this.#scope.enum(this.#raw.typeName) : this.#entryValue.enum;
+    return (this.#enum ??=
+      this.#entryValue === undefined ? this.#scope.enum(this.#raw.typeName) : this.#entryValue.enum);
   }
 
   getDefaultValue(): unknown {
