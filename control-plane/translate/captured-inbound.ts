@@ -20,10 +20,15 @@ import type { Scope } from "./scope.ts";
  */
 const proxySources = ["127.0.0.6", "::6"] as const;
 
-/** The ports that the workload serves, one for each number: the first of several services that share it speaks for it. */
-export function capturedPorts(scope: Scope, workload: Workload): readonly CapturedPort[] {
+/**
+ * The ports that the workload serves, one for each number: the first of several services that share it speaks for it. A service that
+ * leads to a port of the proxy is refused there.
+ */
+export function capturedPorts(scope: Scope, workload: Workload, capture: Capture): readonly CapturedPort[] {
   const ports = new Map<number, WorkloadPort[]>();
+  const own = proxyPorts(workload, capture);
   for (const port of workload.inbound) {
+    if (own.includes(port.appPort)) continue;
     const sharing = ports.get(port.appPort);
     if (sharing === undefined) ports.set(port.appPort, [port]);
     else sharing.push(port);

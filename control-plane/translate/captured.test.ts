@@ -130,6 +130,11 @@ describe("a captured pod", () => {
     assert.equal(chosen?.length, 1);
   });
 
+  it("is not led to its proxy's own ports by a service that names them", () => {
+    const wrong = shop.replace("ports: { http: 8080 }", "ports: { http: 15006 }");
+    assert.deepEqual(ledBy(given(makeMesh(wrong), "shop/web-1"), "inbound"), {});
+  });
+
   it("takes nothing on ports of no service that its policy would not take elsewhere", () => {
     const strict = given(makeMesh(`${meshConfig("{ mtls: { mode: STRICT } }")}---\n${shop}`, [lonely]), "shop/job-1");
     const { filterChains, defaultFilterChain } = listenerOf(strict, "inbound/captured");

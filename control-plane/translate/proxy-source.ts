@@ -201,7 +201,7 @@ export class ProxySource implements ResourceSource {
     const inbound = this.#inboundCaptures.get(`${dialect} ${workload.id}`, snapshot, (reader) => {
       const scope = scopeOf(target, reader);
       const known = withReads(reader, workload);
-      const ports = capturedPorts(scope, known).map((port) => capturedInbound(scope, known, port));
+      const ports = capturedPorts(scope, known, capture).map((port) => capturedInbound(scope, known, port));
       return [...ports, inboundCaptureListener(scope, known, capture)];
     });
     for (const built of inbound) addInbound(built, collector);
