@@ -21,11 +21,11 @@ export async function dialApplication(address: string, port: number, signal: Abo
 
 async function connect(options: net.TcpSocketConnectOpts & { readonly signal: AbortSignal }): Promise<Socket> {
   const socket = net.connect(options);
+  // An error that comes while nobody waits for one must not end the process.
+  socket.on("error", () => undefined);
   try {
     await once(socket, "connect", { signal: options.signal });
   } catch (error) {
-    // A late error of a socket that nobody waits for must not end the process.
-    socket.on("error", () => undefined);
     socket.destroy();
     throw error;
   }
@@ -35,10 +35,10 @@ async function connect(options: net.TcpSocketConnectOpts & { readonly signal: Ab
 /** TLS on it that believes any certificate, as the kubelet's probes do. */
 export async function encryptUnverified(socket: Socket, signal: AbortSignal): Promise<TLSSocket> {
   const secure = tls.connect({ socket, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"] });
+  secure.on("error", () => undefined);
   try {
     await once(secure, "secureConnect", { signal });
   } catch (error) {
-    secure.on("error", () => undefined);
     secure.destroy();
     socket.destroy();
     throw error;

@@ -53,7 +53,7 @@ function askHttp1(socket: Socket, request: ApplicationRequest): Promise<Applicat
       path,
       headers: { host: formatAddress({ address, port }), ...headers, connection: "close" },
     });
-    call.once("error", reject);
+    call.on("error", reject);
     call.once("response", (response) => {
       readBody(response, maxBodyBytes).then(
         (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, ...body }),
