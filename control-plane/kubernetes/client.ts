@@ -95,11 +95,12 @@ export class KubernetesClient {
     return this.#base.origin;
   }
 
-  /** @throws {KubernetesError} */
+  /** What the server says in JSON; its few answers in plain text as they are. @throws {KubernetesError} */
   async request(request: ApiRequest): Promise<unknown> {
     const response = await this.#open(request);
     const text = await readAll(response);
     if (!isSuccess(response)) throw refusal(request, response, text);
+    if (response.headers["content-type"]?.startsWith("text/plain") === true) return text;
     try {
       return text === "" ? undefined : (JSON.parse(text) as unknown);
     } catch (cause) {

@@ -162,7 +162,8 @@ export class TestApiServer {
     const { method = "GET" } = request;
     this.requests.push(`${method} ${url.pathname}${url.searchParams.has("watch") ? "?watch" : ""}`);
     if (url.pathname === "/readyz") {
-      answer(response, this.isReady ? 200 : 500, {});
+      response.writeHead(this.isReady ? 200 : 500, { "content-type": "text/plain; charset=utf-8" });
+      response.end(this.isReady ? "ok" : "[-]etcd failed");
       return;
     }
     const place = parsePath(url.pathname);
