@@ -206,8 +206,10 @@ export class Informer<T> {
 
   #fail(error: Error): void {
     const { type, log } = this.#options;
+    // That the server is away is said once, by who needs the objects, and not by each kind; a refusal is about this kind.
+    const level = error instanceof KubernetesError && error.status !== undefined ? "warn" : "debug";
     if (this.#error?.message !== error.message)
-      log.warn("cannot watch, the last state stays", { kind: type.kind, state: this.#state, error });
+      log[level]("cannot watch, the last state stays", { kind: type.kind, state: this.#state, error });
     this.#setState(this.#state === "starting" ? "starting" : "stale", error);
   }
 

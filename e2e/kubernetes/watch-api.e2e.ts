@@ -221,7 +221,7 @@ describe("two control planes with the rights of control-plane/kubernetes/README.
       POD_NAME: name,
       POD_NAMESPACE: "heddle-system",
     });
-    const plane = await startControlPlane({ ...parts, settings: { ...settings, drainMs: 0 } });
+    const plane = await startControlPlane({ ...parts, version: "0.1.0", settings: { ...settings, drainMs: 0 } });
     planes.set(name, plane);
     return plane;
   }
