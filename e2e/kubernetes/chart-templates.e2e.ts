@@ -55,7 +55,7 @@ describe("the API server", () => {
   before(async () => {
     await makeNamespace(cluster, namespace);
     // The pod of helm test wants its account, which a dry run does not make.
-    await cluster.kubectl("create", "serviceaccount", "heddle-test", "-n", namespace);
+    await cluster.kubectl("create", "serviceaccount", "heddle-control-plane", "-n", namespace);
   });
   after(async () => deleteNamespace(cluster, namespace));
 

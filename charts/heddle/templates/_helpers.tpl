@@ -62,14 +62,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Annotations of what lives for the length of a hook: include "heddle.testHook" WEIGHT */}}
-{{- define "heddle.testHook" -}}
-helm.sh/hook: test
-helm.sh/hook-weight: {{ . | quote }}
-# A failed one stays, for its log.
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end }}
-
+{{/* Annotations of what lives for the length of helm uninstall: include "heddle.uninstallHook" WEIGHT */}}
 {{- define "heddle.uninstallHook" -}}
 helm.sh/hook: pre-delete
 helm.sh/hook-weight: {{ . | quote }}

@@ -35,7 +35,7 @@ async function isReady() {
 
 /** The bundle by which the API server knows the webhook: written by the leader. */
 async function bundle() {
-  const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/heddle-injector";
+  const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations?fieldSelector=metadata.name=heddle-injector";
   const { status, text } = await ask(https, {
     host: process.env.KUBERNETES_SERVICE_HOST,
     port: process.env.KUBERNETES_SERVICE_PORT,
@@ -44,7 +44,9 @@ async function bundle() {
     headers: { authorization: `Bearer ${readFileSync(`${account}/token`, "utf8")}` },
   });
   expect(status, 200, `GET ${path} to answer`);
-  const bundles = JSON.parse(text).webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? "");
+  const [configuration] = JSON.parse(text).items;
+  if (configuration === undefined) throw new Error("there is no MutatingWebhookConfiguration heddle-injector");
+  const bundles = configuration.webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? "");
   if (bundles.includes("")) throw new Error("the webhook has no caBundle: no replica leads, or it may not write it");
   expect(new Set(bundles).size, 1, "webhooks to have the same caBundle, different ones:");
   return Buffer.from(bundles[0], "base64");
@@ -102,12 +104,20 @@ async function injects(ca) {
   return `a patch of ${patch.length} bytes`;
 }
 
+/** Asks until it is so, for a minute: right after an installation the leader may still be elected, and Services be made known. */
 async function check(name, ask) {
-  try {
-    console.log(`ok ${name}: ${await ask()}`);
-  } catch (error) {
-    console.log(`not ok ${name}: ${error.message}`);
-    process.exitCode = 1;
+  const until = Date.now() + 60_000;
+  for (;;) {
+    try {
+      console.log(`ok ${name}: ${await ask()}`);
+      return;
+    } catch (error) {
+      if (Date.now() > until) {
+        console.log(`not ok ${name}: ${error.message}`);
+        process.exit(1);
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
