@@ -9,7 +9,7 @@ import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
-import type { RegistryService, RegistryWorkload } from "../registry/registry.ts";
+import { serviceKey, type RegistryService, type RegistryWorkload } from "../registry/registry.ts";
 import { inTrustDomain } from "./mesh-config.ts";
 import { makeWorkload, type Membership, type Workload } from "./workload.ts";
 
@@ -172,6 +172,9 @@ function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map
   for (const service of services.values())
     for (const endpoint of service.endpoints)
       put(memberships, `${service.namespace}/${endpoint.name}`, { service, endpoint });
+  // Not in the order in which this control plane heard of them: another one must come to the same.
+  for (const list of memberships.values())
+    if (list.length > 1) list.sort((left, right) => (serviceKey(left.service) < serviceKey(right.service) ? -1 : 1));
   return memberships;
 }
 
