@@ -14,7 +14,8 @@ export interface Cluster {
     | { readonly kind: "static"; readonly assignment: ClusterLoadAssignment }
     | { readonly kind: "strictDns"; readonly assignment: ClusterLoadAssignment; readonly refreshMs: number }
     | { readonly kind: "logicalDns"; readonly assignment: ClusterLoadAssignment; readonly refreshMs: number }
-    | { readonly kind: "originalDst" };
+    /** `identity`: every address is that of a mesh peer, who must prove it. Carried in metadata `heddle.mesh`. */
+    | { readonly kind: "originalDst"; readonly identity?: string };
   readonly connectTimeoutMs: number;
   /** Where connections come from, at most one address of a family; none of the destination's: any. Envoy: `upstream_bind_config`. */
   readonly sourceAddresses?: readonly string[];

@@ -18,7 +18,7 @@ import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { healthCheckFromWire, healthCheckToWire } from "./health-check.ts";
 import type { Scope } from "./issues.ts";
 import { balancingFromWire, balancingToWire } from "./lb-policy.ts";
-import { BREAKER_KEY } from "./metadata-keys.ts";
+import { BREAKER_KEY, MESH_KEY } from "./metadata-keys.ts";
 import { metadataScope, metadataToWire, structLabels } from "./metadata.ts";
 import { outlierFromWire, outlierToWire } from "./outlier.ts";
 import { upstreamTlsFromWire, upstreamTlsToWire } from "./tls.ts";
@@ -31,8 +31,8 @@ const PANIC_PERCENT = 50;
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 
 export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
-  const { [BREAKER_KEY]: breaker, ...metadata } = wire.metadata?.filterMetadata ?? {};
-  const discovery = discoveryFromWire(wire, scope);
+  const { [BREAKER_KEY]: breaker, [MESH_KEY]: mesh, ...metadata } = wire.metadata?.filterMetadata ?? {};
+  const discovery = discoveryFromWire(wire, mesh, scope);
   const balancing = balancingFromWire(wire, scope);
   if ((discovery.kind === "originalDst") !== (balancing.lb.kind === "originalDst")) {
     scope.field("lb_policy").invalid("CLUSTER_PROVIDED goes with type ORIGINAL_DST, and only with it");
@@ -114,7 +114,7 @@ function bindToWire(
   };
 }
 
-function discoveryFromWire(wire: WireCluster, scope: Scope): Cluster["discovery"] {
+function discoveryFromWire(wire: WireCluster, mesh: JsonObject | undefined, scope: Scope): Cluster["discovery"] {
   const type = wire.clusterDiscoveryType;
   const isEds = type.case === "type" && type.value === Discovery.EDS;
   const isOriginal = type.case === "type" && type.value === Discovery.ORIGINAL_DST;
@@ -122,7 +122,7 @@ function discoveryFromWire(wire: WireCluster, scope: Scope): Cluster["discovery"
     scope.field("eds_cluster_config").invalid("goes with type EDS only");
   if ((isEds || isOriginal) && wire.loadAssignment !== undefined)
     scope.field("load_assignment").invalid("does not go with this type");
-  if (isOriginal) return { kind: "originalDst" };
+  if (isOriginal) return mesh === undefined ? { kind: "originalDst" } : peersFromWire(mesh, wire, scope);
   if (isEds) {
     const at = scope.field("eds_cluster_config");
     checkAdsSource(wire.edsClusterConfig?.edsConfig, at.field("eds_config"));
@@ -141,6 +141,14 @@ function discoveryFromWire(wire: WireCluster, scope: Scope): Cluster["discovery"
   return { kind: "logicalDns", assignment, refreshMs };
 }
 
+/** Taken for strangers they would be called in plaintext: what is not understood is refused. */
+function peersFromWire({ identity }: JsonObject, wire: WireCluster, scope: Scope): Cluster["discovery"] {
+  const at = metadataScope(scope.field("metadata"), MESH_KEY).field("identity");
+  if (typeof identity !== "string" || identity === "") at.invalid(`must be a name: got ${JSON.stringify(identity)}`);
+  if (wire.transportSocket === undefined) scope.field("transport_socket").invalid("must be set: peers speak TLS");
+  return { kind: "originalDst", identity: typeof identity === "string" ? identity : "" };
+}
+
 function staticAssignment(wire: WireCluster, scope: Scope, kind: "ip" | "host"): ClusterLoadAssignment {
   if (wire.loadAssignment !== undefined) return assignmentFromWire(wire.loadAssignment, scope, kind);
   return { cluster: wire.name, localities: [], overprovisioningFactor: 140 };
@@ -152,8 +160,13 @@ export function clusterToWire(model: Cluster): WireCluster {
     limitsToWire(model.highPriorityLimits, RoutingPriority.HIGH),
   ].filter((item) => item !== undefined);
   const breaker = model.breaker === undefined ? {} : breakerToWire(model.breaker);
+  const identity = model.discovery.kind === "originalDst" ? model.discovery.identity : undefined;
   // Every other key of the metadata is a struct: that is how it came in, and what Envoy takes.
-  const metadata = metadataToWire({ ...(model.metadata as { [key: string]: JsonObject }), [BREAKER_KEY]: breaker });
+  const metadata = metadataToWire({
+    ...(model.metadata as { [key: string]: JsonObject }),
+    [BREAKER_KEY]: breaker,
+    [MESH_KEY]: identity === undefined ? {} : { identity },
+  });
   const init: MessageInitShape<typeof ClusterSchema> = {
     name: model.name,
     altStatName: model.altStatName ?? "",

@@ -11,6 +11,7 @@ import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
 import { serviceKey, type RegistryService, type RegistryWorkload } from "../registry/registry.ts";
 import { inTrustDomain } from "./mesh-config.ts";
+import { groupPods } from "./pod-groups.ts";
 import { makeWorkload, type Membership, type Workload } from "./workload.ts";
 
 export type RouteResource = HTTPRoute | GRPCRoute;
@@ -36,6 +37,8 @@ export interface MeshTables {
   readonly names: ReadonlyMap<string, readonly string[]>;
   /** Which services an instance belongs to, by `namespace/endpoint name`. */
   readonly memberships: ReadonlyMap<string, readonly Membership[]>;
+  /** Captured workloads of one service account, in groups (pod-groups.ts). */
+  readonly podGroups: ReadonlyMap<string, readonly Workload[]>;
 }
 
 export interface MeshSnapshot {
@@ -71,6 +74,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
   if (previous?.hash === hash) return previous;
   const memberships = shareLists(previous?.tables.memberships, collectMemberships(input.services), isSameMembership);
   const before = previous?.tables;
+  const workloads = makeWorkloads(memberships, input.workloads, previous);
   const sequence = (previous?.sequence ?? 0) + 1;
   const policies = indexResources(resources);
   return {
@@ -81,7 +85,8 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
     instances: input.workloads,
     tables: {
       services: input.services,
-      workloads: makeWorkloads(memberships, input.workloads, previous),
+      workloads,
+      podGroups: shareLists(before?.podGroups, groupPods(workloads)),
       subsets: policies.subsets,
       routes: shareLists(before?.routes, policies.routes),
       trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),

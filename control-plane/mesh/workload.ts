@@ -1,5 +1,6 @@
 // A workload: one instance with its proxy, whatever number of services it is an endpoint of.
 import type { Labels } from "#config/model/route.ts";
+import { hasPort } from "./ports.ts";
 import {
   serviceKey,
   type Capture,
@@ -66,7 +67,9 @@ export function appPortOf(endpoint: RegistryEndpoint, port: ServicePort): number
 
 /** Where the mesh calls it; undefined: this port is not in the mesh. */
 export function meshPortOf(endpoint: RegistryEndpoint, port: ServicePort): number | undefined {
-  if (endpoint.sidecar?.capture !== undefined) return appPortOf(endpoint, port);
+  const capture = endpoint.sidecar?.capture;
+  const appPort = appPortOf(endpoint, port);
+  if (capture !== undefined) return hasPort(capture.passedPorts ?? [], appPort) ? undefined : appPort;
   return endpoint.sidecar?.inbound[port.name];
 }
 

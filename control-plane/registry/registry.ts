@@ -2,6 +2,7 @@
 import type { EndpointHealth } from "#config/model/endpoint.ts";
 import type { PortProtocol } from "#config/model/port-protocol.ts";
 import type { Labels } from "#config/model/route.ts";
+import type { PortRange } from "../mesh/ports.ts";
 
 export interface ServicePort {
   readonly name: string;
@@ -61,6 +62,8 @@ export interface Sidecar {
 export interface Capture {
   readonly inboundPort: number;
   readonly outboundPort: number;
+  /** Ports of the application that are not redirected: there it is called past its proxy. Absent: none. */
+  readonly passedPorts?: readonly PortRange[];
 }
 
 interface OutboundPort {

@@ -10,7 +10,7 @@ import type { Capture, ServicePort } from "../registry/registry.ts";
 import { originalDestinationCluster } from "./captured-unknown.ts";
 import { anyConnection, listenerBufferBytes } from "./defaults.ts";
 import { applicationProtocol, inboundChains, type BuiltInbound } from "./inbound.ts";
-import { inboundCaptureName, inboundName, meshServerName, refusedClusters } from "./names.ts";
+import { inboundCaptureName, inboundName, meshServerName, podServerName, refusedClusters } from "./names.ts";
 import { tcpChain } from "./outbound-chains.ts";
 import type { Scope } from "./scope.ts";
 
@@ -54,6 +54,8 @@ function rankOf({ reader }: Scope, { service, port }: WorkloadPort): string {
 export function capturedInbound(scope: Scope, workload: Workload, { port, others }: CapturedPort): BuiltInbound {
   const name = inboundName(port.service, port.port.port);
   const serverNames = [port, ...others].map((one) => meshServerName(one.service, one.port.port));
+  // Callers who have not yet heard that the port is in a service call it as one of none.
+  serverNames.push(podServerName(`${workload.namespace}/${workload.serviceAccount}`));
   const { chains, collector } = inboundChains(scope, workload, port, name, [...new Set(serverNames)]);
   const [address = workload.address, ...more] = workload.addresses;
   const additionalAddresses = more.map((other) => ({ address: other, port: port.appPort }));
@@ -77,8 +79,7 @@ export function capturedInbound(scope: Scope, workload: Workload, { port, others
 export function inboundCaptureListener(scope: Scope, workload: Workload, capture: Capture): BuiltInbound {
   const port: WorkloadPort = { service: `${workload.namespace}/`, port: anyPort, appPort: 0, meshPort: undefined };
   const name = inboundCaptureName;
-  // Callers' proxies that know the workload name it and the port: nothing else ends in a label like that.
-  const serverNames = [`*._.${workload.name}.${workload.namespace}`];
+  const serverNames = [podServerName(`${workload.namespace}/${workload.serviceAccount}`)];
   const { chains, collector } = inboundChains(scope, workload, port, name, serverNames);
   // With IPv6, the wildcard of both families; a node without it has none of its addresses.
   const address = workload.addresses.some((one) => isIPv6(one)) ? "::" : "0.0.0.0";
@@ -96,7 +97,7 @@ export function inboundCaptureListener(scope: Scope, workload: Workload, capture
 }
 
 /** A port that nobody says anything of: the first bytes of each connection tell. */
-const anyPort: ServicePort = { name: "", port: 0, protocol: "AUTO" };
+export const anyPort: ServicePort = { name: "", port: 0, protocol: "AUTO" };
 
 /** The proxy's own: a connection straight to 15006 was never redirected, and sent on it would come back for ever. */
 function proxyPorts({ adminPort }: Workload, { inboundPort, outboundPort }: Capture): readonly number[] {

@@ -5,7 +5,9 @@ import { describe, it } from "node:test";
 import { formatAddress } from "#config/model/address.ts";
 import type { FilterChain, Listener } from "#config/model/listener.ts";
 import type { ProxyResources } from "../mesh/resources.ts";
-import type { RegistryWorkload } from "../registry/registry.ts";
+import { parsePorts } from "../mesh/ports.ts";
+import { meshPortOf } from "../mesh/workload.ts";
+import type { RegistryEndpoint, RegistryWorkload } from "../registry/registry.ts";
 import { makeMesh, nodeOf, type TestMesh } from "./testing/make-mesh.ts";
 
 const shop = readFileSync(new URL("testdata/captured.in.yaml", import.meta.url), "utf8");
@@ -60,6 +62,9 @@ describe("a captured pod", () => {
       "[fd96::1]:80": ["outbound/shop/web/80@captured"],
       "10.244.0.1:8080": ["direct/shop/web/80"],
       "10.96.0.2:5432": ["outbound/shop/db/5432@captured"],
+      // On ports of no service.
+      "10.244.0.1:0": ["pods/shop/web/0"],
+      "10.244.0.2:0": ["pods/shop/default/0"],
       // Headless services are called by no other address.
       "10.244.0.2:5432": ["direct/shop/db-headless/5432"],
       "10.96.0.3:9000": ["outbound/shop/empty/9000@captured"],
@@ -73,7 +78,12 @@ describe("a captured pod", () => {
     const resources = given(mesh, "shop/db-0");
     assert.deepEqual(ledBy(resources, "inbound"), { "10.244.0.2:5432": ["inbound/shop/db/5432"] });
     const [chain] = listenerOf(resources, "inbound/shop/db/5432").filterChains;
-    assert.deepEqual(chain?.match.serverNames, ["outbound_.5432_._.db.shop", "outbound_.5432_._.db-headless.shop"]);
+    assert.deepEqual(chain?.match.serverNames, [
+      "outbound_.5432_._.db.shop",
+      "outbound_.5432_._.db-headless.shop",
+      // Of callers who know the pod, and not yet that the port is in a service.
+      "outbound_.0_._.default.shop",
+    ]);
   });
 
   it("uses the routes of a service for its address, and none for an instance's", () => {
@@ -151,6 +161,104 @@ describe("a captured pod", () => {
   });
 });
 
+describe("a pod's port that is in no service", () => {
+  const pod = (index: number, change: Partial<RegistryWorkload> = {}): RegistryWorkload => ({
+    ...lonely,
+    name: `job-${index}`,
+    addresses: [`10.${250 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`],
+    ...change,
+  });
+  const podsOf = ({ listeners }: ProxyResources) =>
+    [...listeners.values()].filter(({ name }) => name.startsWith("pods/shop/job"));
+  const ledTo = (listeners: readonly Listener[]) =>
+    listeners.flatMap(({ address, additionalAddresses = [] }) => [address, ...additionalAddresses]).map(formatAddress);
+  const withPassed = (text: string) => ({
+    sidecar: {
+      ...lonely.sidecar,
+      metricsPort: 15_020,
+      capture: { inboundPort: 15_006, outboundPort: 15_001, passedPorts: parsePorts(text) },
+    },
+  });
+
+  it("is called by mutual TLS: the pod's proxy must prove its identity", () => {
+    const resources = given(makeMesh(shop, [pod(1)]), "shop/web-1");
+    const cluster = resources.clusters.get("pods/shop/job");
+    const identity = "spiffe://cluster.local/ns/shop/sa/job";
+    assert.deepEqual(cluster?.discovery, { kind: "originalDst", identity });
+    assert.equal(cluster.tls?.sni, "outbound_.0_._.job.shop");
+    assert.deepEqual(
+      cluster.tls.validation?.subjectAltNames.map(({ matcher }) => matcher.kind === "exact" && matcher.value),
+      [identity],
+    );
+    const [listener] = podsOf(resources);
+    assert.deepEqual(clustersOf(listener?.defaultFilterChain), ["pods/shop/job"]);
+  });
+
+  it("is a stranger's where the pod takes no mutual TLS, and for an Envoy, which has no certificate of ours", () => {
+    const off = `apiVersion: heddle.dev/v1alpha1
+kind: PeerAuthentication
+metadata: { name: off, namespace: shop }
+spec: { mode: DISABLE, selector: { matchLabels: { app: old } } }
+`;
+    const mesh = makeMesh(`${off}---\n${shop}`, [pod(1, { labels: { app: "old" } }), pod(2)]);
+    assert.deepEqual(ledTo(podsOf(given(mesh, "shop/web-1"))), ["10.250.0.2:0"]);
+    const envoy = mesh.source.resourcesFor(nodeOf("shop/web-1"), "envoy") ?? assert.fail("nothing");
+    assert.deepEqual(podsOf(envoy), []);
+  });
+
+  it("is called past the proxy where the packet filter leaves it alone, as the proxy's own ports are", () => {
+    const mesh = makeMesh(shop, [pod(1, withPassed("9000,9002-9003")), pod(2, withPassed("9000,9002-9003")), pod(3)]);
+    const [one, other] = podsOf(given(mesh, "shop/web-1"));
+    assert.deepEqual(ledTo(one === undefined ? [] : [one]), ["10.250.0.1:0", "10.250.0.2:0"]);
+    const past = one?.filterChains.filter(({ match }) => match.destinationPort !== undefined) ?? [];
+    assert.deepEqual(
+      past.map(({ match }) => match.destinationPort),
+      [9000, 9002, 9003, 15_001, 15_006, 15_020],
+    );
+    assert.ok(past.every((chain) => clustersOf(chain).join() === "outbound/passthrough"));
+    assert.deepEqual(ledTo(other === undefined ? [] : [other]), ["10.250.0.3:0"]);
+  });
+
+  it("is one of those that the packet filter takes, where it leaves most of them alone", () => {
+    const mesh = makeMesh(shop, [pod(1, withPassed("1-7999,8002-65535"))]);
+    assert.deepEqual(ledTo(podsOf(given(mesh, "shop/web-1"))), ["10.250.0.1:8000", "10.250.0.1:8001"]);
+  });
+
+  it("costs little in a mesh of 2,000 pods: what changes with one of them has a few dozen addresses", () => {
+    const pods = Array.from({ length: 2000 }, (_, index) => pod(index));
+    const before = podsOf(given(makeMesh(shop, pods), "shop/web-1"));
+    assert.equal(ledTo(before).length, 2000);
+    assert.ok(before.every(({ additionalAddresses = [] }) => additionalAddresses.length < 64));
+    const without = new Set(
+      podsOf(given(makeMesh(shop, pods.slice(1)), "shop/web-1")).map((one) => JSON.stringify(one)),
+    );
+    assert.equal(before.filter((one) => !without.has(JSON.stringify(one))).length, 1);
+  });
+});
+
+describe("a service's port that the packet filter of its pods leaves alone", () => {
+  it("is called in plaintext: behind it is no proxy", () => {
+    const sidecar = {
+      ...lonely.sidecar,
+      capture: { inboundPort: 15_006, outboundPort: 15_001, passedPorts: parsePorts("9000") },
+    };
+    const endpoint: RegistryEndpoint = {
+      name: "job-1",
+      address: "10.244.0.9",
+      ports: {},
+      labels: {},
+      weight: 1,
+      health: "unknown",
+      serviceAccount: "job",
+      sidecar,
+      isSuspect: false,
+    };
+    const http = { name: "http", port: 80, protocol: "HTTP" } as const;
+    assert.equal(meshPortOf(endpoint, http), 80);
+    assert.equal(meshPortOf({ ...endpoint, ports: { http: 9000 } }, http), undefined);
+  });
+});
+
 describe("a change", () => {
   const many = Array.from(
     { length: 40 },
@@ -173,7 +281,7 @@ spec:
     const changed = [...after.listeners].filter(([name, listener]) => before.listeners.get(name) !== listener);
     assert.deepEqual(
       changed.map(([name]) => name),
-      ["direct/shop/s7/80"],
+      ["direct/shop/s7/80", "pods/shop/default/0"],
     );
     assert.equal(after.routes, before.routes);
     assert.equal(after.clusters, before.clusters);

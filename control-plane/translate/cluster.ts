@@ -23,7 +23,7 @@ export function clusterOf(scope: Scope, backend: Backend): Cluster | undefined {
   const endpoints = selectEndpoints(scope, service, backend);
   const hops = endpoints.map((endpoint) => meshHopOf(scope, service, port, endpoint));
   const identities = new Set(hops.flatMap((hop) => (hop.kind === "peer" ? [hop.identity] : [])));
-  const tls = meshTls(backend, [...identities].sort());
+  const tls = meshTls(meshServerName(backend.service, backend.port), [...identities].sort());
   const isRequired = scope.dialect === "heddle" && meshConfigOf(scope.reader).outboundMtls === "required";
   const { discovery, ...direct } = choiceOf(scope, backend);
   const host = `${service.name}.${service.namespace}`;
@@ -104,7 +104,8 @@ function upstreamProtocol(
   return hasTls ? "auto" : "http1";
 }
 
-function meshTls(backend: Backend, identities: readonly string[]): UpstreamTls {
+/** To peers who prove one of these identities. */
+export function meshTls(serverName: string, identities: readonly string[]): UpstreamTls {
   return {
     certificate: { kind: "sds", name: ownCertificate },
     validation: {
@@ -120,7 +121,7 @@ function meshTls(backend: Backend, identities: readonly string[]): UpstreamTls {
     maxVersion: "TLSv1.3",
     cipherSuites: [],
     curves: [],
-    sni: meshServerName(backend.service, backend.port),
+    sni: serverName,
     autoHostSni: false,
   };
 }

@@ -19,6 +19,16 @@ export function directName(service: string, port: number | string): string {
   return `direct/${service}/${port}`;
 }
 
+/** Where a connection to the address of a pod goes, on a port that is in no service: `owner` is `namespace/service account`. */
+export function podsName(owner: string): string {
+  return `pods/${owner}`;
+}
+
+/** The server name of a mesh hop to such a port; 0 is a port of no service. */
+export function podServerName(owner: string): string {
+  return meshServerName(owner, 0);
+}
+
 /** The listener for what is captured on the way to a service's virtual addresses. */
 export function capturedName(service: string, port: number | string): string {
   return `${outboundName(service, port)}@captured`;

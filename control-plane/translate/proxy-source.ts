@@ -24,9 +24,10 @@ import {
 } from "./http-proxy.ts";
 import { capturedInbound, capturedPorts, inboundCaptureListener } from "./captured-inbound.ts";
 import { instancesListener, serviceListener } from "./captured-outbound.ts";
+import { podsCluster, podsListeners, type BuiltPods } from "./captured-pods.ts";
 import { captureAddresses, captureListener, unknownHostsTable, type BuiltCapture } from "./captured-unknown.ts";
 import { inboundListener, type BuiltInbound } from "./inbound.ts";
-import { unknownHostsName } from "./names.ts";
+import { podsName, unknownHostsName } from "./names.ts";
 import { clientOf, type Client } from "./outbound-chains.ts";
 import { outboundListener, outboundTable, proxyListener, type BuiltListener, type BuiltTable } from "./outbound.ts";
 import { findPort, meshConfigIn, type Backend, type Scope } from "./scope.ts";
@@ -84,6 +85,7 @@ export class ProxySource implements ResourceSource {
   readonly #captures = new Derivation<BuiltCapture>();
   readonly #inboundCaptures = new Derivation<readonly BuiltInbound[]>();
   readonly #services = new Derivation<BuiltListener | undefined>();
+  readonly #pods = new Derivation<BuiltPods | undefined>();
   /** What all clients of a kind are given, at one version of the mesh. */
   readonly #captured = new Map<string, { readonly version: string; readonly collector: Collector }>();
   readonly #proxies = new Map<string, Known>();
@@ -229,6 +231,18 @@ export class ProxySource implements ResourceSource {
             const { table } = built;
             if (table !== undefined) this.#addTable(target, table, made, (scope) => outboundTable(scope, name, port));
           }
+      for (const group of snapshot.tables.podGroups.keys()) {
+        const built = this.#pods.get(`${key} ${group}`, snapshot, (reader) =>
+          podsListeners(scopeOf(target, reader), shared, group),
+        );
+        if (built === undefined) continue;
+        for (const listener of built.listeners) made.listeners.set(listener.name, listener);
+        const name = podsName(built.owner);
+        const cluster = this.#clusters.get(`${dialect} ${name}`, snapshot, (reader) =>
+          podsCluster(scopeOf(target, reader), built.owner),
+        );
+        for (const one of [cluster, built.collector]) if (one !== undefined) made.clusters.set(one.name, one);
+      }
       this.#captured.set(key, (known = { version: snapshot.version, collector: made }));
     }
     collector.addAll(known.collector);
@@ -309,7 +323,7 @@ export class ProxySource implements ResourceSource {
 
   get #derivations(): readonly Pick<Derivation<unknown>, "madeCount" | "prune">[] {
     const parts = [this.#listeners, this.#inbounds, this.#tables, this.#clusters, this.#endpoints];
-    return [...parts, this.#owners, this.#hosts, this.#captures, this.#inboundCaptures, this.#services];
+    return [...parts, this.#owners, this.#hosts, this.#captures, this.#inboundCaptures, this.#services, this.#pods];
   }
 }
 

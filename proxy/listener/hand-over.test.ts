@@ -55,6 +55,23 @@ function unbound(name: string, addresses: readonly SocketAddress[], direction: D
 const http = { address: "10.96.0.1", port: 80 };
 
 describe("a connection is handed over to the listener", () => {
+  it("for its address and port, before the one for all ports of its address, before the one for its port anywhere", () => {
+    const all = new HandOver();
+    all.set(unbound("anywhere", [{ address: "0.0.0.0", port: 80 }]));
+    all.set(
+      unbound("pod", [
+        { address: "10.96.0.1", port: 0 },
+        { address: "fd96::1", port: 0 },
+      ]),
+    );
+    assert.equal(all.find(http, "outbound")?.name, "pod");
+    assert.equal(all.find({ address: "fd96::1", port: 9 }, "outbound")?.name, "pod");
+    assert.equal(all.find({ address: "10.96.0.2", port: 80 }, "outbound")?.name, "anywhere");
+    all.set(unbound("service", [http]));
+    assert.equal(all.find(http, "outbound")?.name, "service");
+    assert.equal(all.find({ ...http, port: 81 }, "outbound")?.name, "pod");
+  });
+
   it("that has its destination among its addresses, in whatever way an IPv6 address is written", () => {
     const all = new HandOver();
     all.set(unbound("reviews", [http, { address: "FD00:0::01", port: 80 }]));

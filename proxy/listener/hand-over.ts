@@ -32,12 +32,16 @@ export class HandOver {
     }
   }
 
-  /** The one for this very address, else the one for its port on all addresses of the family. */
+  /**
+   * The one for this very address and port, else the one for all ports of the address (port 0: ours alone, Envoy has no such), else
+   * the one for its port on all addresses of the family.
+   */
   find(destination: SocketAddress, direction: Direction): Listener | undefined {
     const { address, port } = destination;
     const key = `${direction} ${formatAddress(destination)}`;
     return (
       this.#byAddress.get(key)?.[0] ??
+      this.#byAddress.get(`${direction} ${formatAddress({ address, port: 0 })}`)?.[0] ??
       this.#byAddress.get(`${direction} ${isIPv6(address) ? "[::]" : "0.0.0.0"}:${port}`)?.[0]
     );
   }

@@ -97,6 +97,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       this.#setDetector();
     }
     this.#setEndpoints(this.#context.clock.nowMs());
+    this.#destinations.update(identityOf(config));
     for (const host of this.#destinations.hosts()) pools.refreshPools(config, host);
   }
 
@@ -113,7 +114,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
 
   pick(pick: Pick, destination?: SocketAddress): PickedEndpoint | PickFailure {
     if (this.config.discovery.kind === "originalDst") {
-      return destination === undefined ? "cluster-empty" : new Picked(this, this.#destinations.get(destination));
+      if (destination === undefined) return "cluster-empty";
+      return new Picked(this, this.#destinations.get(destination, this.config.discovery.identity));
     }
     if (this.#hosts.size === 0) return "cluster-empty";
     if (this.config.lb.kind === "originalEndpoint") {
@@ -276,6 +278,10 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       context: { clock, random },
     });
   }
+}
+
+function identityOf({ discovery }: Cluster): string | undefined {
+  return discovery.kind === "originalDst" ? discovery.identity : undefined;
 }
 
 /** The first `setImmediate` runs at the end of this turn, the second at the end of the next, after its socket events. */

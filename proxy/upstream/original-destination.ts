@@ -1,5 +1,6 @@
 // Endpoints of original-destination clusters: the address that the client's connection was going to, known only as it comes.
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
+import type { MeshHop } from "#config/model/endpoint.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
 import { closePools } from "./endpoint-pools.ts";
 import { EndpointState } from "./endpoint-state.ts";
@@ -19,7 +20,8 @@ export class OriginalDestinations {
     this.#clock = clock;
   }
 
-  get({ address, port }: SocketAddress): EndpointState {
+  /** `identity`: that of all addresses, where they are mesh peers. */
+  get({ address, port }: SocketAddress, identity: string | undefined): EndpointState {
     const key = formatAddress({ address, port });
     let host = this.#hosts.get(key);
     if (host === undefined) {
@@ -31,7 +33,7 @@ export class OriginalDestinations {
         weight: 1,
         labels: {},
         transportSocket: {},
-        mesh: { kind: "none" },
+        mesh: hopOf(address, port, identity),
       });
       this.#hosts.set(key, host);
       this.#timer ??= this.#clock.setTimer(CLEANUP_MS, () => this.#cleanUp());
@@ -42,6 +44,14 @@ export class OriginalDestinations {
 
   hosts(): readonly EndpointState[] {
     return [...this.#hosts.values()];
+  }
+
+  /** The peers have another identity from now on. */
+  update(identity: string | undefined): void {
+    for (const host of this.#hosts.values()) {
+      const { endpoint } = host;
+      host.endpoint = { ...endpoint, mesh: hopOf(endpoint.address, endpoint.port, identity) };
+    }
   }
 
   /** A request to it is over. */
@@ -65,4 +75,9 @@ export class OriginalDestinations {
     this.#recent = new Set();
     this.#timer = this.#hosts.size === 0 ? undefined : this.#clock.setTimer(CLEANUP_MS, () => this.#cleanUp());
   }
+}
+
+function hopOf(address: string, port: number, identity: string | undefined): MeshHop {
+  if (identity === undefined) return { kind: "none" };
+  return { kind: "peer", inboundAddress: address, inboundPort: port, identity, version: "1" };
 }

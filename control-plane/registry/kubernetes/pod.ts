@@ -1,6 +1,7 @@
 // A Pod as the registry remembers it: who it is, where it is, and whether a proxy of ours is in it.
 import { isObject } from "#config/load/values.ts";
 import type { Labels } from "#config/model/route.ts";
+import { otherPorts, parsePorts, type PortRange } from "../../mesh/ports.ts";
 import { fieldsOf, objectsOf, textOf, type KubernetesObject } from "../../kubernetes/objects.ts";
 import type { RegistryWorkload, Sidecar } from "../registry.ts";
 
@@ -8,6 +9,7 @@ import type { RegistryWorkload, Sidecar } from "../registry.ts";
 const SIDECAR_ANNOTATION = "heddle.dev/sidecar";
 const WEIGHT_ANNOTATION = "heddle.dev/weight";
 const PROXY_CONTAINER = "heddle-proxy";
+const INIT_CONTAINER = "heddle-init";
 const ADMIN_PORT = 15000;
 const METRICS_PORT = 15020;
 
@@ -47,7 +49,7 @@ export function parsePod({ metadata, spec, status }: KubernetesObject): PodRecor
     weight: Number.isInteger(weight) && weight >= 1 && weight <= 1_000_000 ? weight : 1,
     isTerminating: deletionTimestamp !== undefined,
     isOver: phase === "Succeeded" || phase === "Failed",
-    sidecar: hasProxy(wanted) ? trySidecar(annotations[SIDECAR_ANNOTATION]) : undefined,
+    sidecar: hasProxy(wanted) ? trySidecar(annotations[SIDECAR_ANNOTATION], passedPorts(wanted)) : undefined,
   };
 }
 
@@ -74,7 +76,20 @@ function hasProxy(spec: Readonly<Record<string, unknown>>): boolean {
   );
 }
 
-function trySidecar(annotation: string | undefined): Sidecar | undefined {
+/** What `heddle-init` was told (cli/init): it writes the packet filter's rules, or checks that they are there. */
+function passedPorts(spec: Readonly<Record<string, unknown>>): readonly PortRange[] {
+  const init = objectsOf(spec["initContainers"]).find(({ name }) => name === INIT_CONTAINER);
+  const args = Array.isArray(init?.["args"]) ? init["args"].filter((arg) => typeof arg === "string") : [];
+  const valueOf = (flag: string): string | undefined => {
+    const index = args.indexOf(flag);
+    return index < 0 ? args.find((arg) => arg.startsWith(`${flag}=`))?.slice(flag.length + 1) : args[index + 1];
+  };
+  const included = valueOf("--include-inbound-ports") ?? "*";
+  const excluded = parsePorts(valueOf("--exclude-inbound-ports") ?? "");
+  return included === "*" ? excluded : [...excluded, ...otherPorts(parsePorts(included))];
+}
+
+function trySidecar(annotation: string | undefined, passed: readonly PortRange[]): Sidecar | undefined {
   if (annotation === undefined) return undefined;
   const value = tryJson(annotation);
   if (!isObject(value)) return undefined;
@@ -88,7 +103,9 @@ function trySidecar(annotation: string | undefined): Sidecar | undefined {
         ? [{ service, port, listen }]
         : [],
     ),
-    capture: isCaptured ? { inboundPort, outboundPort } : undefined,
+    capture: isCaptured
+      ? { inboundPort, outboundPort, ...(passed.length === 0 ? {} : { passedPorts: passed }) }
+      : undefined,
     httpProxyPort: undefined,
     adminPort: ADMIN_PORT,
     metricsPort: METRICS_PORT,

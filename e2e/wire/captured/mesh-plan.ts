@@ -22,10 +22,24 @@ export const ADDRESSES = {
   mail: { IPv4: "10.96.0.4", IPv6: "fd96::4" },
 } as const;
 
-/** Ports of the applications: HTTP, one that greets, HTTP of no service, one on loopback alone. */
-export const APP = { http: 8080, greeter: 2525, unlisted: 9100, loopback: 9101 } as const;
+/**
+ * Ports of the applications: HTTP, one that greets, one on loopback alone, and in no service HTTP, one that greets, and HTTP that is
+ * left out of interception.
+ */
+export const APP = {
+  http: 8080,
+  greeter: 2525,
+  loopback: 9101,
+  unlisted: 9100,
+  unlistedGreeter: 9102,
+  passed: 9103,
+} as const;
 
-const capture = { inboundPort: 15_006, outboundPort: 15_001 };
+const capture = {
+  inboundPort: 15_006,
+  outboundPort: 15_001,
+  passedPorts: [{ first: APP.passed, last: APP.passed }],
+};
 
 function instanceOf(pod: PodName): RegistryWorkload {
   return {
@@ -88,6 +102,9 @@ export interface FamilyFindings {
   readonly instance: string;
   readonly headless: string;
   readonly mail: string;
+  readonly unlisted: string;
+  readonly unlistedGreeted: string;
+  readonly passed: string;
   readonly itself: string;
   readonly empty: string;
   readonly unknown: string;

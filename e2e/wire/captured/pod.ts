@@ -38,32 +38,36 @@ for (const family of FAMILIES) {
   );
   ip(`${family === "IPv4" ? "" : "-6 "}route add default via ${NODE[family]}`);
 }
-execFileSync(process.execPath, ["--no-warnings", path.join(ROOT, "cli/entries/init.ts"), "redirect"], {
-  env,
-  stdio: ["ignore", "ignore", "inherit"],
-});
+execFileSync(
+  process.execPath,
+  ["--no-warnings", path.join(ROOT, "cli/entries/init.ts"), "redirect", "--exclude-inbound-ports", String(APP.passed)],
+  {
+    env,
+    stdio: ["ignore", "ignore", "inherit"],
+  },
+);
 
-const app = http.createServer((request, response) => {
-  const { headers, socket, url } = request;
-  const meshFields = Object.keys(headers).filter((field) => field.startsWith("heddle-"));
-  const told = [
-    `${name} ${url}`,
-    `host ${headers.host}`,
-    `at ${socket.localAddress} ${socket.localPort}`,
-    `from ${socket.remoteAddress}`,
-    `mesh fields ${meshFields.join()}`,
-  ];
-  response.end(`${told.map((one) => one.replaceAll("::ffff:", "")).join("; ")}\n`);
-});
-const unlisted = http.createServer((_, response) => response.end(`${name} of no service\n`));
-const greeter = net.createServer((socket) => {
-  socket.on("error", () => undefined);
-  socket.end(`220 ${name} at ${socket.localAddress?.replace("::ffff:", "")}\r\n`);
-});
+const app = (): http.Server =>
+  http.createServer((request, response) => {
+    const { headers, socket, url } = request;
+    const meshFields = Object.keys(headers).filter((field) => field.startsWith("heddle-"));
+    const told = [
+      `${name} ${url}`,
+      `host ${headers.host}`,
+      `at ${socket.localAddress} ${socket.localPort}`,
+      `from ${socket.remoteAddress}`,
+      `mesh fields ${meshFields.join()}`,
+    ];
+    response.end(`${told.map((one) => one.replaceAll("::ffff:", "")).join("; ")}\n`);
+  });
+const greeter = (): net.Server =>
+  net.createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end(`220 ${name} at ${socket.localAddress?.replace("::ffff:", "")}\r\n`);
+  });
 const inside = http.createServer((_, response) => response.end("must not be reached\n"));
-await open(app, APP.http, "::");
-await open(unlisted, APP.unlisted, "::");
-await open(greeter, APP.greeter, "::");
+for (const port of [APP.http, APP.unlisted, APP.passed]) await open(app(), port, "::");
+for (const port of [APP.greeter, APP.unlistedGreeter]) await open(greeter(), port, "::");
 await open(inside, APP.loopback, "127.0.0.1");
 
 const proxy = spawn(
