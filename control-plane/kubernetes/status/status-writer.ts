@@ -60,8 +60,6 @@ export class StatusWriter {
   #running: Promise<void> | undefined;
   #isAgain = false;
   #isClosed = false;
-  /** For tests and metrics. */
-  writtenCount = 0;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
@@ -175,7 +173,6 @@ export class StatusWriter {
         body: { metadata: { resourceVersion }, status },
       });
       this.#written.set(place, resourceVersion);
-      this.writtenCount++;
       return true;
     } catch (error) {
       const code = error instanceof KubernetesError ? error.status : undefined;
