@@ -193,6 +193,15 @@ async function makeWorkload(
   return { identity, stateDir, tokenFile, proofs, restart };
 }
 
+/** Lets everything else run until it is so. @throws {Error} after 20 s. */
+async function untilTurned(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!holds()) {
+    await new Promise(setImmediate);
+    if (performance.now() > end) throw new Error(`not within 20 s: ${holds.toString()}`);
+  }
+}
+
 /** Waits for the next change of the material. */
 async function nextMaterial(identity: WorkloadIdentity): Promise<IdentityMaterial | undefined> {
   const before = identity.material.current;
@@ -316,6 +325,48 @@ test("a proxy whose answer got lost joins at its next try, with the same key", a
   clock.advance(2000);
   assert.equal((await joined)?.generation, 1);
   assert.equal(requests[0], requests[1]);
+  identity.close();
+});
+
+test("a proxy whose control plane has no name in DNS yet asks DNS once at a time, and joins as soon as it answers", async (context) => {
+  const plane = await startControlPlane(context);
+  const token = plane.tokens.issueToken(ID);
+  const lookUps: PromiseWithResolvers<void>[] = [];
+  const sign = makeGrpcSigner({ address: "localhost", port: plane.port }, (host) => {
+    assert.equal(host, "localhost");
+    const lookUp = Promise.withResolvers<void>();
+    lookUps.push(lookUp);
+    return lookUp.promise;
+  });
+  const clock = new FakeClock(Date.now());
+  const { identity, tokenFile } = await makeWorkload(clock, sign, makeFolder(), path.dirname(plane.rootsFile));
+  writeFileSync(tokenFile, token);
+  const joined = nextMaterial(identity);
+  identity.start();
+  await untilTurned(() => lookUps.length === 1);
+  lookUps[0]?.reject(new Error("getaddrinfo EAI_AGAIN"));
+  await untilTurned(() => identity.status.failures === 1);
+  assert.match(identity.status.lastError ?? "", /Cannot get a certificate from localhost:\d+: getaddrinfo EAI_AGAIN/);
+  clock.advance(2000);
+  await untilTurned(() => lookUps.length === 2);
+  clock.advance(300_000);
+  await new Promise(setImmediate);
+  assert.equal(lookUps.length, 2, "who waits for DNS does not ask again");
+  lookUps[1]?.resolve();
+  assert.equal((await joined)?.generation, 1);
+  identity.close();
+});
+
+test("a proxy without a certificate asks for one every ten seconds or so, however long it had none", async () => {
+  const clock = new FakeClock(Date.now());
+  const { identity } = await makeWorkload(clock, async () => {
+    throw new Error("down");
+  });
+  identity.start();
+  for (let failures = 1; failures <= 12; failures++) {
+    await untilTurned(() => identity.status.failures === failures);
+    clock.advance(10_500);
+  }
   identity.close();
 });
 

@@ -20,6 +20,8 @@ import { readStateFile, writeStateFile } from "./state-file.ts";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
+/** Without a certificate the pod serves nothing: it is asked for more often than one is renewed. */
+const BACKOFF_MAX_WITHOUT_MS = 10_000;
 /** The wall clock and the file of roots are looked at this often: a clock may be set, and timers do not count a machine's sleep. */
 const LOOK_MS = 60_000;
 /** Renewal begins up to this share of the life before its half, so that sidecars started together do not renew together. */
@@ -176,7 +178,8 @@ export class WorkloadIdentity {
     this.#isCertificateRefused = this.#lastProof === "certificate" && error instanceof SigningError && error.isRefused;
     this.#lastError = describeError(error);
     if (error instanceof SigningError && error.isRefused) this.#request = undefined;
-    const delayMs = BACKOFF_BASE_MS + fullJitterMs(this.#attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, random);
+    const maxMs = this.#material.current === undefined ? BACKOFF_MAX_WITHOUT_MS : BACKOFF_MAX_MS;
+    const delayMs = BACKOFF_BASE_MS + fullJitterMs(this.#attempt, BACKOFF_BASE_MS, maxMs, random);
     this.#renewAtMs = clock.wallMs() + delayMs;
     log.warn("certificate not signed", { ...this.status, retryInMs: Math.round(delayMs) });
     this.#look();
