@@ -1,5 +1,14 @@
 // What a claim is: a sentence, a way to show it from outside, and an error for when it is false.
+import type { Heddle } from "./heddle.ts";
 import type { Shop } from "./shop.ts";
+
+/** What a claim needs of a shop that may run anywhere: as processes beside the demo, or in a cluster (e2e/kubernetes/shop/). */
+export interface ShopView extends Pick<
+  Shop,
+  "load" | "otlp" | "url" | "setFault" | "resetStats" | "stats" | "nameOf" | "accessLog" | "admin" | "runningSidecars"
+> {
+  readonly heddle: Pick<Heddle, "explain">;
+}
 
 export interface Claim {
   readonly number: number;

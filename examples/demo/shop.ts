@@ -114,6 +114,11 @@ export class Shop {
     return sidecar;
   }
 
+  /** What an instance calls itself. */
+  nameOf(name: string): string {
+    return this.workload(name).name;
+  }
+
   /** The localhost port through which the application beside `from`'s sidecar calls `service`. */
   outboundPort(from: string, service: string): number {
     const port = this.sidecarOf(from).outbound[service];

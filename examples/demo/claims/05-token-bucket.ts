@@ -6,8 +6,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { tally } from "../../shop/load.ts";
 import { bucketBounds } from "../bucket.ts";
-import { claim, type Claim } from "../claim.ts";
-import type { Shop } from "../shop.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import { until } from "../wait.ts";
 
 /** As examples/shop/mesh/notifications.yaml says. */
@@ -24,7 +23,7 @@ const NAME = "notifications-1";
 export const tokenBucket = {
   number: 5,
   title: "token bucket",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     await delay(FILL_MS);
     await shop.resetStats(NAME);
     const url = shop.url("shopper-1", "notifications", "/publish");

@@ -9,8 +9,7 @@
 //  - Ejection: one of acme's two instances of orders answers 500 to everything; requests one after the other fail until it
 //    is ejected (5 in a row on it), then 100 succeed on the other one. It comes back when its time is over.
 import { fieldOf, tally, type Outcome } from "../../shop/load.ts";
-import { claim, type Claim } from "../claim.ts";
-import type { Shop } from "../shop.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import { median } from "../statistics.ts";
 import { until } from "../wait.ts";
 
@@ -27,7 +26,7 @@ const BAD = "orders-acme-2";
 export const circuitBreaking = {
   number: 6,
   title: "circuit breaking",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     try {
       const opened = await opensAtVolume(shop);
       const halfOpen = await halfOpensAndCloses(shop);
@@ -38,7 +37,7 @@ export const circuitBreaking = {
   },
 } satisfies Claim;
 
-async function opensAtVolume(shop: Shop): Promise<string> {
+async function opensAtVolume(shop: ShopView): Promise<string> {
   await shop.setFault(SHIPPING, { everyNth: 1 });
   await shop.resetStats(SHIPPING);
   let reached = 0;
@@ -63,7 +62,7 @@ async function opensAtVolume(shop: Shop): Promise<string> {
   return `opened after ${reached} failures (volume ${VOLUME}), then 100 refused in ${median(refused.map(({ tookMs }) => tookMs)).toFixed(1)} ms (median), ${leaked} reached the service`;
 }
 
-async function halfOpensAndCloses(shop: Shop): Promise<string> {
+async function halfOpensAndCloses(shop: ShopView): Promise<string> {
   await shop.setFault(SHIPPING, { everyNth: 1, delayMs: 500 });
   await shop.resetStats(SHIPPING);
   // Rounds of 20 at once until the window is over and one of them lets a probe through.
@@ -88,7 +87,7 @@ async function halfOpensAndCloses(shop: Shop): Promise<string> {
   return "half-open let 1 of 20 through, failed, opened again; closed after the healed probe, 50/50 passed";
 }
 
-async function opensAtShare(shop: Shop): Promise<string> {
+async function opensAtShare(shop: ShopView): Promise<string> {
   await shop.resetStats(STOREFRONT);
   await shop.setFault(STOREFRONT, { everyNth: 3 });
   await askStorefront(shop, 60);
@@ -112,7 +111,7 @@ async function opensAtShare(shop: Shop): Promise<string> {
   return `33 % of 60 stayed closed, opened at ${(((20 + reached) / (60 + reached)) * 100).toFixed(0)} % (${reached} failures more)`;
 }
 
-async function ejectsOne(shop: Shop): Promise<string> {
+async function ejectsOne(shop: ShopView): Promise<string> {
   await shop.resetStats(GOOD, BAD);
   await shop.setFault(BAD, { everyNth: 1, status: 500 });
   let failures = 0;
@@ -128,7 +127,9 @@ async function ejectsOne(shop: Shop): Promise<string> {
     }
   }
   const served = await askAcme(shop, 100);
-  const good = served.filter((outcome) => outcome.status === 200 && fieldOf(outcome, "instance") === GOOD).length;
+  const good = served.filter(
+    (outcome) => outcome.status === 200 && fieldOf(outcome, "instance") === shop.nameOf(GOOD),
+  ).length;
   // Its time may run out in between on a slow machine: then it fails as often again before it is out again.
   claim(
     good >= 100 - CONSECUTIVE,
@@ -137,27 +138,27 @@ async function ejectsOne(shop: Shop): Promise<string> {
   await shop.setFault(BAD, {});
   await until("the ejected instance to come back", async () => {
     const [outcome] = await askAcme(shop, 1);
-    return (outcome !== undefined && fieldOf(outcome, "instance") === BAD) || undefined;
+    return (outcome !== undefined && fieldOf(outcome, "instance") === shop.nameOf(BAD)) || undefined;
   });
   return `bad instance ejected after ${failures} failures (${CONSECUTIVE} in a row), ${good}/100 served by the other, then it came back`;
 }
 
-function askShipping(shop: Shop, count: number, concurrency: number): Promise<readonly Outcome[]> {
+function askShipping(shop: ShopView, count: number, concurrency: number): Promise<readonly Outcome[]> {
   return shop.load.many(count, concurrency, () => ({ url: shop.url("stranger-1", "shipping", "/shipments") }));
 }
 
-function askStorefront(shop: Shop, count: number): Promise<readonly Outcome[]> {
+function askStorefront(shop: ShopView, count: number): Promise<readonly Outcome[]> {
   return shop.load.many(count, 1, () => ({ url: shop.url("stranger-1", "storefront", "/reviews/mug") }));
 }
 
-function askAcme(shop: Shop, count: number): Promise<readonly Outcome[]> {
+function askAcme(shop: ShopView, count: number): Promise<readonly Outcome[]> {
   return shop.load.many(count, 1, () => ({
     url: shop.url("shopper-1", "orders", "/orders"),
     headers: { "x-tenant": "acme" },
   }));
 }
 
-async function untilClosed(shop: Shop, name: string, ask: () => Promise<readonly Outcome[]>): Promise<void> {
+async function untilClosed(shop: ShopView, name: string, ask: () => Promise<readonly Outcome[]>): Promise<void> {
   await shop.setFault(name, {});
   await until(`the breaker of ${name} to close`, async () => ((await ask())[0]?.status === 200 ? true : undefined));
 }

@@ -5,10 +5,9 @@
 // applications must have seen the trace id and the tracestate. Shipping passes no trace header on: notifications must be
 // in none of these trees, and Heddle must name shipping (at its sidecar's admin port), and nobody else.
 import { randomBytes, randomUUID } from "node:crypto";
-import { claim, type Claim } from "../claim.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import { listOf, textOf } from "../json.ts";
 import type { Span } from "../observe/otlp-spans.ts";
-import type { Shop } from "../shop.ts";
 import { until } from "../wait.ts";
 
 /** Caller and callee of every hop of an order that carries the trace on. */
@@ -27,7 +26,7 @@ const ORDERS = 60;
 export const traces = {
   number: 7,
   title: "trace propagation",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     const w3c = await placeOrder(shop, "w3c");
     const b3 = await placeOrder(shop, "b3");
     const w3cSpans = await treeOf(shop, w3c);
@@ -50,7 +49,7 @@ interface Order {
   readonly spanId: string;
 }
 
-async function placeOrder(shop: Shop, format: "w3c" | "b3"): Promise<Order> {
+async function placeOrder(shop: ShopView, format: "w3c" | "b3"): Promise<Order> {
   const traceId = randomBytes(16).toString("hex");
   const spanId = randomBytes(8).toString("hex");
   const context: Record<string, string> =
@@ -68,7 +67,7 @@ async function placeOrder(shop: Shop, format: "w3c" | "b3"): Promise<Order> {
 }
 
 /** Waits until the tree is whole; gives the number of its spans. Throws with what is missing. */
-async function treeOf(shop: Shop, order: Order): Promise<number> {
+async function treeOf(shop: ShopView, order: Order): Promise<number> {
   const whole = (): number | undefined => {
     const spans = shop.otlp.spansOf(order.traceId);
     return faultOf(spans, order) === "" ? spans.length : undefined;
@@ -104,7 +103,7 @@ function isOf(span: Span, service: string): boolean {
   return span.service.split(/[./]/u).includes(service);
 }
 
-async function seenByApplications(shop: Shop, { traceId }: Order): Promise<void> {
+async function seenByApplications(shop: ShopView, { traceId }: Order): Promise<void> {
   let seen = 0;
   for (const name of ["storefront-1", "payments-1", "payments-2", "payments-3", FORGETFUL]) {
     const arrival = (await shop.stats(name)).arrivals.find(({ headers }) => headers["traceparent"]?.includes(traceId));
@@ -119,7 +118,7 @@ async function seenByApplications(shop: Shop, { traceId }: Order): Promise<void>
 }
 
 /** The sentence with which the sidecar blames its application; empty when it does not. */
-async function saysForgetful(shop: Shop, name: string): Promise<string> {
+async function saysForgetful(shop: ShopView, name: string): Promise<string> {
   const { body } = await shop.admin(name, "/explain");
   const sentences = listOf(body, "findings").map((finding) => textOf(finding, "sentence"));
   return sentences.find((sentence) => sentence.includes("does not forward traceparent")) ?? "";

@@ -4,16 +4,15 @@
 // endpoint, the timer or the attempts, and the version of the configuration.
 import { randomUUID } from "node:crypto";
 import { fieldOf, type Call, type Outcome } from "../../shop/load.ts";
-import { claim, type Claim } from "../claim.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import type { AccessRecord } from "../observe/access-records.ts";
-import type { Shop } from "../shop.ts";
 import { until } from "../wait.ts";
 
 /** One answer of the mesh's own. */
 interface Refusal {
   readonly name: string;
   /** Makes the calls until one has the status; sets up and takes down what is needed. */
-  readonly provoke: (shop: Shop) => Promise<Provoked>;
+  readonly provoke: (shop: ShopView) => Promise<Provoked>;
   readonly status: number;
   /** Response flags that are right. */
   readonly flags: RegExp;
@@ -59,7 +58,7 @@ const REFUSALS: readonly Refusal[] = [
     provoke: (shop) => once(shop, { url: shop.url("shopper-1", "vault", "/") }),
     status: 503,
     flags: /UF|URX/u,
-    says: [/127\.0\.0\.1:\d+/u, /attempt/iu, VERSION],
+    says: [/\d+\.\d+\.\d+\.\d+:\d+/u, /attempt/iu, VERSION],
   },
   {
     name: "timeout",
@@ -77,7 +76,7 @@ const REFUSALS: readonly Refusal[] = [
       ),
     status: 503,
     flags: /UC/u,
-    says: [/attempt/iu, /127\.0\.0\.1:\d+|payments-\d/u, VERSION],
+    says: [/attempt/iu, /\d+\.\d+\.\d+\.\d+:\d+|payments-\d/u, VERSION],
   },
   {
     name: "forged tenant",
@@ -114,14 +113,14 @@ const REFUSALS: readonly Refusal[] = [
 export const explained = {
   number: 9,
   title: "explained failures",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     const sentences: string[] = [];
     for (const refusal of REFUSALS) sentences.push(await check(shop, refusal));
     return `${REFUSALS.length} of ${REFUSALS.length} kinds with Proxy-Status, flag and sentence, for example "${sentences[0] ?? ""}"`;
   },
 } satisfies Claim;
 
-async function check(shop: Shop, refusal: Refusal): Promise<string> {
+async function check(shop: ShopView, refusal: Refusal): Promise<string> {
   const { outcome, sentId } = await refusal.provoke(shop);
   const what = `${refusal.name} (${refusal.status})`;
   claim(outcome.status === refusal.status, `${what} was answered ${outcome.status} ${outcome.error}`);
@@ -139,14 +138,14 @@ async function check(shop: Shop, refusal: Refusal): Promise<string> {
 }
 
 /** The record of whichever sidecar made the answer: the one with a flag. */
-function recordOf(shop: Shop, requestId: string, status: number): AccessRecord | undefined {
+function recordOf(shop: ShopView, requestId: string, status: number): AccessRecord | undefined {
   const records = shop.runningSidecars
     .map((name) => shop.accessLog(name).byRequestId(requestId))
     .filter((record) => record !== undefined && record.status === status);
   return records.find((record) => /[A-Z]/u.test(record?.flags ?? "")) ?? undefined;
 }
 
-async function once(shop: Shop, call: Call): Promise<Provoked> {
+async function once(shop: ShopView, call: Call): Promise<Provoked> {
   const sentId = randomUUID();
   const outcome = await shop.load.call({ ...call, headers: { ...call.headers, "x-request-id": sentId } });
   return { outcome, sentId };
@@ -154,7 +153,7 @@ async function once(shop: Shop, call: Call): Promise<Provoked> {
 
 /** Calls, 8 at a time, until an answer has the status and is wanted. */
 function repeatUntil(
-  shop: Shop,
+  shop: ShopView,
   status: number,
   make: () => Call,
   isWanted: (outcome: Outcome) => boolean = () => true,
@@ -168,8 +167,8 @@ function repeatUntil(
 const PAYMENTS = ["payments-1", "payments-2", "payments-3"] as const;
 
 async function withFault(
-  shop: Shop,
-  fault: Parameters<Shop["setFault"]>[1],
+  shop: ShopView,
+  fault: Parameters<ShopView["setFault"]>[1],
   work: () => Promise<Provoked>,
 ): Promise<Provoked> {
   for (const name of PAYMENTS) await shop.setFault(name, fault);

@@ -15,7 +15,7 @@ export interface OtlpReceiver {
 const KEPT_SPANS = 20_000;
 
 /** Listens for `POST /v1/traces`, JSON or protobuf, gzip or plain. */
-export async function startOtlpReceiver(port: number): Promise<OtlpReceiver> {
+export async function startOtlpReceiver(port: number, host = "127.0.0.1"): Promise<OtlpReceiver> {
   let spans: Span[] = [];
   let count = 0;
   const server = createServer((request, response) => {
@@ -31,7 +31,7 @@ export async function startOtlpReceiver(port: number): Promise<OtlpReceiver> {
       (error: unknown) => response.writeHead(400).end(String(error)),
     );
   });
-  server.listen(port, "127.0.0.1");
+  server.listen(port, host);
   await once(server, "listening");
   return {
     spansOf: (traceId) => spans.filter((span) => span.traceId === traceId),
