@@ -7,6 +7,8 @@ import { explainPods, makeNamespace } from "./pods.ts";
 
 const CHART = path.join(import.meta.dirname, "..", "..", "charts", "heddle");
 export const SYSTEM_NAMESPACE = "heddle-system";
+/** The node is small: what sidecars reserve by default would leave no room for twenty of them on two processors. */
+const VALUES = ["proxy.resources.requests.cpu=10m"];
 /** A namespace with this label gets sidecars. */
 export const INJECT = { "heddle.dev/inject": "enabled" } as const;
 
@@ -24,7 +26,7 @@ export async function installGatewayApi(cluster: Cluster): Promise<void> {
  */
 export async function installMesh(cluster: Cluster, values: readonly string[] = []): Promise<void> {
   await installGatewayApi(cluster);
-  const sets = values.flatMap((value) => ["--set", value]);
+  const sets = [...VALUES, ...values].flatMap((value) => ["--set", value]);
   const where = ["--namespace", SYSTEM_NAMESPACE, "--create-namespace"];
   try {
     await cluster.helm("upgrade", "--install", "heddle", CHART, ...where, "--wait", "--timeout", "240s", ...sets);

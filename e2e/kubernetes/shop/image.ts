@@ -23,7 +23,9 @@ export async function getShopImage(): Promise<string> {
     ...PROTOS.map(
       (file) => [`reflection/${file}`, fs.readFileSync(path.join(REFLECTION, "..", file), "utf8")] as const,
     ),
-    ["caller.ts", fs.readFileSync(path.join(import.meta.dirname, "caller.ts"), "utf8")],
+    ...["caller.ts", "relay.ts"].map(
+      (file) => [file, fs.readFileSync(path.join(import.meta.dirname, file), "utf8")] as const,
+    ),
   ]);
   const apps = fs.readdirSync(path.join(SHOP, "apps"));
   const built = await rolldown({
