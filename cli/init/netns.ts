@@ -2,6 +2,7 @@
 // an address. Neither `nsenter` nor `ip` is needed, which nodes and small images may not have.
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { HeddleError } from "#lib/errors.ts";
+import { loadLibc } from "#lib/libc.ts";
 
 const CLONE_NEWNET = 0x4000_0000;
 const AF_INET6 = 10;
@@ -19,17 +20,14 @@ interface Libc {
 }
 
 /** @throws {HeddleError} HDL_INTERCEPTION_FAILED where Node has no `node:ffi`. */
-async function loadLibc(): Promise<Libc> {
+function openLibc(): Libc {
   try {
-    // Not in the types of every Node that runs this file.
-    const name = "node:ffi";
-    const ffi = (await import(name)) as { dlopen(library: string, functions: object): { functions: Libc } };
-    return ffi.dlopen("libc.so.6", {
+    return loadLibc<Libc>({
       setns: { return: "int32", arguments: ["int32", "int32"] },
       socket: { return: "int32", arguments: ["int32", "int32", "int32"] },
       ioctl: { return: "int32", arguments: ["int32", "uint64", "buffer"] },
       close: { return: "int32", arguments: ["int32"] },
-    }).functions;
+    });
   } catch (error) {
     throw new HeddleError(
       "HDL_INTERCEPTION_FAILED",
@@ -41,7 +39,7 @@ async function loadLibc(): Promise<Libc> {
 
 /** This thread, and all that it starts from now on, is in the namespace of `file`; there is no way back. */
 export async function enterNetworkNamespace(file: string): Promise<void> {
-  const libc = await loadLibc();
+  const libc = openLibc();
   const descriptor = openSync(file, "r");
   try {
     if (libc.setns(descriptor, CLONE_NEWNET) !== 0)
@@ -106,7 +104,7 @@ export async function removeProxySource(): Promise<void> {
 }
 
 async function changeLoopback(request: bigint): Promise<boolean> {
-  const libc = await loadLibc();
+  const libc = openLibc();
   const descriptor = libc.socket(AF_INET6, SOCK_DGRAM, 0);
   if (descriptor < 0) return false;
   // struct in6_ifreq: the address, the length of its prefix, the device.

@@ -366,7 +366,7 @@ test("over mutual TLS: only the node's own certificate is let in, and a renewed 
     await running.close(0);
   });
   const makeIdentity = async (generation: number, pod?: string): Promise<ChannelIdentity> => {
-    const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+    const { keyPem, csrPem } = makeKeyAndRequest(ID);
     const binding = pod === undefined ? undefined : { name: pod, uid: "0b5ab2c1-3c0f-4bd5-9f4e-0123456789ab" };
     const request = await parseSigningRequest(csrPem);
     const { chainPem, bundlePem } = await authority.signWorkload(request, ID, binding);

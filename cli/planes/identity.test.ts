@@ -69,7 +69,7 @@ async function startControlPlane(context: TestContext): Promise<ControlPlane> {
 }
 
 async function askFor(plane: ControlPlane, proof: SigningProof, spiffeId = ID): Promise<X509Certificate> {
-  const { csrPem } = await makeKeyAndRequest(spiffeId);
+  const { csrPem } = makeKeyAndRequest(spiffeId);
   const answer = await plane.sign({ csrPem, proof, rootsPem: plane.authority.bundlePem });
   return new X509Certificate(answer.chainPem);
 }
@@ -89,7 +89,7 @@ test("a join token gets one certificate; again, forged, for another or without, 
 test("an answer that got lost is asked for again with the same key and token; with another key there is none", async (context) => {
   const plane = await startControlPlane(context);
   const token = plane.tokens.issueToken(ID);
-  const { csrPem } = await makeKeyAndRequest(ID);
+  const { csrPem } = makeKeyAndRequest(ID);
   const request = { csrPem, proof: { kind: "token", token }, rootsPem: plane.authority.bundlePem } as const;
   const first = new X509Certificate((await plane.sign(request)).chainPem);
   const second = new X509Certificate((await plane.sign(request)).chainPem);
@@ -106,7 +106,7 @@ test("of many that use one join token at once, one succeeds", async (context) =>
 
 test("a certificate is renewed with itself, for its own identity only", async (context) => {
   const plane = await startControlPlane(context);
-  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const { keyPem, csrPem } = makeKeyAndRequest(ID);
   const token = plane.tokens.issueToken(ID);
   const rootsPem = plane.authority.bundlePem;
   const { chainPem } = await plane.sign({ csrPem, proof: { kind: "token", token }, rootsPem });
@@ -117,7 +117,7 @@ test("a certificate is renewed with itself, for its own identity only", async (c
 
 test("the certificate of a pod is bound to it, and renewed with the pod's token alone", async (context) => {
   const plane = await startControlPlane(context);
-  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const { keyPem, csrPem } = makeKeyAndRequest(ID);
   const rootsPem = plane.authority.bundlePem;
   const { chainPem } = await plane.sign({ csrPem, proof: { kind: "token", token: "pod.token.1" }, rootsPem });
   assert.match(new X509Certificate(chainPem).subject, /^serialNumber=0b5ab2c1-.*\nUID=reviews-1$/);
@@ -133,7 +133,7 @@ test("a certificate of another authority with the same name is nobody's", async 
     trustDomain: "mesh.local",
     clock: systemClock,
   });
-  const { keyPem, csrPem } = await makeKeyAndRequest(ID);
+  const { keyPem, csrPem } = makeKeyAndRequest(ID);
   const { chainPem } = await forger.signWorkloadPem(csrPem, ID);
   const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
   await assert.rejects(askFor(plane, proof), /Neither a token nor a client certificate/);
@@ -143,7 +143,7 @@ test("a control plane under another root than the pinned one gets no token", asy
   const plane = await startControlPlane(context);
   const other = await startControlPlane(context);
   const token = plane.tokens.issueToken(ID);
-  const { csrPem } = await makeKeyAndRequest(ID);
+  const { csrPem } = makeKeyAndRequest(ID);
   const rootsPem = other.authority.bundlePem;
   await assert.rejects(plane.sign({ csrPem, proof: { kind: "token", token }, rootsPem }), /Cannot get a certificate/);
   assert.equal(plane.tokens.claim(token).use(new ArrayBuffer(1)), true);
@@ -435,7 +435,7 @@ test("an answer for another key or under no root is not taken", async () => {
   const stranger = await CertificateAuthority.open({ stateDir: makeFolder(), trustDomain: "mesh.local", clock });
   const { bundlePem } = stranger;
   const wrong: readonly [RegExp, Sign][] = [
-    [/another key/, async () => authority.signWorkloadPem((await makeKeyAndRequest(ID)).csrPem, ID)],
+    [/another key/, async () => authority.signWorkloadPem(makeKeyAndRequest(ID).csrPem, ID)],
     [/to a root/, async ({ csrPem }) => ({ ...(await authority.signWorkloadPem(csrPem, ID)), bundlePem })],
   ];
   for (const [expected, sign] of wrong) {

@@ -120,7 +120,7 @@ describe("a control plane in front of a real API server", () => {
   });
 
   async function askWith(token: string, spiffeId = CART): Promise<X509Certificate> {
-    const { csrPem } = await makeKeyAndRequest(spiffeId);
+    const { csrPem } = makeKeyAndRequest(spiffeId);
     const rootsPem = identity.authority.bundlePem;
     return new X509Certificate((await sign({ csrPem, proof: { kind: "token", token }, rootsPem })).chainPem);
   }

@@ -154,7 +154,7 @@ describe("an identity in the cluster", () => {
     account: string,
     asked = account,
   ): Promise<KeyAndRequest & { chainPem: string }> {
-    const made = await makeKeyAndRequest(`spiffe://cluster.local/ns/${MESH}/sa/${asked}`);
+    const made = makeKeyAndRequest(`spiffe://cluster.local/ns/${MESH}/sa/${asked}`);
     const proof = { kind: "token", token: await tokenOf(name, account) } as const;
     const { chainPem } = await sign({ csrPem: made.csrPem, proof, rootsPem });
     return { ...made, chainPem };
@@ -214,7 +214,7 @@ describe("an identity in the cluster", () => {
     assert.match(forged, /PERMISSION_DENIED.*needs a client certificate|UNAVAILABLE/);
     await assert.rejects(
       sign({
-        csrPem: (await makeKeyAndRequest(`spiffe://cluster.local/ns/${MESH}/sa/client`)).csrPem,
+        csrPem: makeKeyAndRequest(`spiffe://cluster.local/ns/${MESH}/sa/client`).csrPem,
         proof: { kind: "token", token: "a.b.c" },
         rootsPem,
       }),

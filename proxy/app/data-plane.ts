@@ -51,7 +51,7 @@ export interface DataPlaneOptions {
   readonly proxyName: string;
   readonly reusePort: boolean;
   /** Asked once, when a listener wants it. */
-  readonly loadOriginalDestination: () => Promise<OriginalDestination>;
+  readonly loadOriginalDestination: () => OriginalDestination;
   readonly onSpan: (span: SpanRecord) => void;
   /** For tables whose hosts come on demand. */
   readonly lookUpHost?: LookUpHost | undefined;
@@ -384,7 +384,7 @@ export class DataPlane implements ConnectionHandler {
   ): Promise<readonly Listener[]> {
     if (this.#originalDestination !== undefined || !listeners.some(needsOriginalDestination)) return listeners;
     try {
-      this.#originalDestination = await this.#options.loadOriginalDestination();
+      this.#originalDestination = this.#options.loadOriginalDestination();
       return listeners;
     } catch (error) {
       const message = describeError(error);

@@ -149,8 +149,12 @@ export class ProxyApp {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     checkAdminAddress(bootstrap);
-    this.#discovery = await this.#makeDiscovery();
-    await this.#workers.start();
+    // A token of Kubernetes is good again at the next try, so that it need not wait for what could still fail here; one to join with
+    // is good for one key, which must not get lost.
+    if (bootstrap.heddle.identity?.renewWith === "token") this.#identity?.start();
+    // An application waits for all of this: the threads load what they need while we load gRPC.
+    const [discovery] = await Promise.all([this.#makeDiscovery(), this.#workers.start()]);
+    this.#discovery = discovery;
     this.#memory.start();
     this.#identity?.material.subscribe((material) => this.#onIdentity(material));
     const failures = await this.#apply();
@@ -158,7 +162,7 @@ export class ProxyApp {
     if (listener !== undefined) throw new Error(listener.message);
     // Applications wait for listeners, operators can wait a little longer.
     await this.#openEndpoints();
-    this.#identity?.start();
+    if (bootstrap.heddle.identity?.renewWith !== "token") this.#identity?.start();
     this.#discovery?.start();
     this.#askForHosts();
     if (bootstrap.ads !== undefined) this.#unready = "waiting for the first configuration from the control plane";

@@ -13,7 +13,7 @@ import { describeError } from "#lib/errors.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
-import { makeKeyAndRequest } from "./certificate-request.ts";
+import { makeKeyAndRequest, type KeyAndRequest } from "./certificate-request.ts";
 import { hasRootsBeyond, makeMaterial, type IdentityMaterial } from "./material.ts";
 import { SigningError, type Sign, type SigningProof } from "./signing-client.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -64,7 +64,7 @@ export class WorkloadIdentity {
   #alarmsRaised = 0;
   #isSigning = false;
   /** Sent, and not yet answered. */
-  #request: Awaited<ReturnType<typeof makeKeyAndRequest>> | undefined;
+  #request: KeyAndRequest | undefined;
   #rootsFileText: string | undefined;
   #isClosed = false;
   #timer: Timer | undefined;
@@ -190,7 +190,7 @@ export class WorkloadIdentity {
     const proof = this.#chooseProof();
     this.#lastProof = proof.kind;
     // A token is good for one key: the answer to it may get lost, and is asked for again with the same.
-    this.#request ??= await makeKeyAndRequest(settings.spiffeId);
+    this.#request ??= makeKeyAndRequest(settings.spiffeId);
     const { keyPem, csrPem } = this.#request;
     const answer = await sign({ csrPem, proof, rootsPem: this.#rootsToPin() });
     if (this.#isClosed) return;

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { SocketAddress } from "#config/model/address.ts";
 import { HeddleError } from "#lib/errors.ts";
+import { loadLibc } from "#lib/libc.ts";
 import { descriptorOf } from "#proxy/wire/accept.ts";
 
 const SOL_IP = 0;
@@ -15,8 +16,8 @@ export type OriginalDestination = (socket: Socket) => SocketAddress | undefined;
 type GetSockOpt = (descriptor: number, level: number, option: number, value: Buffer, length: Buffer) => number;
 
 /** Loads libc; call it once, when a listener needs it. Throws where Node has no `node:ffi`. */
-export async function loadOriginalDestination(): Promise<OriginalDestination> {
-  const getsockopt = await loadGetSockOpt();
+export function loadOriginalDestination(): OriginalDestination {
+  const getsockopt = loadGetSockOpt();
   const value = Buffer.alloc(SOCKADDR_LENGTH);
   const length = Buffer.alloc(4);
   return (socket) => {
@@ -30,16 +31,11 @@ export async function loadOriginalDestination(): Promise<OriginalDestination> {
   };
 }
 
-async function loadGetSockOpt(): Promise<GetSockOpt> {
+function loadGetSockOpt(): GetSockOpt {
   try {
-    // Not in the types of every Node that runs this file.
-    const name = "node:ffi";
-    const ffi = (await import(name)) as {
-      dlopen(library: string, functions: object): { functions: { getsockopt: GetSockOpt } };
-    };
-    return ffi.dlopen("libc.so.6", {
+    return loadLibc<{ getsockopt: GetSockOpt }>({
       getsockopt: { return: "int32", arguments: ["int32", "int32", "int32", "buffer", "buffer"] },
-    }).functions.getsockopt;
+    }).getsockopt;
   } catch (error) {
     throw new HeddleError(
       "HDL_NO_ORIGINAL_DESTINATION",

@@ -50,7 +50,7 @@ for (const family of FAMILIES) {
   ip(family === "IPv4" ? `addr add ${pod}/24 dev eth0` : `addr add ${pod}/64 dev eth0 nodad`);
   ip(`${family === "IPv4" ? "" : "-6 "}route add default via ${outside}`);
 }
-const originalDestination = await loadOriginalDestination();
+const originalDestination = loadOriginalDestination();
 for (const port of [15_001, 15_006])
   await greet(port, (socket) => {
     const { address = "nothing", port: original = 0 } = originalDestination(socket) ?? {};
