@@ -110,6 +110,8 @@ export interface HttpConnectionManager {
   readonly xffTrustedHops: number;
   /** `append`: our element of `Forwarded` (RFC 7239) is added. Ours alone: `heddle.http` in the metadata of the filter chain. */
   readonly forwarded?: "append";
+  /** Names of what captured connections are for, and all below them: requests that name another host are counted. Ours alone, as above. */
+  readonly hosts?: readonly string[];
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
   readonly serverName: string;

@@ -173,7 +173,7 @@ function chainFromWire(wire: WireChain, scope: Scope): FilterChain {
     match: matchFromWire(wire.filterChainMatch, scope.field("filter_chain_match")),
     tls,
     handshakeTimeoutMs: toMsOr(wire.transportSocketConnectTimeout, tls === undefined ? 0 : HANDSHAKE_TIMEOUT_MS),
-    ...filtersFromWire(wire.filters, scope.field("filters"), forwardedFromWire(wire, scope)),
+    ...filtersFromWire(wire.filters, scope.field("filters"), httpSettingsFromWire(wire, scope)),
   };
 }
 
@@ -202,22 +202,26 @@ function matchFromWire(wire: WireMatch | undefined, scope: Scope): FilterChainMa
   };
 }
 
+type HttpSettings = Pick<Extract<NetworkFilter, { kind: "http" }>["http"], "forwarded" | "hosts">;
+
 /** Settings of HTTP that Envoy's messages have no field for; what is not known is refused. */
-function forwardedFromWire(wire: WireChain, scope: Scope): "append" | undefined {
-  const settings = wire.metadata?.filterMetadata[HTTP_KEY] ?? {};
+function httpSettingsFromWire(wire: WireChain, scope: Scope): HttpSettings {
+  const { forwarded, hosts, ...others } = wire.metadata?.filterMetadata[HTTP_KEY] ?? {};
   const at = metadataScope(scope.field("metadata"), HTTP_KEY);
-  for (const name of Object.keys(settings)) if (name !== "forwarded") at.field(name).unsupported("is not supported");
-  const { forwarded } = settings;
-  if (forwarded === undefined || forwarded === "append") return forwarded;
-  at.field("forwarded").invalid(`must be append: got ${JSON.stringify(forwarded)}`);
-  return undefined;
+  for (const name of Object.keys(others)) at.field(name).unsupported("is not supported");
+  if (forwarded !== undefined && forwarded !== "append")
+    at.field("forwarded").invalid(`must be append: got ${JSON.stringify(forwarded)}`);
+  const names = Array.isArray(hosts) ? hosts.filter((name) => typeof name === "string") : undefined;
+  if (hosts !== undefined && (!Array.isArray(hosts) || names?.length !== hosts.length))
+    at.field("hosts").invalid(`must be a list of names: got ${JSON.stringify(hosts)}`);
+  return { ...(forwarded === "append" ? { forwarded } : {}), ...given("hosts", names) };
 }
 
 /** At most one limit of connections, then the filter that ends the chain. */
 function filtersFromWire(
   filters: readonly Filter[],
   scope: Scope,
-  forwarded: "append" | undefined,
+  settings: HttpSettings,
 ): { readonly network: NetworkFilter; readonly connectionLimit?: ConnectionLimit } {
   const none: NetworkFilter = {
     kind: "tcp",
@@ -241,7 +245,7 @@ function filtersFromWire(
     network =
       wire.$typeName === TcpProxySchema.typeName
         ? { kind: "tcp", tcp: tcpProxyFromWire(wire, at) }
-        : { kind: "http", http: { ...managerFromWire(wire, at), ...given("forwarded", forwarded) } };
+        : { kind: "http", http: { ...managerFromWire(wire, at), ...settings } };
   }
   if (network === undefined && filters.length > 0) scope.invalid("must end with http_connection_manager or tcp_proxy");
   return { network: network ?? none, ...given("connectionLimit", connectionLimit) };
@@ -301,7 +305,7 @@ function inspectorsToWire(model: Listener): ListenerFilter[] {
 
 function chainToWire(model: FilterChain): WireChain {
   const { network } = model;
-  const forwarded = network.kind === "http" ? network.http.forwarded : undefined;
+  const { forwarded, hosts }: HttpSettings = network.kind === "http" ? network.http : {};
   const filter =
     network.kind === "http"
       ? {
@@ -322,7 +326,10 @@ function chainToWire(model: FilterChain): WireChain {
       ...limitToWire(model),
       create(FilterSchema, { name: filter.name, configType: { case: "typedConfig", value: filter.value } }),
     ],
-    ...given("metadata", metadataToWire({ [HTTP_KEY]: { ...given("forwarded", forwarded) } })),
+    ...given(
+      "metadata",
+      metadataToWire({ [HTTP_KEY]: { ...given("forwarded", forwarded), ...given("hosts", hosts) } }),
+    ),
   });
 }
 

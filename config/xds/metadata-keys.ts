@@ -8,7 +8,7 @@ export const TRANSPORT_SOCKET_KEY = "envoy.transport_socket_match";
 export const BREAKER_KEY = "heddle.breaker";
 /** The sidecar in front of an endpoint: `model/endpoint.ts` MeshHop. Of an original-destination cluster: who all peers are. */
 export const MESH_KEY = "heddle.mesh";
-/** How a filter chain treats HTTP, where Envoy has no field for it: `{ forwarded: append }`. */
+/** How a filter chain treats HTTP, where Envoy has no field for it: `{ forwarded: append, hosts: [reviews, ...] }`. */
 export const HTTP_KEY = "heddle.http";
 /** Where a route came from. */
 export const ROUTE_KEY = "heddle.route";

@@ -7,7 +7,7 @@ import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePo
 import { emptyScope } from "./defaults.ts";
 import { addressesOf } from "./endpoints.ts";
 import { routeTo } from "./gateway-api/routes.ts";
-import { capturedName, directName, outboundName } from "./names.ts";
+import { capturedName, directName, hostsOf, outboundName } from "./names.ts";
 import type { BuiltListener } from "./outbound.ts";
 import { outboundChains, usualListener, type Client, type OutboundChains } from "./outbound-chains.ts";
 import { directBackend, wholeBackend, type Scope } from "./scope.ts";
@@ -23,7 +23,7 @@ export function serviceListener(
   const name = outboundName(key, port.port);
   const addresses = service.addresses.map((address) => ({ address, port: port.port }));
   const backend = wholeBackend(key, port.port);
-  const built = outboundChains(scope, client, key, port, backend, { kind: "rds", name });
+  const built = outboundChains(scope, client, key, port, backend, { kind: "rds", name }, namesOf(scope, service));
   const listener = listenerAt(capturedName(key, port.port), addresses, built.chains);
   if (listener === undefined) return undefined;
   const table = built.treatment === "opaque" ? undefined : name;
@@ -55,7 +55,8 @@ export function instancesListener(
     retry: undefined,
   };
   const table: RouteTable = { ...emptyScope, name: backend.cluster, virtualHosts: [host], onDemand: false };
-  const { chains, collector } = outboundChains(scope, client, key, port, backend, { kind: "inline", table });
+  const routes = { kind: "inline", table } as const;
+  const { chains, collector } = outboundChains(scope, client, key, port, backend, routes, namesOf(scope, service));
   const listener = listenerAt(directName(key, port.port), addresses, chains);
   return listener && { listener, table: undefined, backends: [backend], collector };
 }
@@ -81,6 +82,10 @@ function speaksFor(
   }
   if (best !== undefined && serviceKey(best.service) !== serviceKey(service)) return false;
   return service.ports.find((other) => appPortOf(endpoint, other) === appPort) === port;
+}
+
+function namesOf({ clientNamespace }: Scope, service: RegistryService): readonly string[] {
+  return hostsOf(serviceKey(service), service.hosts, clientNamespace);
 }
 
 function rankOf(service: RegistryService): string {

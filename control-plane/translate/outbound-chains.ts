@@ -31,7 +31,7 @@ export interface OutboundChains {
   readonly collector: TrafficTelemetry["collector"];
 }
 
-/** `service` is `namespace/name`; without a port nothing is known of it. */
+/** `service` is `namespace/name`; without a port nothing is known of it. `hosts`: its names, where it is told by its address. */
 export function outboundChains(
   scope: Scope,
   client: Client,
@@ -39,6 +39,7 @@ export function outboundChains(
   port: ServicePort | undefined,
   backend: Backend,
   routes: RouteSource,
+  hosts?: readonly string[],
 ): OutboundChains {
   const { cluster } = backend;
   const telemetry = telemetryFor(scope.reader, service, port, "outbound", client.owner);
@@ -51,7 +52,10 @@ export function outboundChains(
     ...anyChain,
     network: {
       kind: "http",
-      http: outboundManager(cluster, routes, outboundFilters(scope, client, service, port, telemetry), telemetry),
+      http: {
+        ...outboundManager(cluster, routes, outboundFilters(scope, client, service, port, telemetry), telemetry),
+        ...(hosts === undefined || scope.dialect !== "heddle" ? {} : { hosts }),
+      },
     },
   };
   return {

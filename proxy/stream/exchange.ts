@@ -34,6 +34,7 @@ import { TUNNEL_PROTOCOL } from "#proxy/upstream/tunnel.ts";
 import { AttemptLoop } from "./attempt-loop.ts";
 import type { UpstreamAttempt } from "./attempt.ts";
 import { answerWithoutUpstream } from "./direct-answer.ts";
+import { namesAnotherHost } from "./captured-host.ts";
 import { clientAddressOf, enterRequest } from "./edge.ts";
 import { ExchangeTimers, type TimerOwner } from "./exchange-timers.ts";
 import { callDone } from "./hooks.ts";
@@ -98,6 +99,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   /** A peer's CONNECT for opaque bytes: it ends here, and the bytes go to the application. */
   isTerminated = false;
   isUnused = false;
+  /** Its Host is not that of where it was going. */
+  namesAnotherHost = false;
   /** What the client speaks to its own proxy, which carries HTTP/1 in HTTP/2. */
   clientProtocol: "http1" | "http2";
   /** The host was asked for on demand. */
@@ -203,6 +206,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       if (unpackOrigProto(head)) this.clientProtocol = "http1";
       this.isTerminated = this.isUpgradeRequest && head.get(":protocol") === TUNNEL_PROTOCOL;
     }
+    const { hosts } = this.service.config;
+    const { originalDestination } = this.connection;
+    if (hosts !== undefined && originalDestination !== undefined && !this.isTerminated)
+      this.namesAnotherHost = namesAnotherHost(head.get(":authority") ?? "", hosts, originalDestination);
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
     const { streamIdleTimeoutMs, requestTimeoutMs } = this.service.config;
     this.timers.start(this.startMs, streamIdleTimeoutMs, requestTimeoutMs);

@@ -93,7 +93,13 @@ export class ExchangeRecorder implements ExchangeObserver {
       this.#latest.set(destination, series);
     }
     series.requests.add(1);
+    if (exchange.namesAnotherHost) this.#countOtherHost(service);
     series.duration.observe((exchange.endMs - exchange.startMs) / 1000);
+  }
+
+  #countOtherHost({ listener }: HttpService): void {
+    const help = "Captured requests whose Host is no name of the service that they were going to, by listener.";
+    this.#parts.metrics.counter("heddle_host_mismatches_total", help, { listener: listener.name }).add(1);
   }
 
   /** OpenTelemetry's names in Prometheus spelling; source and destination as service meshes count them. */
