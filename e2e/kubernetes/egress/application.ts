@@ -76,14 +76,17 @@ function call(order: Extract<Order, { kind: "http" }>, agent: http.Agent): Promi
   const isSecure = url.startsWith("https:");
   const options: https.RequestOptions = {
     method,
-    headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+    headers: {
+      ...headers,
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(at === undefined ? {} : { host: new URL(url).host }),
+    },
     signal: AbortSignal.timeout(LIMIT_MS),
     ...(family === undefined ? {} : { family }),
     agent,
     ...(at === undefined ? {} : { hostname: at, servername: new URL(url).hostname, setHost: false }),
     ...(ca === undefined ? {} : { ca: [...tls.rootCertificates, ca] }),
   };
-  if (at !== undefined) options.headers = { ...options.headers, host: new URL(url).host };
   return new Promise((resolve) => {
     const request = (isSecure ? https : http).request(url, options);
     request.on("error", (error) => resolve(failed(error)));
