@@ -157,6 +157,8 @@ export type AttemptOutcome =
       readonly status: number;
       readonly grpcStatus: number | undefined;
       readonly head: HeaderBlock;
+      /** The peer's sidecar answered it, and vouches that the application never had the request. */
+      readonly isUnprocessed?: boolean;
     }
   | {
       readonly kind: "failure";
@@ -233,6 +235,8 @@ export interface LocalReply {
   /** The rule's name: `RateLimitPolicy shop/reviews`. */
   readonly rule?: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Nothing of the request went anywhere: a peer in the mesh may send it elsewhere. */
+  readonly isUnprocessed?: boolean;
 }
 
 /** W3C trace context of one exchange; ids are lower-case hex. */
@@ -266,8 +270,11 @@ export interface FilterContext {
   keep<T>(key: string, definition: string, make: () => T): T;
   /** The circuit breaker of a cluster, made lazily with this policy. */
   breaker(cluster: string, policy: BreakerPolicy): BreakerState;
-  /** Whether one more retry fits the cluster's budget and limits; when true, it is counted until the exchange ends. */
-  tryRetry(exchange: Exchange): boolean;
+  /**
+   * Whether one more retry fits the cluster's budget and limits; when true, it is counted until the exchange ends. Of what no
+   * upstream processed more may run (`unprocessedFloor`).
+   */
+  tryRetry(exchange: Exchange, isUnprocessed: boolean): boolean;
   metrics: FilterMetrics;
 }
 

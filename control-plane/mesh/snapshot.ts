@@ -175,7 +175,7 @@ function collectNames(services: ReadonlyMap<string, RegistryService>): ReadonlyM
 function collectMemberships(services: ReadonlyMap<string, RegistryService>): Map<string, Membership[]> {
   const memberships = new Map<string, Membership[]>();
   for (const service of services.values())
-    for (const endpoint of service.endpoints)
+    for (const endpoint of [...service.endpoints, ...(service.pending ?? [])])
       put(memberships, `${service.namespace}/${endpoint.name}`, { service, endpoint });
   // Not in the order in which this control plane heard of them: another one must come to the same.
   for (const list of memberships.values())

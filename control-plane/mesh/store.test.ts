@@ -190,3 +190,14 @@ test("the trust domain of the installation holds over the MeshConfig, and moves 
   assert.notEqual(after, before);
   assert.equal(after.tables.meshConfig.get("mesh"), before.tables.meshConfig.get("mesh"));
 });
+
+test("an instance that is not ready serves its service, and only itself is told", () => {
+  const service = { ...makeService("a", 1), endpoints: [], pending: [makeEndpoint("a-1", 1)] };
+  const input = { services: new Map([["shop/a", service]]), workloads: new Map(), resources: [] };
+  const { tables } = makeSnapshot(input, undefined);
+  assert.deepEqual(
+    tables.workloads.get("shop/a-1")?.inbound.map(({ appPort }) => appPort),
+    [80],
+  );
+  assert.deepEqual(tables.services.get("shop/a")?.endpoints, []);
+});

@@ -169,7 +169,12 @@ function store(source: Source, key: string, next: RegistryService | undefined): 
   if (previous !== undefined && isDeepStrictEqual(previous, next)) return undefined;
   source.services.set(key, next);
   if (previous === undefined) return "services";
-  return isDeepStrictEqual({ ...previous, endpoints: [] }, { ...next, endpoints: [] }) ? "endpoints" : "services";
+  return isDeepStrictEqual(withoutInstances(previous), withoutInstances(next)) ? "endpoints" : "services";
+}
+
+function withoutInstances(service: RegistryService): RegistryService {
+  const { pending: _, ...rest } = service;
+  return { ...rest, endpoints: [] };
 }
 
 /** A new instance asks for its configuration at once, so instances are told on without delay. */

@@ -21,6 +21,11 @@ export interface RegistryService {
   readonly addresses: readonly string[];
   readonly ports: readonly ServicePort[];
   readonly endpoints: readonly RegistryEndpoint[];
+  /**
+   * Instances that are not ready: nobody is told of them, but their own proxies serve the service already, so that they do when
+   * the first caller hears of them.
+   */
+  readonly pending?: readonly RegistryEndpoint[];
   /** Where it was read, for people: `shop.yaml:12:1`. */
   readonly origin: string;
 }

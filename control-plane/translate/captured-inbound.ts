@@ -79,8 +79,10 @@ export function capturedInbound(scope: Scope, workload: Workload, { port, others
 export function inboundCaptureListener(scope: Scope, workload: Workload, capture: Capture): BuiltInbound {
   const port: WorkloadPort = { service: `${workload.namespace}/`, port: anyPort, appPort: 0, meshPort: undefined };
   const name = inboundCaptureName;
-  const serverNames = [podServerName(`${workload.namespace}/${workload.serviceAccount}`)];
-  const { chains, collector } = inboundChains(scope, workload, port, name, serverNames);
+  // Callers may have heard of a port's service before this proxy has: their proxies name it, which is of this namespace.
+  const pod = podServerName(`${workload.namespace}/${workload.serviceAccount}`);
+  const serverNames = [pod, `*.${workload.namespace}`];
+  const { chains, collector } = inboundChains(scope, workload, port, name, serverNames, ["h2"]);
   // With IPv6, the wildcard of both families; a node without it has none of its addresses.
   const address = workload.addresses.some((one) => isIPv6(one)) ? "::" : "0.0.0.0";
   const listener: Listener = {

@@ -83,7 +83,8 @@ export interface InboundParts {
 
 /**
  * How connections to one port of the application are treated; they go to the cluster `name`. Where plaintext comes too, TLS may be
- * the application's own: the mesh's is known by the names that callers' proxies ask for.
+ * the application's own: the mesh's is known by the names that callers' proxies ask for,
+ * and by the protocols that they offer where such names alone would not tell.
  */
 export function inboundChains(
   scope: Scope,
@@ -91,6 +92,7 @@ export function inboundChains(
   port: WorkloadPort,
   name: string,
   serverNames: readonly string[],
+  applicationProtocols: readonly string[] = [],
 ): InboundParts {
   // An Envoy has no certificate from us, so nobody is told to call it with mutual TLS (endpoints.ts).
   const mode =
@@ -123,7 +125,7 @@ export function inboundChains(
   const inspectsHttp = treatment === "detect" && mode !== "STRICT";
   const inspectTimeoutMs = inspectsHttp || treatment === "opaque" ? detectionMs : 10_000;
   const chains = chainsOf(mode, treatment, {
-    mesh: isPermissive ? meshOnly(mesh, treatment, serverNames) : mesh,
+    mesh: isPermissive ? meshOnly(mesh, treatment, serverNames, applicationProtocols) : mesh,
     plaintext,
     opaque,
   });
@@ -168,9 +170,14 @@ function chainsOf(
 
 const rawBytes: FilterChainMatch = { ...anyConnection, transportProtocol: "raw_buffer" };
 
-function meshOnly(mesh: FilterChain, treatment: Treatment, names: readonly string[]): FilterChain {
+function meshOnly(
+  mesh: FilterChain,
+  treatment: Treatment,
+  names: readonly string[],
+  applicationProtocols: readonly string[],
+): FilterChain {
   const serverNames = treatment === "http" ? [] : names;
-  return { ...mesh, match: { ...anyConnection, transportProtocol: "tls", serverNames } };
+  return { ...mesh, match: { ...anyConnection, transportProtocol: "tls", serverNames, applicationProtocols } };
 }
 
 const meshTls: DownstreamTls = {

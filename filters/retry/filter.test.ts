@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import type { Endpoint } from "#config/model/endpoint.ts";
 import type { RetryPolicy } from "#config/model/route.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
 
 import type { AttemptOutcome, RetryVerdict } from "../filter.ts";
 import { answered, FilterBench, type HarnessOptions } from "../testing/harness.ts";
@@ -26,6 +28,16 @@ function verdicts(outcomes: readonly AttemptOutcome[], options: HarnessOptions, 
   return outcomes.map((outcome) => filter.onAttemptEnd?.(exchange, exchange.attempt(outcome)));
 }
 
+const ENDPOINT: Endpoint = {
+  address: "10.0.0.1",
+  port: 80,
+  hostname: "",
+  health: "unknown",
+  weight: 1,
+  labels: {},
+  transportSocket: {},
+  mesh: { kind: "none" },
+};
 const POST: HarnessOptions["headers"] = [[":method", "POST"]];
 const REFUSED: AttemptOutcome = { kind: "failure", reason: "refused-stream", isUnprocessed: true, detail: "" };
 const RESET: AttemptOutcome = { kind: "failure", reason: "reset", isUnprocessed: false, detail: "" };
@@ -71,6 +83,33 @@ test("without any policy a provably unprocessed request is repeated once, whatev
     ["retry", undefined],
   );
   assert.deepEqual(verdicts([RESET], {}), [undefined]);
+});
+
+test("it is repeated as long as that finds other endpoints, and not for seconds", () => {
+  const kindsAt = (ports: readonly number[], stepMs: number): (string | undefined)[] => {
+    const bench = new FilterBench();
+    const filter = bench.make(retryFilter, {}, {});
+    const exchange = bench.exchange({ headers: POST });
+    return ports.map((port) => {
+      bench.clock.advance(stepMs);
+      const attempt = exchange.attempt(REFUSED);
+      attempt.endpoint = { ...ENDPOINT, port };
+      return filter.onAttemptEnd?.(exchange, attempt)?.kind;
+    });
+  };
+  assert.deepEqual(kindsAt([1, 2, 3, 2], 10), ["retry", "retry", "retry", undefined]);
+  assert.deepEqual(kindsAt([1, 2, 3, 4], 2000), ["retry", "retry", undefined, undefined]);
+  assert.equal(kindsAt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 10).at(-1), undefined);
+});
+
+test("an answer that its sidecar vouches for as unprocessed is repeated, and has more room than the budget", () => {
+  const head = HeaderBlock.of([":status", "503"]);
+  const unprocessed = { kind: "response", status: 503, grpcStatus: undefined, head, isUnprocessed: true } as const;
+  const asked: boolean[] = [];
+  const mayRetry = (isUnprocessed: boolean): boolean => asked.push(isUnprocessed) > 0;
+  assert.equal(verdicts([unprocessed], { headers: POST, mayRetry })[0]?.kind, "retry");
+  assert.equal(verdicts([answered(503)], { retry: POLICY, mayRetry })[0]?.kind, "retry");
+  assert.deepEqual(asked, [true, false]);
 });
 
 test("a spent budget stops the retry and says so", () => {

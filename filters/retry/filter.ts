@@ -1,5 +1,6 @@
 // The retry filter: decides after each attempt whether there is another one, and when. Conditions have Envoy's names; where no
-// policy says more, only requests that the upstream provably did not process are repeated, once (contracts.md: retries).
+// policy says more, only requests that the upstream provably did not process are repeated: once, and as long as there are instances
+// that were not asked yet (contracts.md: retries).
 import type { RetryPolicy } from "#config/model/route.ts";
 import { fullJitterMs } from "#lib/backoff.ts";
 
@@ -13,7 +14,7 @@ export interface RetryConfig {
   readonly safeOnly: boolean;
   /** Conditions that also repeat other methods. gRPC conditions always do: the user named them. */
   readonly retryOnNonIdempotent: readonly string[];
-  /** Retries of provably unprocessed requests where the route has no policy. */
+  /** Retries of provably unprocessed requests where the route has no policy, at most; those beyond the first only on other endpoints. */
   readonly unprocessedRetries: number;
   /** The rule's name, for the answer and the record. */
   readonly rule: string;
@@ -31,7 +32,7 @@ export const retryFilter = {
     const config = {
       safeOnly: reader.boolean("safeOnly", true),
       retryOnNonIdempotent: reader.strings("retryOnNonIdempotent"),
-      unprocessedRetries: reader.number("unprocessedRetries", 1, 0, 10),
+      unprocessedRetries: reader.number("unprocessedRetries", 10, 0, 10),
       rule: reader.string("rule", ""),
     };
     reader.done();
@@ -43,6 +44,8 @@ export const retryFilter = {
 } satisfies FilterFactory<RetryConfig>;
 
 const UNPROCESSED_BACKOFF = { baseMs: 25, maxMs: 250 };
+/** An endpoint that is gone may take seconds to say so: what has waited for so long is not sent to the next one. */
+const UNPROCESSED_MS = 5000;
 
 function makeFilter(base: RetryConfig, context: FilterContext): Filter {
   const labels = { listener: context.listener };
@@ -64,14 +67,13 @@ function makeFilter(base: RetryConfig, context: FilterContext): Filter {
       if (override?.isDisabled === true) return undefined;
       const config = override === undefined ? base : (override.config as RetryConfig); // as: parse made it
       const policy = policyOf(exchange);
-      const wants =
-        policy === undefined
-          ? isUnprocessed(attempt)
-          : isUnprocessed(attempt) || wantsRetry(exchange, attempt, policy, config);
-      if (!wants) return undefined;
-      const most = policy === undefined ? config.unprocessedRetries : policy.numRetries;
+      const unprocessed = isUnprocessed(attempt);
+      if (policy === undefined) {
+        if (!unprocessed || attempt.number > config.unprocessedRetries) return undefined;
+        if (attempt.number > 1 && !goesOn(exchange, attempt, context.clock.nowMs())) return undefined;
+      } else if (!unprocessed && !wantsRetry(exchange, attempt, policy, config)) return undefined;
+      const most = policy?.numRetries ?? config.unprocessedRetries;
       if (attempt.number > most) {
-        if (policy === undefined) return undefined;
         exhausted.add(1);
         return {
           kind: "exhausted",
@@ -79,7 +81,7 @@ function makeFilter(base: RetryConfig, context: FilterContext): Filter {
           reason: `${config.rule === "" ? "the retry policy" : config.rule} allows ${most} retries`,
         };
       }
-      if (!context.tryRetry(exchange)) {
+      if (!context.tryRetry(exchange, unprocessed)) {
         overBudget.add(1);
         return {
           kind: "exhausted",
@@ -98,12 +100,17 @@ function policyOf(exchange: Exchange): RetryPolicy | undefined {
   return exchange.retry;
 }
 
-function isUnprocessed(attempt: Attempt): boolean {
-  return (
-    attempt.outcome?.kind === "failure" &&
-    attempt.outcome.isUnprocessed &&
-    attempt.outcome.reason !== "no-healthy-endpoint" &&
-    attempt.outcome.reason !== "overflow"
+function isUnprocessed({ outcome }: Attempt): boolean {
+  if (outcome?.kind === "response") return outcome.isUnprocessed === true;
+  return outcome?.isUnprocessed === true && outcome.reason !== "no-healthy-endpoint" && outcome.reason !== "overflow";
+}
+
+/** Without a policy: whether there may be an endpoint that was not asked yet. The balancer repeats one only when there is none. */
+function goesOn(exchange: Exchange, { endpoint }: Attempt, nowMs: number): boolean {
+  if (nowMs - exchange.startMs > UNPROCESSED_MS) return false;
+  const others = exchange.attempts.slice(0, -1);
+  return !others.some(
+    (other) => other.endpoint?.address === endpoint?.address && other.endpoint?.port === endpoint?.port,
   );
 }
 

@@ -33,7 +33,7 @@ export interface HarnessOptions {
   readonly retry?: RetryPolicy;
   readonly override?: RouteOverride;
   readonly breaker?: BreakerState;
-  readonly mayRetry?: () => boolean;
+  readonly mayRetry?: (isUnprocessed: boolean) => boolean;
   readonly isRetriable?: (head: HeaderBlock) => boolean;
   readonly random?: Random;
   readonly headers?: readonly (readonly [name: string, value: string])[];
@@ -69,7 +69,7 @@ export class FilterBench {
         if (options.breaker === undefined) throw new Error("the test gave no breaker");
         return options.breaker;
       },
-      tryRetry: () => options.mayRetry?.() ?? true,
+      tryRetry: (_exchange, isUnprocessed) => options.mayRetry?.(isUnprocessed) ?? true,
       metrics: {
         counter: (name) => ({ add: (by) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by) }),
       },

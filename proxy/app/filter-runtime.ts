@@ -108,7 +108,8 @@ export class FilterRuntime {
         return value;
       },
       breaker,
-      tryRetry: (exchange: Exchange) => exchange instanceof HttpExchange && exchange.tryHoldRetry(),
+      tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>
+        exchange instanceof HttpExchange && exchange.tryHoldRetry(isUnprocessed),
       metrics: { counter: (name, help, labels) => metrics.counter(name, help, labels) },
     };
   }

@@ -16,6 +16,7 @@ const REFUSAL: LocalReply = {
   proxyStatus: "connection_limit_reached",
   detail: "the proxy's memory is nearly used up: no new requests are taken",
   headers: [["retry-after", "1"]],
+  isUnprocessed: true,
 };
 
 /** The level at this share of the memory limit (0 to 1), coming from another. */

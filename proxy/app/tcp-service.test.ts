@@ -50,6 +50,7 @@ describe("an opaque connection", () => {
         [
           tcpListenerYaml("good", `          cluster: echo${log}`),
           tcpListenerYaml("refused", `          cluster: closed\n          max_connect_attempts: 2${log}`),
+          tcpListenerYaml("half", `          cluster: half\n          max_connect_attempts: 2`),
           tcpListenerYaml("empty", `          cluster: none${log}`),
           tcpListenerYaml(
             "split",
@@ -59,6 +60,7 @@ describe("an opaque connection", () => {
         [
           clusterYaml("echo", echo.port),
           clusterYaml("closed", closedPort),
+          clusterYaml("half", closedPort, echo.port),
           "\n  - { name: none, type: STATIC, load_assignment: { cluster_name: none } }",
         ],
       ),
@@ -118,6 +120,10 @@ describe("an opaque connection", () => {
     assert.equal(record?.method, "TCP");
     assert.equal(record?.notes["connect_attempts"], 2);
     assert.deepEqual(record?.flags, ["UF", "URX"]);
+  });
+
+  it("that one instance refuses goes to another", async () => {
+    for (let i = 0; i < 6; i++) assert.equal(await talk("half", "hello"), "hello");
   });
 
   it("to a cluster without endpoints has UH", async () => {

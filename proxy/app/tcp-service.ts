@@ -1,5 +1,6 @@
 // Opaque connections of one worker: which cluster each goes to, and what is counted, logged and explained when it is over.
 import { formatAddress } from "#config/model/address.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
 import type { AccessLog } from "#config/model/telemetry.ts";
 import type { Listener, TcpProxy } from "#config/model/listener.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -71,7 +72,7 @@ export class TcpService {
     const session = new TcpSession(wire, {
       clock,
       config,
-      pick: () => this.#pick(cluster, wire),
+      pick: (avoid) => this.#pick(cluster, wire, avoid),
       authority: cluster,
       onDone: () => {
         connections.delete(connection);
@@ -110,10 +111,10 @@ export class TcpService {
     return clusters.at(-1)?.name ?? "";
   }
 
-  #pick(name: string, wire: Wire): PickedEndpoint | PickFailure | "no-cluster" {
+  #pick(name: string, wire: Wire, avoid: readonly Endpoint[]): PickedEndpoint | PickFailure | "no-cluster" {
     const cluster = this.#parts.clusters.get(name);
     if (cluster === undefined) return "no-cluster";
-    const pick = { cluster: cluster.config, labels: {}, hash: undefined, avoid: [] };
+    const pick = { cluster: cluster.config, labels: {}, hash: undefined, avoid };
     return cluster.pick(pick, wire.info.originalDestination);
   }
 

@@ -24,8 +24,8 @@ import { speaksHttp } from "./detect.ts";
 export interface TcpSessionParts {
   readonly clock: Clock;
   readonly config: TcpProxy;
-  /** Chooses an endpoint for each connect attempt. */
-  readonly pick: () => PickedEndpoint | PickFailure | "no-cluster";
+  /** Chooses an endpoint for each connect attempt: another than those that failed, if there is one. */
+  readonly pick: (avoid: readonly Endpoint[]) => PickedEndpoint | PickFailure | "no-cluster";
   /** Where the bytes go, as a mesh peer is told. */
   readonly authority: string;
   readonly onDone: (session: TcpSession) => void;
@@ -82,6 +82,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   /** While it is not known whether this connection is opaque: the wire is somebody else's. */
   #speculation: SpeculationOwner | undefined = undefined;
   #isDialled = false;
+  #failed: Endpoint[] = [];
 
   constructor(wire: Wire, parts: TcpSessionParts) {
     this.wire = wire;
@@ -174,6 +175,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     this.picked?.report({ kind: "failure", reason, latencyMs: this.#parts.clock.nowMs() - this.startMs });
     this.picked?.done();
     this.picked = undefined;
+    if (this.endpoint !== undefined) this.#failed.push(this.endpoint);
     const limit = Math.max(1, this.#parts.config.maxConnectAttempts);
     if (this.attempts < limit) this.#connect();
     else if (this.#speculation !== undefined) this.#speculationFailed();
@@ -246,7 +248,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
   #connect(): void {
     this.#isDialled = true;
     this.attempts++;
-    const picked = this.#parts.pick();
+    const picked = this.#parts.pick(this.#failed);
     if (typeof picked === "string") {
       if (this.#speculation !== undefined) {
         this.#speculationFailed();

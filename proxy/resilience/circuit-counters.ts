@@ -71,8 +71,9 @@ export class CircuitCounters {
   }
 
   /** By the retry budget when there is one, else by `maxRetries`. */
-  tryRetry(): boolean {
-    return this.#tryAdd(RETRIES, retryLimit(this.limits.retryBudget, this.limits.maxRetries, this.requests));
+  tryRetry(isUnprocessed = false): boolean {
+    const { retryBudget, maxRetries } = this.limits;
+    return this.#tryAdd(RETRIES, retryLimit(retryBudget, maxRetries, this.requests, isUnprocessed));
   }
 
   releaseRetry(): void {

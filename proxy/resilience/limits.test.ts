@@ -58,6 +58,10 @@ test("a retry budget is a share of the running requests, and never below its min
   let admitted = 0;
   for (let i = 0; i < 50; i++) if (counters.tryRetry()) admitted++;
   assert.equal(admitted, 10);
+  let unprocessed = 0;
+  for (let i = 0; i < 100; i++) if (counters.tryRetry(true)) unprocessed++;
+  assert.equal(unprocessed, 40, "what no upstream processed may run up to 50 at a time");
+  assert.equal(retryLimit(undefined, 7, 100, true), 7, "a limit without a budget is Envoy's, and stays");
 });
 
 test("names find their own cells, whoever asks first, and a wrong count is an error", () => {

@@ -6,10 +6,22 @@ export interface RetryBudgetPolicy {
 }
 
 /**
+ * So many retries of what no upstream processed may always run under a budget: they cost no application anything, and there are
+ * as many of them as requests while instances end, which is when nothing may be lost.
+ */
+export const unprocessedFloor = 50;
+
+/**
  * Envoy's retry budget (config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget; 20 %, 3): retries in flight may be `percent`
  * of the requests that are active or pending, and `minConcurrency` however few those are.
  */
-export function retryLimit(policy: RetryBudgetPolicy | undefined, maxRetries: number, activeRequests: number): number {
+export function retryLimit(
+  policy: RetryBudgetPolicy | undefined,
+  maxRetries: number,
+  activeRequests: number,
+  isUnprocessed = false,
+): number {
   if (policy === undefined) return maxRetries;
-  return Math.max(policy.minConcurrency, Math.floor((activeRequests * policy.percent) / 100));
+  const floor = isUnprocessed ? Math.max(policy.minConcurrency, unprocessedFloor) : policy.minConcurrency;
+  return Math.max(floor, Math.floor((activeRequests * policy.percent) / 100));
 }

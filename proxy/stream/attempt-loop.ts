@@ -19,9 +19,10 @@ import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/dead
 import type { Care, RequestPriority } from "#proxy/upstream/contract.ts";
 
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
+import { removeMeshFields } from "./edge.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callAttemptEnd, callAttemptStart, callPick } from "./hooks.ts";
-import { replyForFailure } from "./local-reply.ts";
+import { replyForFailure, UNPROCESSED } from "./local-reply.ts";
 import { packOrigProto, unpackOrigProto } from "./orig-proto.ts";
 import { replyTimeout } from "./replies.ts";
 import { mutateResponse, rewriteRequest } from "./rewrite.ts";
@@ -57,8 +58,8 @@ export class AttemptLoop implements AttemptOwner {
   }
 
   /** Takes one place among the cluster's retries, however many follow, until the exchange ends. */
-  tryHoldRetry(): boolean {
-    this.#holdsRetry ||= this.#exchange.upstream?.admit(true, this.#priority) === true;
+  tryHoldRetry(isUnprocessed: boolean): boolean {
+    this.#holdsRetry ||= this.#exchange.upstream?.admit(true, this.#priority, isUnprocessed) === true;
     return this.#holdsRetry;
   }
 
@@ -157,14 +158,18 @@ export class AttemptLoop implements AttemptOwner {
     const status = Number(head.get(":status") ?? "0");
     const grpcText = exchange.isGrpc ? head.get("grpc-status") : undefined;
     const grpcStatus = grpcText === undefined ? undefined : Number(grpcText);
-    attempt.report({ kind: "response", status, grpcStatus, head }, nowMs);
+    const isPeer = attempt.endpoint?.mesh.kind === "peer";
+    const isUnprocessed = isPeer && head.has(UNPROCESSED);
+    if (isUnprocessed) head.delete(UNPROCESSED);
+    if (!isPeer) removeMeshFields(head);
+    attempt.report({ kind: "response", status, grpcStatus, head, isUnprocessed }, nowMs);
     if (this.#wantsRetry(attempt)) {
       attempt.finish(!end);
       return;
     }
     exchange.timers.stopTry();
     exchange.body.stopReplay();
-    if (attempt.endpoint?.mesh.kind === "peer") unpackOrigProto(head);
+    if (isPeer) unpackOrigProto(head);
     if (status === 101 || (status >= 200 && status < 300 && exchange.request.get(":method") === "CONNECT")) {
       exchange.isTunnel = true;
       exchange.timers.stopRoute();
@@ -218,7 +223,9 @@ export class AttemptLoop implements AttemptOwner {
     attempt.report({ kind: "failure", reason, isUnprocessed, detail }, exchange.service.clock.nowMs());
     const retries = this.#wantsRetry(attempt);
     attempt.finish(reason === "per-try-timeout");
-    if (!retries) exchange.answer(replyForFailure(reason, detail));
+    if (retries) return;
+    const reply = replyForFailure(reason, detail);
+    exchange.answer(exchange.attempts.every(wentNowhere) ? { ...reply, isUnprocessed: true } : reply);
   }
 
   onAttemptBroken(_attempt: UpstreamAttempt, error: StreamError): void {
@@ -362,6 +369,12 @@ function endpointsOf(attempts: readonly UpstreamAttempt[]): readonly Endpoint[] 
 function codeForClient({ origin, scope, code }: StreamError): number {
   const isTold = origin === "peer" && scope === "stream";
   return isTold && (code === H2_ERROR.CANCEL || code === H2_ERROR.ENHANCE_YOUR_CALM) ? code : H2_ERROR.INTERNAL_ERROR;
+}
+
+/** What is resent after the close of a connection may be sent to another instance for the same reason (`mayResend`). */
+function wentNowhere({ outcome }: UpstreamAttempt): boolean {
+  if (outcome?.kind === "response") return outcome.isUnprocessed === true;
+  return outcome?.isUnprocessed === true && outcome.reason !== "unsayable";
 }
 
 function describeLabels(labels: Labels): string {

@@ -64,7 +64,7 @@ export function leaveResponse(head: HeaderBlock, connection: ConnectionView, con
 }
 
 /** `heddle-*` fields are accepted only from a verified mesh peer and removed at every other edge (contracts.md: the mesh hop). */
-function removeMeshFields(head: HeaderBlock): void {
+export function removeMeshFields(head: HeaderBlock): void {
   for (let i = head.length - 1; i >= 0; i--) {
     const name = head.nameAt(i);
     if (name.charCodeAt(0) === 0x68 && name.startsWith("heddle-")) head.delete(name);

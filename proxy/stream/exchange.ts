@@ -190,8 +190,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   /** For `FilterContext.tryRetry`. */
-  tryHoldRetry(): boolean {
-    return this.loop.tryHoldRetry();
+  tryHoldRetry(isUnprocessed: boolean): boolean {
+    return this.loop.tryHoldRetry(isUnprocessed);
   }
 
   // ---- from the downstream codec

@@ -3,6 +3,12 @@ import type { AttemptFailure, LocalReply } from "#filters/filter.ts";
 import { encodeGrpcMessage, grpcStatusFor } from "#lib/grpc/status.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
+/**
+ * On an answer of our own to a peer in the mesh: nothing of the request went anywhere, so that it may be sent to another instance,
+ * whatever its method.
+ */
+export const UNPROCESSED = "heddle-unprocessed";
+
 export interface RenderedReply {
   readonly head: HeaderBlock;
   readonly body: Buffer;
@@ -72,6 +78,7 @@ export function renderReply(reply: LocalReply, context: ReplyContext): RenderedR
     head.add(":status", String(reply.status));
   }
   for (const [name, value] of reply.headers ?? []) head.add(name, value);
+  if (reply.isUnprocessed === true) head.add(UNPROCESSED, "1");
   const details = isTrusted ? `; details=${quote(reply.detail)}` : "";
   head.add("proxy-status", `${formatItem(context.proxyName)}; error=${reply.proxyStatus}${details}`);
   if (requestId !== "") head.set("x-request-id", requestId);

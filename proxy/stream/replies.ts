@@ -30,7 +30,8 @@ export function replyUpgradeRefused(route: string | undefined): LocalReply {
 }
 
 export function replyClusterFull({ name, limits }: Cluster): LocalReply {
-  return replyForFailure("overflow", `the cluster ${name} has ${limits.maxRequests} requests running, its limit`);
+  const detail = `the cluster ${name} has ${limits.maxRequests} requests running, its limit`;
+  return { ...replyForFailure("overflow", detail), isUnprocessed: true };
 }
 
 /** The client said how much it takes: it would end the stream, or the connection, over this head. */

@@ -101,9 +101,9 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     for (const host of this.#destinations.hosts()) pools.refreshPools(config, host);
   }
 
-  admit(isRetry: boolean, priority: RequestPriority = "default"): boolean {
+  admit(isRetry: boolean, priority: RequestPriority = "default", isUnprocessed = false): boolean {
     const circuit = priority === "high" ? this.#highCircuit : this.#circuit;
-    return isRetry ? circuit.tryRetry() : circuit.tryRequest();
+    return isRetry ? circuit.tryRetry(isUnprocessed) : circuit.tryRequest();
   }
 
   release(isRetry: boolean, priority: RequestPriority = "default"): void {

@@ -45,9 +45,9 @@ export interface UpstreamCluster {
   /**
    * Takes a place: false, one among the cluster's requests (max_requests); true, one among its retries (max_retries or the retry
    * budget), beside the place that the request holds already. False = overflow, nothing was taken. max_pending is taken and
-   * given back by `open`.
+   * given back by `open`. A retry of what nobody processed (`isUnprocessed`) has the floor of `unprocessedFloor`.
    */
-  admit(isRetry: boolean, priority?: RequestPriority): boolean;
+  admit(isRetry: boolean, priority?: RequestPriority, isUnprocessed?: boolean): boolean;
   release(isRetry: boolean, priority?: RequestPriority): void;
   /** Chooses an endpoint by subset, health, locality and balancer. A cluster of the original destination takes `destination`. */
   pick(pick: Pick, destination?: SocketAddress): PickedEndpoint | PickFailure;

@@ -98,7 +98,7 @@ export function makeVolumes(): readonly Named[] {
 }
 
 function makeEnvironment(
-  { logLevel, concurrency }: PodOptions,
+  { logLevel, concurrency, isNative }: PodOptions,
   { controlPlane, trustDomain, clusterDomain, proxy }: InjectionSettings,
   { probes, metrics }: ApplicationSide,
 ): readonly EnvironmentVariable[] {
@@ -119,6 +119,8 @@ function makeEnvironment(
     { name: "HEDDLE_CONCURRENCY", value: String(concurrency) },
     { name: "HEDDLE_LOG_LEVEL", value: logLevel },
     { name: "HEDDLE_DRAIN_TIME", value: proxy.drainTime },
+    // A plain container is ended together with the application: callers have yet to learn that the pod is going.
+    ...(isNative ? [] : [{ name: "HEDDLE_TERMINATION_DRAIN", value: "5s" }]),
     ...(Object.keys(probes).length === 0 ? [] : [{ name: PROBES_VARIABLE, value: JSON.stringify(probes) }]),
     ...(metrics === undefined ? [] : [{ name: METRICS_VARIABLE, value: JSON.stringify(metrics) }]),
   ];

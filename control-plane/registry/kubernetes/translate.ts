@@ -28,10 +28,16 @@ export function translateService(
   // Names that end with cluster.local are known anyway.
   const ownDomain = view.clusterDomain === "cluster.local" ? undefined : view.clusterDomain;
   const endpoints = new Map<string, RegistryEndpoint>();
+  const pending = new Map<string, RegistryEndpoint>();
   for (const slice of ordered)
     for (const from of slice.endpoints) {
       const endpoint = translateEndpoint(service, slice, from, view);
       if (endpoint === undefined) continue;
+      if (!from.isReady && !from.isTerminating && !service.publishesNotReady) {
+        const other = pending.get(endpoint.name);
+        pending.set(endpoint.name, { ...(other ?? endpoint), ports: { ...endpoint.ports, ...other?.ports } });
+        continue;
+      }
       const known = endpoints.get(endpoint.name);
       // A pod of two families is one instance, by the service's first family; while it moves between slices it may be in two.
       if (known === undefined || (known.health === "draining" && known.address === endpoint.address))
@@ -39,15 +45,21 @@ export function translateService(
       else if (known.address === endpoint.address)
         endpoints.set(endpoint.name, { ...known, ports: { ...endpoint.ports, ...known.ports } });
     }
+  const waiting = byName([...pending.values()].filter((endpoint) => !endpoints.has(endpoint.name)));
   return {
     namespace,
     name,
     hosts: ownDomain === undefined ? [] : [`${name}.${namespace}.svc.${ownDomain}`],
     addresses,
     ports,
-    endpoints: [...endpoints.values()].toSorted((left, right) => (left.name < right.name ? -1 : 1)),
+    endpoints: byName(endpoints.values()),
+    ...(waiting.length === 0 ? {} : { pending: waiting }),
     origin: `kubernetes Service ${namespace}/${name}`,
   };
+}
+
+function byName(endpoints: Iterable<RegistryEndpoint>): readonly RegistryEndpoint[] {
+  return [...endpoints].toSorted((left, right) => (left.name < right.name ? -1 : 1));
 }
 
 function translateEndpoint(
@@ -58,7 +70,6 @@ function translateEndpoint(
 ): RegistryEndpoint | undefined {
   const { address, zone, node } = endpoint;
   const isDraining = endpoint.isTerminating;
-  if (!endpoint.isReady && !isDraining && !service.publishesNotReady) return undefined;
   const health = isDraining && !service.publishesNotReady ? "draining" : "unknown";
   const locality = { ...view.localityOf(node), ...(zone === "" ? {} : { zone }) };
   const common = { address, ports: portsOf(service.ports, slice), health, isSuspect: false } as const;

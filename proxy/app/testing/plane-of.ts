@@ -96,14 +96,15 @@ function portOf(server: net.Server): number {
 
 const SOCKET = (port: number): string => `{ socket_address: { address: 127.0.0.1, port_value: ${port} } }`;
 
-export function clusterYaml(name: string, port: number): string {
+export function clusterYaml(name: string, ...ports: readonly number[]): string {
+  const endpoints = ports.map((port) => `{ endpoint: { address: ${SOCKET(port)} } }`);
   return `
   - name: ${name}
     type: STATIC
     connect_timeout: 1s
     load_assignment:
       cluster_name: ${name}
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: ${SOCKET(port)} } }] }]`;
+      endpoints: [{ lb_endpoints: [${endpoints.join(", ")}] }]`;
 }
 
 /** `settings`: more lines of the HTTP connection manager, each beginning with ten spaces. */

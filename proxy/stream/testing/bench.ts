@@ -1,6 +1,6 @@
 // An exchange on the bench: real filters, a real route table, a downstream that is watched and an upstream that is scripted.
 import type { Cluster } from "#config/model/cluster.ts";
-import type { Endpoint } from "#config/model/endpoint.ts";
+import type { Endpoint, MeshHop } from "#config/model/endpoint.ts";
 import type { FilterConfig } from "#config/model/filter-config.ts";
 import type { HttpConnectionManager, Listener } from "#config/model/listener.ts";
 import type { ForwardAction, RetryPolicy, Route, RouteTable } from "#config/model/route.ts";
@@ -155,6 +155,8 @@ export interface BenchOptions {
   readonly onCopyOpen?: (attempt: ScriptedAttempt) => void;
   readonly pickFailure?: PickFailure;
   readonly isFull?: boolean;
+  /** The endpoints have sidecars. */
+  readonly isUpstreamMesh?: boolean;
 }
 
 export class ExchangeBench {
@@ -288,13 +290,25 @@ export class ExchangeBench {
       release: () => void this.admitted--,
       pick: () => {
         if (options.pickFailure !== undefined) return options.pickFailure;
-        const attempt = new ScriptedAttempt(makeEndpoint("10.0.0.1", 80 + this.attempts.length), onOpen);
+        const endpoint = makeEndpoint("10.0.0.1", 80 + this.attempts.length);
+        const attempt = new ScriptedAttempt(
+          options.isUpstreamMesh === true ? { ...endpoint, mesh: PEER } : endpoint,
+          onOpen,
+        );
         this.attempts.push(attempt);
         return attempt;
       },
     };
   }
 }
+
+const PEER: MeshHop = {
+  kind: "peer",
+  inboundAddress: "10.0.0.1",
+  inboundPort: 80,
+  identity: "spiffe://mesh/ns/a/sa/b",
+  version: "1",
+};
 
 function makeEndpoint(address: string, port: number): Endpoint {
   return {
