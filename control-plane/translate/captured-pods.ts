@@ -25,7 +25,9 @@ export interface BuiltPods {
 /** `group` is a key of the table `podGroups`; undefined: it has no pod that takes mutual TLS. */
 export function podsListeners(scope: Scope, client: Client, group: string): BuiltPods | undefined {
   if (scope.dialect !== "heddle") return undefined;
-  const pods = (scope.reader.get("podGroups", group) ?? []).filter((pod) => takesMutualTls(scope, pod));
+  const all = scope.reader.get("podGroups", group) ?? [];
+  const some = all.filter((pod) => takesMutualTls(scope, pod));
+  const pods = some.length === all.length ? all : some;
   const [first] = pods;
   if (first === undefined) return undefined;
   const { namespace, serviceAccount } = first;
@@ -37,35 +39,22 @@ export function podsListeners(scope: Scope, client: Client, group: string): Buil
     kind: "inline",
     table: tableOf(name),
   });
-  const groups = new Map<string, { readonly but: readonly number[]; readonly addresses: SocketAddress[] }>();
-  for (const pod of pods) {
-    const { but, addresses } = reachOf(pod);
-    const key = but.join();
-    const known = groups.get(key);
-    if (known === undefined) groups.set(key, { but, addresses: [...addresses] });
-    else known.addresses.push(...addresses);
-  }
   const rest = meshConfigOf(scope.reader).outboundPolicy === "deny" ? refusedClusters.unknown : passthroughName;
-  const listeners = [...groups.values()].flatMap(({ but, addresses }, index): readonly Listener[] => {
-    const [address, ...additionalAddresses] = addresses;
-    if (address === undefined) return [];
-    const more = additionalAddresses.length === 0 ? {} : { additionalAddresses };
+  const listeners = reachesOf(pods).map(({ but, address, more }, index): Listener => {
     const past = but.map((destinationPort): FilterChain => {
       const chain = tcpChain(`${rest}/${destinationPort}`, rest, { accessLogs: [] });
       return { ...chain, match: { ...anyConnection, destinationPort } };
     });
-    return [
-      {
-        name: `${podsName(group)}${index === 0 ? "" : `-${index}`}`,
-        address,
-        ...more,
-        direction: "outbound",
-        ...usualListener,
-        bindToPort: false,
-        ...chains,
-        filterChains: [...past, ...chains.filterChains],
-      },
-    ];
+    return {
+      name: `${podsName(group)}${index === 0 ? "" : `-${index}`}`,
+      address,
+      ...(more.length === 0 ? {} : { additionalAddresses: more }),
+      direction: "outbound",
+      ...usualListener,
+      bindToPort: false,
+      ...chains,
+      filterChains: [...past, ...chains.filterChains],
+    };
   });
   return { listeners, owner, collector };
 }
@@ -85,9 +74,38 @@ function takesMutualTls({ reader }: Scope, { namespace, labels }: Workload): boo
   return mtlsMode(reader, `${namespace}/`, anyPort, labels) !== "DISABLE";
 }
 
+/** Addresses that are reached in the same way. */
+interface Reach {
+  /** Ports that are not redirected to the pods' proxies. */
+  readonly but: readonly number[];
+  readonly address: SocketAddress;
+  readonly more: readonly SocketAddress[];
+}
+
+/** The same objects for all clients: there may be as many of these as pods. */
+const reaches = new WeakMap<readonly Workload[], readonly Reach[]>();
+
+function reachesOf(pods: readonly Workload[]): readonly Reach[] {
+  const known = reaches.get(pods);
+  if (known !== undefined) return known;
+  const found = new Map<string, { readonly but: readonly number[]; readonly addresses: SocketAddress[] }>();
+  for (const pod of pods) {
+    const { but, addresses } = reachOf(pod);
+    const key = but.join();
+    const same = found.get(key);
+    if (same === undefined) found.set(key, { but, addresses: [...addresses] });
+    else same.addresses.push(...addresses);
+  }
+  const made = [...found.values()].flatMap(({ but, addresses: [address, ...more] }) =>
+    address === undefined ? [] : [{ but, address, more }],
+  );
+  reaches.set(pods, made);
+  return made;
+}
+
 /**
- * Port 0 is every port; `but` are those of them that are not redirected to the pod's proxy. A pod most of whose ports are not is
- * reached at the others one by one. Where neither can be listed, it is called as a stranger.
+ * Port 0 is every port. A pod most of whose ports are not redirected is reached at the others one by one. Where neither can be
+ * listed, it is called as a stranger.
  */
 function reachOf(pod: Workload): { readonly but: readonly number[]; readonly addresses: readonly SocketAddress[] } {
   const { capture, adminPort, metricsPort } = pod;
