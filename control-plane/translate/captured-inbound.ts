@@ -56,7 +56,7 @@ export function capturedInbound(scope: Scope, workload: Workload, { port, others
   const serverNames = [port, ...others].map((one) => meshServerName(one.service, one.port.port));
   // Callers who have not yet heard that the port is in a service call it as one of none.
   serverNames.push(podServerName(`${workload.namespace}/${workload.serviceAccount}`));
-  const { chains, collector } = inboundChains(scope, workload, port, name, [...new Set(serverNames)]);
+  const { chains, collector } = inboundChains(scope, workload, port, name, [...new Set(serverNames)], [], others);
   const [address = workload.address, ...more] = workload.addresses;
   const additionalAddresses = more.map((other) => ({ address: other, port: port.appPort }));
   return {

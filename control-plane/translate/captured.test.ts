@@ -86,6 +86,18 @@ describe("a captured pod", () => {
     ]);
   });
 
+  it("takes no plaintext on a port that two services share where the policy of either forbids it", () => {
+    const policy = (mode: string) =>
+      `apiVersion: heddle.dev/v1alpha1\nkind: PeerAuthentication\nmetadata: { name: headless, namespace: shop }\nspec: { targetRefs: [{ group: "", kind: Service, name: db-headless }], mode: ${mode} }\n`;
+    const plainOf = (mode: string) => {
+      const mesh = makeMesh(`${meshConfig("{ mtls: { mode: PERMISSIVE } }")}---\n${shop}---\n${policy(mode)}`);
+      return listenerOf(given(mesh, "shop/db-0"), "inbound/shop/db/5432").defaultFilterChain?.name;
+    };
+    assert.equal(plainOf("STRICT"), undefined);
+    // An exemption is the one service's own.
+    assert.equal(plainOf("DISABLE"), "opaque");
+  });
+
   it("uses the routes of a service for its address, and none for an instance's", () => {
     const resources = given(makeMesh(shop), "shop/web-1");
     const [service] = resources.routes.get("outbound/shop/web/80")?.virtualHosts ?? [];

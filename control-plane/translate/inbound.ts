@@ -32,7 +32,7 @@ import { matchesOf } from "./gateway-api/routes.ts";
 import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
 import { ownerOf } from "./outbound-chains.ts";
-import { mtlsMode } from "./policy/peer-authentication.ts";
+import { sharedMtlsMode } from "./policy/peer-authentication.ts";
 import { limitsOfPort, limitsOfRule, rateLimitFilter, rateLimitOverride } from "./policy/rate-limit.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { inboundTenants } from "./policy/tenants.ts";
@@ -84,7 +84,7 @@ export interface InboundParts {
 /**
  * How connections to one port of the application are treated; they go to the cluster `name`. Where plaintext comes too, TLS may be
  * the application's own: the mesh's is known by the names that callers' proxies ask for,
- * and by the protocols that they offer where such names alone would not tell.
+ * and by the protocols that they offer where such names alone would not tell. `others` are the same port of other services.
  */
 export function inboundChains(
   scope: Scope,
@@ -93,10 +93,10 @@ export function inboundChains(
   name: string,
   serverNames: readonly string[],
   applicationProtocols: readonly string[] = [],
+  others: readonly WorkloadPort[] = [],
 ): InboundParts {
   // An Envoy has no certificate from us, so nobody is told to call it with mutual TLS (endpoints.ts).
-  const mode =
-    scope.dialect === "heddle" ? mtlsMode(scope.reader, port.service, port.port, workload.labels) : "DISABLE";
+  const mode = scope.dialect === "heddle" ? sharedMtlsMode(scope.reader, port, others, workload.labels) : "DISABLE";
   const treatment = treatmentOf(scope, port.service, port.port);
   const telemetry = telemetryFor(scope.reader, port.service, port.port, "inbound", ownerOf(workload));
   const manager = managerOf(scope, port, treatment, name, mode, telemetry);

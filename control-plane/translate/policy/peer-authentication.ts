@@ -25,6 +25,32 @@ export function mtlsMode(reader: MeshReader, service: string, port: ServicePort,
   return namespaceWide?.spec.mode ?? meshConfigOf(reader).mtls.mode;
 }
 
+/**
+ * Of one port of a workload to which several services lead: that of the first, but what a policy written for another one of them
+ * demands cannot be passed by under the first one's name.
+ */
+export function sharedMtlsMode(
+  reader: MeshReader,
+  first: ServedPort,
+  others: readonly ServedPort[],
+  labels: Labels,
+): MtlsMode {
+  const isStrict = others.some(({ service, port }) => {
+    const [namespace = "", name = ""] = service.split("/");
+    const targeted = reader.get("peerAuthentications", targetKey("Service", namespace, name)) ?? [];
+    return (
+      targeted.some((policy) => isForPort(policy, name, port)) && mtlsMode(reader, service, port, labels) === "STRICT"
+    );
+  });
+  return isStrict ? "STRICT" : mtlsMode(reader, first.service, first.port, labels);
+}
+
+interface ServedPort {
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly port: ServicePort;
+}
+
 function isForPort(policy: PeerAuthentication, service: string, port: ServicePort): boolean {
   const refs = policy.spec.targetRefs ?? [];
   return refs.some((ref) => ref.name === service && (ref.sectionName === undefined || ref.sectionName === port.name));
