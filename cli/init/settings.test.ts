@@ -40,7 +40,11 @@ describe("settings of interception", () => {
       "exclude-uids": "7",
       "proxy-uid": "99",
     });
-    assert.deepEqual(found.excludeOutboundPorts, [{ first: 6379, last: 6379 }]);
+    // As the injector's flags, by which the control plane knows what is not redirected.
+    assert.deepEqual(found.excludeOutboundPorts, [
+      { first: 1, last: 1 },
+      { first: 6379, last: 6379 },
+    ]);
     assert.deepEqual(found.includeInboundPorts, []);
     assert.deepEqual(found.excludeUids, [7]);
     assert.equal(found.proxyUid, 99);

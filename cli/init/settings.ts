@@ -57,12 +57,14 @@ export function parseInterception(flags: Flags, env: Values): Interception {
 
 const ANNOTATION = "heddle.dev/";
 
-/** From a pod's annotations, over `presets`. @throws {UsageError} that names the annotation. */
+/** From a pod's annotations, over `presets`; what excludes adds up, as in the injector's flags. @throws {UsageError} that names the annotation. */
 export function parseAnnotations(annotations: Values, presets: Values): Interception {
   return parse((name) => {
     const own = SETTINGS[name].isAnnotation ? annotations[ANNOTATION + name] : undefined;
-    if (own !== undefined) return { text: own, label: ANNOTATION + name };
-    return { text: presets[name] ?? "", label: name };
+    const preset = presets[name] ?? "";
+    if (own === undefined) return { text: preset, label: name };
+    const addsUp = name.startsWith("exclude-") && preset !== "" && own.trim() !== "";
+    return { text: addsUp ? `${preset},${own}` : own.trim() === "" ? preset : own, label: ANNOTATION + name };
   });
 }
 
