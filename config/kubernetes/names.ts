@@ -11,6 +11,7 @@ export const names = {
   excludeOutboundCidrs: "heddle.dev/exclude-outbound-cidrs",
   includeOutboundCidrs: "heddle.dev/include-outbound-cidrs",
   excludeUids: "heddle.dev/exclude-uids",
+  excludeGids: "heddle.dev/exclude-gids",
   cpuRequest: "heddle.dev/proxy-cpu-request",
   cpuLimit: "heddle.dev/proxy-cpu-limit",
   memoryRequest: "heddle.dev/proxy-memory-request",

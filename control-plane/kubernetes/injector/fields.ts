@@ -47,10 +47,10 @@ export function checkCidrsOrAll(text: string, path: string): string {
 }
 
 /** `1000,1001`. */
-export function checkUids(text: string, path: string): string {
+export function checkIds(text: string, path: string): string {
   for (const part of splitList(text))
     if (!/^\d{1,10}$/.test(part) || Number(part) > 2 ** 32 - 2)
-      throw new InjectionError(path, `must list numbers of users: got "${part}"`, 'as "1000,1001"');
+      throw new InjectionError(path, `must list numbers of users or groups: got "${part}"`, 'as "1000,1001"');
   return splitList(text).join(",");
 }
 

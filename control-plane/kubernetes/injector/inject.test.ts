@@ -162,7 +162,7 @@ describe("the injector", () => {
     ],
     [
       annotated("exclude-uids", "root"),
-      'metadata.annotations["heddle.dev/exclude-uids"] must list numbers of users: got "root" (as "1000,1001")',
+      'metadata.annotations["heddle.dev/exclude-uids"] must list numbers of users or groups: got "root" (as "1000,1001")',
     ],
     [
       annotated("proxy-concurrency", "0"),

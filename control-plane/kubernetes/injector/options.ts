@@ -115,7 +115,8 @@ function filterFlags(annotations: Texts, settings: InjectionSettings): readonly 
   add("--include-inbound-ports", names.includeInboundPorts, check.checkPortsOrAll, undefined);
   add("--exclude-outbound-cidrs", names.excludeOutboundCidrs, check.checkCidrs, settings.excludeOutboundCidrs);
   add("--include-outbound-cidrs", names.includeOutboundCidrs, check.checkCidrsOrAll, undefined);
-  add("--exclude-uids", names.excludeUids, check.checkUids, undefined);
+  add("--exclude-uids", names.excludeUids, check.checkIds, undefined);
+  add("--exclude-gids", names.excludeGids, check.checkIds, undefined);
   return flags;
 }
 
