@@ -34,5 +34,8 @@ export const INIT_CONTAINER = "heddle-init";
 
 export const podPorts = { outbound: 15_001, inbound: 15_006, metrics: 15_020 } as const;
 
+/** On the metrics port: the answer comes when callers have had time to learn that the pod is going. */
+export const REMOVAL_WAIT_PATH = "/probes/wait-for-removal";
+
 /** The user id of the proxy, which the packet filter lets through. */
 export const PROXY_UID = 1337;

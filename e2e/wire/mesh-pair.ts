@@ -41,7 +41,7 @@ export async function startMeshPair(
   return { ...mesh, port: mesh.caller.port("app") };
 }
 
-/** As `startMeshPair`, for several applications. */
+/** As `startMeshPair`, for several applications; the caller's listener `any` has them all as instances of one. */
 export async function startMesh(
   t: TestContext,
   apps: Readonly<Record<string, MeshApp>>,
@@ -79,14 +79,16 @@ export async function startMesh(
     clusters: Object.entries(apps).map(([name, app]) => cluster(name, app.port, app.protocol)),
   });
   atEnd(t, () => called.stop());
-  const outbound = ([name, { port }]: [string, MeshApp]): object => {
-    const peer = cluster(name, called.port(name), "http2");
-    const metadata = { filter_metadata: { "heddle.mesh": { identity: CALLED, version: "1", port } } };
-    const lb_endpoints = peer.load_assignment.endpoints.flatMap((locality) =>
+  const endpointsOf = (name: string): readonly object[] => {
+    const metadata = { filter_metadata: { "heddle.mesh": { identity: CALLED, version: "1", port: apps[name]?.port } } };
+    return cluster(name, called.port(name), "http2").load_assignment.endpoints.flatMap((locality) =>
       locality.lb_endpoints.map((endpoint) => ({ ...endpoint, metadata })),
     );
+  };
+  const outbound = (name: string, members: readonly string[]): object => {
+    const lb_endpoints = members.flatMap(endpointsOf);
     return {
-      ...peer,
+      ...cluster(name, 0, "http2"),
       transport_socket: {
         name: "envoy.transport_sockets.tls",
         typed_config: {
@@ -99,8 +101,8 @@ export async function startMesh(
     };
   };
   const caller = await Proxy.start({
-    listeners: names.map((name) => httpListener(name, name, "AUTO", undefined, manager)),
-    clusters: Object.entries(apps).map(outbound),
+    listeners: [...names, "any"].map((name) => httpListener(name, name, "AUTO", undefined, manager)),
+    clusters: [...names.map((name) => outbound(name, [name])), outbound("any", names)],
   });
   atEnd(t, () => caller.stop());
   return { caller, called };

@@ -4,7 +4,7 @@ import http, { type RequestListener } from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
 import net, { type AddressInfo, type Server } from "node:net";
-import { after, describe, it } from "node:test";
+import { after, describe, it, test } from "node:test";
 import { parseApplicationMetrics, parseApplicationProbes } from "#config/kubernetes/application.ts";
 import { HttpEndpoint } from "#proxy/admin/http-endpoint.ts";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
@@ -43,6 +43,16 @@ async function closedPort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   return port;
 }
+
+test("a preStop hook that waits is answered after a while", async () => {
+  const endpoint = new HttpEndpoint(makeProbeRoutes({ addresses: [], probes: new Map(), metrics: undefined }, 20));
+  const port = await endpoint.listen({ address: "127.0.0.1", port: 0 });
+  const begin = performance.now();
+  const answer = await fetch(`http://127.0.0.1:${port}/probes/wait-for-removal`);
+  endpoint.close();
+  assert.equal(answer.status, 200);
+  assert.ok(performance.now() - begin >= 15);
+});
 
 describe("a probe of the application", () => {
   it("asks with the probe's own path and headers, from the source that the packet filter lets through", async () => {

@@ -1,15 +1,28 @@
 // Answers the kubelet's rewritten probes on the metrics port from the real application, past the mesh: a dead application fails its
 // probe though the proxy accepts its connections, and STRICT mutual TLS does not concern the kubelet.
+import { setTimeout } from "node:timers/promises";
 import type { ApplicationProbe, ApplicationSettings } from "#config/kubernetes/application.ts";
+import { REMOVAL_WAIT_PATH } from "#config/kubernetes/names.ts";
 import { describeError } from "#lib/errors.ts";
 import type { AdminAnswer, AdminRequest, AdminRoutes } from "#proxy/admin/http-endpoint.ts";
 
-/** One path for each probe: `/probes/<container>/<kind>`. */
-export function makeProbeRoutes({ addresses, probes }: ApplicationSettings): AdminRoutes {
+/**
+ * How long an application whose pod ends is left alone: until every caller's proxy has heard of it, seconds at most. What comes
+ * later is answered elsewhere, but for what the application took from its queue of connections and dropped.
+ */
+const REMOVAL_MS = 3000;
+
+/** One path for each probe: `/probes/<container>/<kind>`; and the one that waits, for preStop. */
+export function makeProbeRoutes({ addresses, probes }: ApplicationSettings, removalMs = REMOVAL_MS): AdminRoutes {
   const address = addresses[0] ?? "127.0.0.1";
-  return Object.fromEntries(
-    [...probes].map(([id, probe]) => [`/probes/${id}`, (request: AdminRequest) => answer(probe, address, request)]),
-  );
+  const wait = async (): Promise<AdminAnswer> => {
+    await setTimeout(removalMs);
+    return { body: "ok\n" };
+  };
+  const routes = [...probes].map(([id, probe]) => {
+    return [`/probes/${id}`, (request: AdminRequest) => answer(probe, address, request)] as const;
+  });
+  return { ...Object.fromEntries(routes), [REMOVAL_WAIT_PATH]: wait };
 }
 
 async function answer(probe: ApplicationProbe, address: string, { headers }: AdminRequest): Promise<AdminAnswer> {

@@ -225,7 +225,7 @@ export class AttemptLoop implements AttemptOwner {
     attempt.finish(reason === "per-try-timeout");
     if (retries) return;
     const reply = replyForFailure(reason, detail);
-    exchange.answer(exchange.attempts.every(wentNowhere) ? { ...reply, isUnprocessed: true } : reply);
+    exchange.answer(exchange.attempts.every((one) => one.wentNowhere) ? { ...reply, isUnprocessed: true } : reply);
   }
 
   onAttemptBroken(_attempt: UpstreamAttempt, error: StreamError): void {
@@ -369,12 +369,6 @@ function endpointsOf(attempts: readonly UpstreamAttempt[]): readonly Endpoint[] 
 function codeForClient({ origin, scope, code }: StreamError): number {
   const isTold = origin === "peer" && scope === "stream";
   return isTold && (code === H2_ERROR.CANCEL || code === H2_ERROR.ENHANCE_YOUR_CALM) ? code : H2_ERROR.INTERNAL_ERROR;
-}
-
-/** What is resent after the close of a connection may be sent to another instance for the same reason (`mayResend`). */
-function wentNowhere({ outcome }: UpstreamAttempt): boolean {
-  if (outcome?.kind === "response") return outcome.isUnprocessed === true;
-  return outcome?.isUnprocessed === true && outcome.reason !== "unsayable";
 }
 
 function describeLabels(labels: Labels): string {

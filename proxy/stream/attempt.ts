@@ -38,6 +38,8 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   isReused = false;
   /** It was sent again, on a new connection. */
   isResent = false;
+  /** ... though the first server may have processed it, as an idempotent request may be. */
+  mayHaveRun = false;
   /** 103, 100 or another interim answer came. */
   hasInformational = false;
   /** The response, or the end of it. */
@@ -55,6 +57,14 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     this.startMs = startMs;
     this.#picked = picked;
     this.endpoint = picked.endpoint;
+  }
+
+  /** Certainly no application has seen the request. */
+  get wentNowhere(): boolean {
+    const { outcome } = this;
+    if (this.mayHaveRun) return false;
+    if (outcome?.kind === "response") return outcome.isUnprocessed === true;
+    return outcome?.isUnprocessed === true && outcome.reason !== "unsayable";
   }
 
   /** Asks for a stream; the owner hears `onAttemptReady` or `onAttemptFailed`, perhaps before this returns. */
@@ -108,12 +118,13 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   onReset(error: StreamError): void {
     if (this.isOver) return;
     if (this.hasHead) this.#owner.onAttemptBroken(this, error);
-    else if (this.#owner.mayResend(this, error)) this.#resend();
+    else if (this.#owner.mayResend(this, error)) this.#resend(!error.isUnprocessed);
     else this.#owner.onAttemptFailed(this, failureOf(error), error.message, error.isUnprocessed);
   }
 
-  #resend(): void {
+  #resend(mayHaveRun: boolean): void {
     this.isResent = true;
+    this.mayHaveRun = mayHaveRun;
     this.care = "fresh";
     this.stream = undefined;
     this.start(this.#protocol);

@@ -36,7 +36,17 @@ describe("the callee's sidecar", () => {
     twice.attempt.handler?.onReset(lost);
     twice.clock.advance(300);
     twice.attempt.waiter?.onFailure("connect-failure", "refused");
-    for (const { downstream } of [once, twice]) {
+    const resent = new ExchangeBench({
+      ...CALLEE,
+      onOpen(attempt) {
+        if (attempt.waiter?.care === "fresh") attempt.fail("connect-failure");
+        else attempt.ready(true);
+      },
+    });
+    resent.request("GET", "/a", true);
+    resent.attempt.handler?.onReset({ ...lost, scope: "connection" });
+    assert.equal(resent.exchange.notes.get("resent"), "reset");
+    for (const { downstream } of [once, twice, resent]) {
       assert.equal(downstream.sent[0], "head 503");
       assert.equal(downstream.head?.has("heddle-unprocessed"), false);
     }

@@ -271,6 +271,20 @@ describe("the injector", () => {
     assert.deepEqual(containerOf(undo(second), "late"), late);
   });
 
+  it("has applications without a preStop hook wait until callers have heard that the pod is going", () => {
+    const wait = { httpGet: { path: "/probes/wait-for-removal", port: 15020 } };
+    const hookOf = (pod: Pod): unknown => containerOf(pod, "app").lifecycle?.preStop;
+    assert.deepEqual(hookOf(injected(podOf({}))), wait);
+    const own = { exec: { command: ["sleep", "5"] } };
+    assert.deepEqual(hookOf(injected(podOf({ container: { lifecycle: { preStop: own } } }))), own);
+    assert.equal(hookOf(injected(podOf({ spec: { terminationGracePeriodSeconds: 5 } }))), undefined);
+    assert.equal(hookOf(injected(podOf({ spec: { restartPolicy: "Never" } }))), undefined);
+    assert.equal(hookOf(injected(podOf({ annotations: { "heddle.dev/rewrite-probes": "false" } }))), undefined);
+    const again = injected(injected(podOf({})));
+    assert.deepEqual(hookOf(again), wait);
+    assert.equal(containerOf(undo(again), "app").lifecycle, undefined);
+  });
+
   it("leaves a probe alone that somebody set since, when it takes the proxy out", () => {
     const pod = injected(podOf({ container: { readinessProbe: { tcpSocket: { port: 80 } } } }));
     const [app] = pod.spec.containers;

@@ -6,6 +6,7 @@ import { makeInitContainer, makeProxyContainer, makeVolumes, METRICS_VARIABLE, P
 import { misspeltAnnotations, readOptions, type PodOptions } from "./options.ts";
 import type { Container, Pod, PodSpec, Texts } from "./pod.ts";
 import { rewriteProbes } from "./probes.ts";
+import { addRemovalWait, waitsForRemoval } from "./removal-wait.ts";
 import { rewriteScraping } from "./scraping.ts";
 import { revisionOf, type InjectionSettings } from "./settings.ts";
 import { removeInjection } from "./undo.ts";
@@ -121,6 +122,7 @@ function build(base: Pod, plan: Plan): Pod {
 function rewriteAll(spec: PodSpec, isWanted: boolean) {
   const probes = {};
   const originals = {};
+  const waits = waitsForRemoval(spec);
   const rewrite = (container: Container): Container => {
     if (!isWanted) return container;
     const result = rewriteProbes(container);
@@ -129,7 +131,13 @@ function rewriteAll(spec: PodSpec, isWanted: boolean) {
     return result.container;
   };
   const initContainers = (spec.initContainers ?? []).map(rewrite);
-  return { containers: spec.containers.map(rewrite), initContainers, probes, originals };
+  const containers = spec.containers.map((container) => {
+    const rewritten = rewrite(container);
+    const waiting = isWanted && waits ? addRemovalWait(rewritten) : undefined;
+    if (waiting !== undefined) Object.assign(originals, { [`${container.name}/preStop`]: waiting.original });
+    return waiting?.container ?? rewritten;
+  });
+  return { containers, initContainers, probes, originals };
 }
 
 /** A container of ours that is in the pod already keeps what others did to it; what depends on the pod is brought up to date. */

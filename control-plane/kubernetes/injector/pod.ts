@@ -27,6 +27,7 @@ export interface PodSpec {
   readonly nodeSelector?: Readonly<Record<string, unknown>>;
   readonly securityContext?: { readonly runAsUser?: unknown };
   readonly restartPolicy?: unknown;
+  readonly terminationGracePeriodSeconds?: unknown;
 }
 
 export interface Named {

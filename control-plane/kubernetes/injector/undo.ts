@@ -3,12 +3,14 @@ import { SIDECAR_ANNOTATION } from "#config/kubernetes/names.ts";
 import type { SidecarAnnotation } from "#config/kubernetes/sidecar-annotation.ts";
 import type { Container, Named, Pod, Texts } from "./pod.ts";
 import { restoreProbes } from "./probes.ts";
+import { removeRemovalWait } from "./removal-wait.ts";
 
 /** The pod as it was; what others changed since then stays. */
 export function removeInjection(pod: Pod, done: SidecarAnnotation): Pod {
   const { metadata = {}, spec } = pod;
   const isMade = (path: string): boolean => done.made.includes(path);
-  const restore = (container: Container): Container => restoreProbes(container, done.probes);
+  const restore = (container: Container): Container =>
+    restoreProbes(removeRemovalWait(container, done.probes[`${container.name}/preStop`]), done.probes);
   const annotations = restoreTexts(metadata.annotations ?? {}, { ...done.annotations, [SIDECAR_ANNOTATION]: null });
   const labels = restoreTexts(metadata.labels ?? {}, done.labels);
   const secrets = spec.imagePullSecrets?.filter(
