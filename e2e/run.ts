@@ -1,15 +1,19 @@
 // `npm run e2e -- NAME [FILE...]`: the tests of one subject that need more than npm. Each folder here is one; its files end in
-// `.e2e.ts` and may lie in folders of it (`npm run e2e -- wire attacks/` runs those alone).
+// `.e2e.ts` and may lie in folders of it (`npm run e2e -- wire attacks/` runs those alone). With `--again` a file that failed
+// runs once more, and says so: the second run counts. CI uses it, where some of the limits of time are other people's suites'.
 import fs from "node:fs";
 import path from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
 
 const names = fs
   .readdirSync(import.meta.dirname, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name);
-const [name, ...only] = process.argv.slice(2);
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { again: { type: "boolean" } } });
+const [name, ...only] = positionals;
+const isRepeated = values.again === true;
 if (name === undefined || !names.includes(name)) {
   console.error(`Usage: npm run e2e -- NAME [FILE...], where NAME is one of: ${names.join(", ")}`);
   process.exit(2);
@@ -37,24 +41,42 @@ function limitOf(file: string): number {
   return Number(/^\/\/ Time limit: (\d+) s\.$/m.exec(fs.readFileSync(file, "utf8"))?.[1] ?? "240") * 1000;
 }
 
-let passed = 0;
-let failed = 0;
+interface Count {
+  passed: number;
+  failed: number;
+}
 
-async function runAll(some: readonly string[], timeout: number): Promise<void> {
-  // A process for each file, one after the other: what one leaves behind must not slow or feed the next.
+/** A process for each file, one after the other: what one leaves behind must not slow or feed the next. */
+async function runFile(file: string): Promise<Count> {
+  const count: Count = { passed: 0, failed: 0 };
   const execArgv = ["--import", path.join(import.meta.dirname, "flushed.ts")];
-  const events = run({ files: some, concurrency: 1, isolation: "process", timeout, forceExit: true, execArgv });
+  const timeout = limitOf(file);
+  const events = run({ files: [file], concurrency: 1, isolation: "process", timeout, forceExit: true, execArgv });
   events.on("test:pass", ({ details }) => {
-    if (details.type !== "suite") passed++;
+    if (details.type !== "suite") count.passed++;
   });
   events.on("test:fail", ({ details, todo }) => {
     // What is marked as still to come is shown and not counted.
-    if (details.type !== "suite" && todo === undefined) failed++;
+    if (details.type !== "suite" && todo === undefined) count.failed++;
   });
   for await (const text of events.compose(spec)) process.stdout.write(String(text));
+  return count;
 }
 
-const limits = Map.groupBy(files, limitOf);
-for (const [limit, some] of limits) await runAll(some, limit);
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+const sum: Count = { passed: 0, failed: 0 };
+for (const file of files) {
+  const began = performance.now();
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  let count = await runFile(file);
+  if (count.failed > 0 && isRepeated) {
+    console.log(`${path.relative(folder, file)}: ${count.failed} failed; it runs once more`);
+    // oxlint-disable-next-line no-await-in-loop
+    count = await runFile(file);
+    if (count.failed === 0) console.log(`${path.relative(folder, file)}: all passed the second time`);
+  }
+  console.log(`${path.relative(folder, file)}: ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  sum.passed += count.passed;
+  sum.failed += count.failed;
+}
+console.log(`${sum.passed} passed, ${sum.failed} failed`);
+process.exitCode = sum.failed > 0 || sum.passed === 0 ? 1 : 0;
