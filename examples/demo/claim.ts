@@ -5,7 +5,18 @@ import type { Shop } from "./shop.ts";
 /** What a claim needs of a shop that may run anywhere: as processes beside the demo, or in a cluster (e2e/kubernetes/shop/). */
 export interface ShopView extends Pick<
   Shop,
-  "load" | "otlp" | "url" | "setFault" | "resetStats" | "stats" | "nameOf" | "accessLog" | "admin" | "runningSidecars"
+  | "killApplication"
+  | "startApplication"
+  | "load"
+  | "otlp"
+  | "url"
+  | "setFault"
+  | "resetStats"
+  | "stats"
+  | "nameOf"
+  | "accessLog"
+  | "admin"
+  | "runningSidecars"
 > {
   readonly heddle: Pick<Heddle, "explain">;
 }

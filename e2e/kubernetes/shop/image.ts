@@ -23,9 +23,7 @@ export async function getShopImage(): Promise<string> {
     ...PROTOS.map(
       (file) => [`reflection/${file}`, fs.readFileSync(path.join(REFLECTION, "..", file), "utf8")] as const,
     ),
-    ...["caller.ts", "relay.ts"].map(
-      (file) => [file, fs.readFileSync(path.join(import.meta.dirname, file), "utf8")] as const,
-    ),
+    ["relay.ts", fs.readFileSync(path.join(import.meta.dirname, "relay.ts"), "utf8")],
   ]);
   const apps = fs.readdirSync(path.join(SHOP, "apps"));
   const built = await rolldown({

@@ -41,14 +41,23 @@ export interface FollowedLogs {
   close(): Promise<void>;
 }
 
-/** Hands on every line that sidecars print from now on: those of the pods that are there. */
+/** Hands on every line that the sidecars of the pods that are there print since `since`. */
 export function followSidecars(
   cluster: Cluster,
   namespace: string,
+  since: Date,
   onLine: (pod: string, line: string) => void,
 ): FollowedLogs {
   const selection = ["-l", "heddle.dev/mesh=enabled", "-c", "heddle-proxy", "--prefix"];
-  const args = ["-n", namespace, "logs", ...selection, "--follow", "--tail=0", "--max-log-requests=50"];
+  const args = [
+    "-n",
+    namespace,
+    "logs",
+    ...selection,
+    "--follow",
+    `--since-time=${since.toISOString()}`,
+    "--max-log-requests=50",
+  ];
   const child = startKubectl(cluster, args);
   child.stderr.resume();
   createInterface({ input: child.stdout }).on("line", (text) => {

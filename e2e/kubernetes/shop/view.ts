@@ -1,6 +1,6 @@
 // The shop in the cluster as the demo's claims look at a shop (examples/demo/claim.ts): the same claims hold here, unchanged.
 import fs from "node:fs";
-import path from "node:path";
+import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 
 import type { ShopView } from "../../../examples/demo/claim.ts";
@@ -12,6 +12,7 @@ import type { Fault } from "../../../examples/shop/kit/faults.ts";
 import type { StatsReport } from "../../../examples/shop/kit/stats.ts";
 import { Load, type Outcome } from "../../../examples/shop/load.ts";
 import type { Cluster } from "../cluster/cluster.ts";
+import { untilRolledOut } from "../pods.ts";
 import { followSidecars, forwardPorts, type FollowedLogs, type PortForward } from "./port-forward.ts";
 import { NAMESPACE, OTLP, RELAY_PORT, SHOP } from "./shop.ts";
 
@@ -29,44 +30,27 @@ export class ClusterShopView implements ShopView {
   readonly load = new Load();
   readonly otlp: OtlpReceiver;
   readonly heddle = { explain: (requestId: string) => this.#explain(requestId) };
-  readonly #pods: readonly Pod[];
-  readonly #forwards: ReadonlyMap<string, PortForward>;
-  readonly #logs: FollowedLogs;
-  readonly #records = new Map<string, AccessLogReader>();
+  readonly #cluster: Cluster;
   readonly #servicePorts = readServicePorts();
+  readonly #forwards = new Map<string, PortForward>();
+  readonly #records = new Map<string, AccessLogReader>();
+  #pods: readonly Pod[] = [];
+  #logs: FollowedLogs | undefined;
 
-  private constructor(cluster: Cluster, otlp: OtlpReceiver, pods: readonly Pod[], forwards: Map<string, PortForward>) {
+  private constructor(cluster: Cluster, otlp: OtlpReceiver) {
+    this.#cluster = cluster;
     this.otlp = otlp;
-    this.#pods = pods;
-    this.#forwards = forwards;
-    for (const { name } of pods) this.#records.set(name, new AccessLogReader());
-    this.#logs = followSidecars(cluster, NAMESPACE, (pod, line) => this.#records.get(pod)?.push(line));
   }
 
-  /** Of the pods that are there now. */
   static async open(cluster: Cluster): Promise<ClusterShopView> {
-    const text = await cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json");
-    const { items } = JSON.parse(text) as { readonly items: readonly PodObject[] }; // as: a PodList
-    const pods = items
-      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-      .map(({ metadata, spec, status }) => ({
-        name: metadata.name,
-        address: status.podIP,
-        port: spec.containers[0]?.ports?.[0]?.containerPort ?? RELAY_PORT,
-      }))
-      .toSorted((left, right) => (left.name < right.name ? -1 : 1));
-    const forwards = new Map<string, PortForward>();
-    await Promise.all(
-      pods.map(async ({ name, port }) =>
-        forwards.set(name, await forwardPorts(cluster, NAMESPACE, name, [port, ADMIN_PORT])),
-      ),
-    );
-    return new ClusterShopView(cluster, await startOtlpReceiver(OTLP.port, OTLP.address), pods, forwards);
+    const view = new ClusterShopView(cluster, await startOtlpReceiver(OTLP.port, OTLP.address));
+    await view.#refresh();
+    return view;
   }
 
   async close(): Promise<void> {
     await this.load.close();
-    await this.#logs.close();
+    await this.#logs?.close();
     await Promise.all([...this.#forwards.values()].map((forward) => forward.close()));
     await this.otlp.close();
   }
@@ -76,8 +60,26 @@ export class ClusterShopView implements ShopView {
     return this.#pod(name).name;
   }
 
-  url(from: string, service: string, path_: string): string {
-    return `http://${this.#pod(from).address}:${RELAY_PORT}/${service}:${this.#servicePorts.get(service) ?? 8080}${path_}`;
+  url(from: string, service: string, path: string): string {
+    return `http://${this.#pod(from).address}:${RELAY_PORT}/${service}:${this.#servicePorts.get(service) ?? 8080}${path}`;
+  }
+
+  addressOf(name: string): string {
+    return this.#pod(name).address;
+  }
+
+  /** A container that ends is started again: the pod goes, until `startApplication`. It must be its Deployment's only one. */
+  async killApplication(name: string): Promise<void> {
+    const pod = this.#pod(name).name;
+    await this.#kubectl("scale", `deployment/${deploymentOf(pod)}`, "--replicas=0");
+    await this.#kubectl("wait", "--for=delete", `pod/${pod}`, "--timeout=50s");
+  }
+
+  async startApplication(name: string): Promise<void> {
+    const deployment = `deployment/${deploymentOf(this.#pod(name).name)}`;
+    await this.#kubectl("scale", deployment, "--replicas=1");
+    await untilRolledOut(this.#cluster, NAMESPACE, deployment);
+    await this.#refresh();
   }
 
   async setFault(name: string, fault: Fault): Promise<void> {
@@ -100,8 +102,35 @@ export class ClusterShopView implements ShopView {
     return this.#pods.map(({ name }) => name);
   }
 
-  admin(name: string, path_: string): Promise<Outcome> {
-    return this.load.call({ url: `http://${this.#forwarded(this.#pod(name), ADMIN_PORT)}${path_}` });
+  admin(name: string, path: string): Promise<Outcome> {
+    return this.load.call({ url: `http://${this.#forwarded(this.#pod(name), ADMIN_PORT)}${path}` });
+  }
+
+  /** Looks which pods there are, opens ways to those that are new, and follows the logs of all. */
+  async #refresh(): Promise<void> {
+    const { items } = JSON.parse(await this.#kubectl("get", "pods", "-o", "json")) as { readonly items: PodObject[] }; // as: a PodList
+    this.#pods = items
+      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+      .map(({ metadata, spec, status }) => ({
+        name: metadata.name,
+        address: status.podIP,
+        port: spec.containers[0]?.ports?.[0]?.containerPort ?? RELAY_PORT,
+      }))
+      .toSorted((left, right) => (left.name < right.name ? -1 : 1));
+    const added = this.#pods.filter(({ name }) => !this.#forwards.has(name));
+    await Promise.all(
+      added.map(async ({ name, port }) => {
+        this.#records.set(name, new AccessLogReader());
+        this.#forwards.set(name, await forwardPorts(this.#cluster, NAMESPACE, name, [port, ADMIN_PORT]));
+      }),
+    );
+    const now = new Date();
+    await this.#logs?.close();
+    this.#logs = followSidecars(this.#cluster, NAMESPACE, now, (pod, line) => this.#records.get(pod)?.push(line));
+  }
+
+  #kubectl(...args: readonly string[]): Promise<string> {
+    return this.#cluster.kubectl("-n", NAMESPACE, ...args);
   }
 
   async #ask(
@@ -126,16 +155,21 @@ export class ClusterShopView implements ShopView {
 
   #pod(name: string): Pod {
     const [, deployment = name, number = "1"] = /^(.+)-(\d+)$/u.exec(name) ?? [];
-    const pods = this.#pods.filter((pod) => pod.name.replace(/-[a-z0-9]+-[a-z0-9]{5}$/u, "") === deployment);
+    const pods = this.#pods.filter((pod) => deploymentOf(pod.name) === deployment);
     const pod = pods[Number(number) - 1];
     if (pod === undefined) throw new Error(`no pod for "${name}" among ${this.runningSidecars.join(", ")}`);
     return pod;
   }
 }
 
+/** A pod's name without what its ReplicaSet and it have of their own. */
+function deploymentOf(pod: string): string {
+  return pod.replace(/-[a-z0-9]+-[a-z0-9]{5}$/u, "");
+}
+
 /** The first port of each Service. */
 function readServicePorts(): ReadonlyMap<string, number> {
-  const text = fs.readFileSync(path.join(SHOP, "kubernetes", "apps.yaml"), "utf8");
+  const text = fs.readFileSync(join(SHOP, "kubernetes", "apps.yaml"), "utf8");
   const objects = parseAllDocuments(text).map((document) => document.toJS() as ServiceObject); // as: only Services are looked into
   return new Map(
     objects

@@ -3,8 +3,7 @@
 // go to /ratings, split 90/10 by weight: how many v2 answered must lie in the range that a fair draw explains (exact
 // binomial, false alarm under 1e-8; about six sigma).
 import { fieldOf, tally, type Call, type Outcome } from "../../shop/load.ts";
-import { claim, type Claim } from "../claim.ts";
-import type { Shop } from "../shop.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import { binomialRange } from "../statistics.ts";
 
 const BY_HEADER = 200;
@@ -14,7 +13,7 @@ const CANARY_SHARE = 0.1;
 export const versions = {
   number: 2,
   title: "version routing",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     for (const path of ["shopper", "storefront"] as const) {
       const url =
         path === "shopper"
@@ -38,7 +37,7 @@ export const versions = {
   },
 } satisfies Claim;
 
-function callMany(shop: Shop, count: number, call: Call): Promise<readonly Outcome[]> {
+function callMany(shop: ShopView, count: number, call: Call): Promise<readonly Outcome[]> {
   return shop.load.many(count, 16, () => call);
 }
 

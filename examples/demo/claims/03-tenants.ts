@@ -5,8 +5,7 @@
 // service and to any other, while the stranger without the header is served, and no instance gets to see a forged one.
 import { randomUUID } from "node:crypto";
 import { fieldOf, tally, type Outcome } from "../../shop/load.ts";
-import { claim, type Claim } from "../claim.ts";
-import type { Shop } from "../shop.ts";
+import { claim, type Claim, type ShopView } from "../claim.ts";
 import { until } from "../wait.ts";
 
 const ACME = ["orders-acme-1", "orders-acme-2"] as const;
@@ -16,7 +15,7 @@ const REQUESTS = 200;
 export const tenants = {
   number: 3,
   title: "tenant routing",
-  prove: async (shop: Shop): Promise<string> => {
+  prove: async (shop: ShopView): Promise<string> => {
     await shop.resetStats(...ACME, GLOBEX);
     for (const via of ["orders", "storefront"] as const) {
       for (const tenant of ["acme", "globex"] as const) {
@@ -79,12 +78,12 @@ export const tenants = {
   },
 } satisfies Claim;
 
-function ask(shop: Shop, via: "orders" | "storefront", tenant: string, count: number): Promise<readonly Outcome[]> {
+function ask(shop: ShopView, via: "orders" | "storefront", tenant: string, count: number): Promise<readonly Outcome[]> {
   const url = shop.url("shopper-1", via, "/orders");
   return shop.load.many(count, 8, () => ({ url, headers: { "x-tenant": tenant, "x-request-id": randomUUID() } }));
 }
 
-function forge(shop: Shop, service: string, path: string, tenant: string): Promise<readonly Outcome[]> {
+function forge(shop: ShopView, service: string, path: string, tenant: string): Promise<readonly Outcome[]> {
   const url = shop.url("stranger-1", service, path);
   return shop.load.many(20, 4, () => ({ url, headers: { "x-tenant": tenant } }));
 }
@@ -97,7 +96,7 @@ function expectServed(outcomes: readonly Outcome[], tenant: string, via: string)
   );
 }
 
-async function receivedBy(shop: Shop, names: readonly string[]): Promise<number> {
+async function receivedBy(shop: ShopView, names: readonly string[]): Promise<number> {
   let received = 0;
   for (const name of names) received += (await shop.stats(name)).received;
   return received;
