@@ -19,8 +19,6 @@ const container = {
   ],
   ports: [{ name: "http", containerPort: PORTS.http }],
   readinessProbe: { httpGet: { path: "/", port: "http" }, periodSeconds: 1 },
-  // Its listener closes when nobody chooses the pod any more.
-  lifecycle: { preStop: { sleep: { seconds: 3 } } },
   volumeMounts: [{ name: "application", mountPath: "/application" }],
 };
 
