@@ -45,12 +45,15 @@ export function refuseConflicts(
     for (const [index, container] of containers.entries()) {
       refuseName(container.name, [PROXY_CONTAINER, INIT_CONTAINER], `${path}[${index}].name`);
       refusePorts(container, `${path}[${index}]`);
-      if (ours.isIntercepted) refuseUid(container.securityContext?.runAsUser, `${path}[${index}].securityContext`);
+      if (ours.isIntercepted) refuseIds(container.securityContext, `${path}[${index}].securityContext`);
     }
-  const isInherited = [...spec.containers, ...(spec.initContainers ?? [])].some(
-    ({ securityContext }) => securityContext?.runAsUser === undefined,
+  const all = [...spec.containers, ...(spec.initContainers ?? [])];
+  const inherited = Object.fromEntries(
+    ids
+      .filter((name) => all.some(({ securityContext }) => securityContext?.[name] === undefined))
+      .map((name) => [name, spec.securityContext?.[name]]),
   );
-  if (ours.isIntercepted && isInherited) refuseUid(spec.securityContext?.runAsUser, "spec.securityContext");
+  if (ours.isIntercepted) refuseIds(inherited, "spec.securityContext");
   for (const [index, { name }] of (spec.volumes ?? []).entries())
     refuseName(
       name,
@@ -68,13 +71,19 @@ function refuseName(name: string, taken: readonly string[], path: string): void 
     );
 }
 
-function refuseUid(uid: unknown, path: string): void {
-  if (uid === PROXY_UID)
+const ids = ["runAsUser", "runAsGroup"] as const;
+
+/** The packet filter knows the proxy by its user and by its group, which have one number. */
+function refuseIds(context: Container["securityContext"], path: string): void {
+  for (const name of ids) {
+    if (context?.[name] !== PROXY_UID) continue;
+    const what = name === "runAsUser" ? "user" : "group";
     throw new InjectionError(
-      `${path}.runAsUser`,
-      `must not be ${PROXY_UID}: connections of the proxy's user are not intercepted, so the application would pass the mesh by`,
-      "choose another user",
+      `${path}.${name}`,
+      `must not be ${PROXY_UID}: connections of the proxy's ${what} are not intercepted, so the application would pass the mesh by`,
+      `choose another ${what}`,
     );
+  }
 }
 
 function refusePorts({ ports = [] }: Container, path: string): void {

@@ -193,6 +193,13 @@ describe("the injector", () => {
       "spec.containers[0].securityContext.runAsUser must not be 1337: connections of the proxy's user are not intercepted, so the application would pass the mesh by (choose another user)",
     ],
     [
+      podOf({
+        spec: { securityContext: { runAsUser: 5, runAsGroup: 1337 } },
+        container: { securityContext: { runAsUser: 1 } },
+      }),
+      "spec.securityContext.runAsGroup must not be 1337: connections of the proxy's group are not intercepted, so the application would pass the mesh by (choose another group)",
+    ],
+    [
       podOf({ spec: { securityContext: { runAsUser: 1337 } } }),
       "spec.securityContext.runAsUser must not be 1337: connections of the proxy's user are not intercepted, so the application would pass the mesh by (choose another user)",
     ],

@@ -25,7 +25,7 @@ export interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly os?: { readonly name?: unknown };
   readonly nodeSelector?: Readonly<Record<string, unknown>>;
-  readonly securityContext?: { readonly runAsUser?: unknown };
+  readonly securityContext?: { readonly runAsUser?: unknown; readonly runAsGroup?: unknown };
   readonly restartPolicy?: unknown;
   readonly terminationGracePeriodSeconds?: unknown;
 }
@@ -39,7 +39,7 @@ export interface Container extends Named {
   readonly env?: readonly EnvironmentVariable[];
   readonly ports?: readonly ContainerPort[];
   readonly restartPolicy?: unknown;
-  readonly securityContext?: { readonly runAsUser?: unknown };
+  readonly securityContext?: { readonly runAsUser?: unknown; readonly runAsGroup?: unknown };
   readonly startupProbe?: Handler;
   readonly readinessProbe?: Handler;
   readonly livenessProbe?: Handler;
