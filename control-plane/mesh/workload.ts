@@ -60,6 +60,11 @@ export function spiffeId(trustDomain: string, namespace: string, serviceAccount:
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }
 
+/** Whether it is an endpoint of that port of its service too. */
+export function servesPort({ lacks = [] }: RegistryEndpoint, { name }: ServicePort): boolean {
+  return !lacks.includes(name);
+}
+
 /** Where the application of an endpoint listens for one port of its service. */
 export function appPortOf(endpoint: RegistryEndpoint, port: ServicePort): number {
   return endpoint.ports[port.name] ?? port.port;
@@ -105,7 +110,8 @@ export function makeWorkload(
     serviceAccount,
     labels: Object.assign({}, ...labels) as Labels, // labels are flat text
     inbound: memberships.flatMap(({ service, endpoint }) =>
-      service.ports.map((port) => {
+      service.ports.flatMap((port) => {
+        if (!servesPort(endpoint, port)) return [];
         const appPort = appPortOf(endpoint, port);
         return { service: serviceKey(service), port, appPort, meshPort: meshPortOf(endpoint, port) };
       }),

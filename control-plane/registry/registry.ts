@@ -37,6 +37,8 @@ export interface RegistryEndpoint {
   readonly address: string;
   /** Port name of the service to the port on `address`; an absent one is the service's own number. */
   readonly ports: Readonly<Record<string, number>>;
+  /** Names of the service's ports that this instance does not have; absent: it has them all. */
+  readonly lacks?: readonly string[];
   readonly labels: Labels;
   readonly weight: number;
   readonly health: EndpointHealth;

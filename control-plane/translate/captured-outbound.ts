@@ -2,7 +2,7 @@
 import type { SocketAddress } from "#config/model/address.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable, VirtualHost } from "#config/model/route.ts";
-import { appPortOf, type Membership } from "../mesh/workload.ts";
+import { appPortOf, servesPort, type Membership } from "../mesh/workload.ts";
 import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePort } from "../registry/registry.ts";
 import { emptyScope } from "./defaults.ts";
 import { addressesOf } from "./endpoints.ts";
@@ -42,7 +42,7 @@ export function instancesListener(
 ): BuiltListener | undefined {
   const key = serviceKey(service);
   const addresses = service.endpoints
-    .filter((endpoint) => speaksFor(scope, service, port, endpoint))
+    .filter((endpoint) => servesPort(endpoint, port) && speaksFor(scope, service, port, endpoint))
     .flatMap((endpoint) =>
       addressesOf(scope, service, endpoint).map((address) => ({ address, port: appPortOf(endpoint, port) })),
     );
@@ -73,15 +73,16 @@ function speaksFor(
 ): boolean {
   const memberships = reader.get("memberships", `${service.namespace}/${endpoint.name}`) ?? [];
   const appPort = appPortOf(endpoint, port);
+  const isThere = (at: RegistryEndpoint, other: ServicePort): boolean =>
+    servesPort(at, other) && appPortOf(at, other) === appPort;
   let best: Membership | undefined;
   for (const one of memberships) {
     const isRival =
-      one.endpoint.address === endpoint.address &&
-      one.service.ports.some((other) => appPortOf(one.endpoint, other) === appPort);
+      one.endpoint.address === endpoint.address && one.service.ports.some((other) => isThere(one.endpoint, other));
     if (isRival && (best === undefined || rankOf(one.service) < rankOf(best.service))) best = one;
   }
   if (best !== undefined && serviceKey(best.service) !== serviceKey(service)) return false;
-  return service.ports.find((other) => appPortOf(endpoint, other) === appPort) === port;
+  return service.ports.find((other) => isThere(endpoint, other)) === port;
 }
 
 function namesOf({ clientNamespace }: Scope, service: RegistryService): readonly string[] {

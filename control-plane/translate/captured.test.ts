@@ -98,6 +98,16 @@ describe("a captured pod", () => {
     assert.equal(plainOf("DISABLE"), "opaque");
   });
 
+  it("is no endpoint of a port that it lacks", () => {
+    const mesh = makeMesh(shop, [], (endpoint) =>
+      endpoint.name === "web-1" ? { ...endpoint, lacks: ["http"] } : endpoint,
+    );
+    const resources = given(mesh, "shop/db-0");
+    assert.deepEqual(resources.endpoints.get("outbound/shop/web/80")?.localities, []);
+    assert.equal(resources.listeners.has("direct/shop/web/80"), false);
+    assert.deepEqual(ledBy(given(mesh, "shop/web-1"), "inbound"), {});
+  });
+
   it("uses the routes of a service for its address, and none for an instance's", () => {
     const resources = given(makeMesh(shop), "shop/web-1");
     const [service] = resources.routes.get("outbound/shop/web/80")?.virtualHosts ?? [];

@@ -1,6 +1,6 @@
 // The instances behind one cluster: where the application listens, and for mesh peers where its proxy does.
 import type { ClusterLoadAssignment, Endpoint, LocalityEndpoints, MeshHop } from "#config/model/endpoint.ts";
-import { appPortOf, meshPortOf, spiffeId } from "../mesh/workload.ts";
+import { appPortOf, meshPortOf, servesPort, spiffeId } from "../mesh/workload.ts";
 import type { RegistryEndpoint, RegistryService, ServicePort } from "../registry/registry.ts";
 import { serviceKey } from "../registry/registry.ts";
 import { outboundName } from "./names.ts";
@@ -16,7 +16,7 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
   const port = findPort(service, backend.port);
   const localities = new Map<string, Endpoint[]>();
   if (service !== undefined && port !== undefined) {
-    const selected = selectEndpoints(scope, service, backend);
+    const selected = selectEndpoints(scope, service, backend).filter((endpoint) => servesPort(endpoint, port));
     const isApart = backend.isDirect && assignmentName(scope, backend) === backend.cluster;
     for (const endpoint of isApart ? selected.flatMap((one) => atEachAddress(scope, service, one)) : selected) {
       const key = `${endpoint.labels["region"] ?? ""}\n${endpoint.labels["zone"] ?? ""}`;

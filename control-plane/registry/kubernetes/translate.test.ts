@@ -56,3 +56,27 @@ test("whatever order a control plane sees the objects in, it makes the same of t
   const reversed = translateAll(objects.toReversed()).services;
   assert.deepEqual(reversed.toReversed(), services);
 });
+
+test("a pod without the named target port is no endpoint of that port, and of the others it is", () => {
+  const service = { ...base("Service"), spec: { ports: [port("web", 80, "web"), port("metrics", 9090, "metrics")] } };
+  const slice = (name: string, ports: readonly object[]) => ({
+    ...base("EndpointSlice"),
+    metadata: { namespace: "shop", name, labels: { "kubernetes.io/service-name": "cart" } },
+    addressType: "IPv4",
+    ports,
+    endpoints: [{ addresses: ["10.0.0.1"], targetRef: { kind: "Pod", name: "cart", uid: "u1" } }],
+  });
+  const pod = { ...base("Pod"), metadata: { namespace: "shop", name: "cart", uid: "u1" } };
+  const lacksOf = (...slices: readonly object[]) =>
+    translateAll([service, pod, ...slices].flatMap((object) => tryObject(object) ?? [])).services[0]?.endpoints.map(
+      ({ ports, lacks }) => ({ ports, lacks }),
+    );
+  const old = slice("old", [{ name: "web", port: 8080 }]);
+  assert.deepEqual(lacksOf(old), [{ ports: { web: 8080 }, lacks: ["metrics"] }]);
+  // While a pod moves between slices it has the ports of both.
+  const next = slice("next", [{ name: "metrics", port: 9100 }]);
+  assert.deepEqual(lacksOf(old, next), [{ ports: { web: 8080, metrics: 9100 }, lacks: undefined }]);
+});
+
+const base = (kind: string) => ({ apiVersion: "v1", kind, metadata: { namespace: "shop", name: "cart" } });
+const port = (name: string, number: number, targetPort: string) => ({ name, port: number, targetPort });

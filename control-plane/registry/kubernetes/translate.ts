@@ -35,15 +35,14 @@ export function translateService(
       if (endpoint === undefined) continue;
       if (!from.isReady && !from.isTerminating && !service.publishesNotReady) {
         const other = pending.get(endpoint.name);
-        pending.set(endpoint.name, { ...(other ?? endpoint), ports: { ...endpoint.ports, ...other?.ports } });
+        pending.set(endpoint.name, other === undefined ? endpoint : withPortsOf(other, endpoint));
         continue;
       }
       const known = endpoints.get(endpoint.name);
       // A pod of two families is one instance, by the service's first family; while it moves between slices it may be in two.
       if (known === undefined || (known.health === "draining" && known.address === endpoint.address))
         endpoints.set(endpoint.name, endpoint);
-      else if (known.address === endpoint.address)
-        endpoints.set(endpoint.name, { ...known, ports: { ...endpoint.ports, ...known.ports } });
+      else if (known.address === endpoint.address) endpoints.set(endpoint.name, withPortsOf(known, endpoint));
     }
   const waiting = byName([...pending.values()].filter((endpoint) => !endpoints.has(endpoint.name)));
   return {
@@ -72,7 +71,7 @@ function translateEndpoint(
   const isDraining = endpoint.isTerminating;
   const health = isDraining && !service.publishesNotReady ? "draining" : "unknown";
   const locality = { ...view.localityOf(node), ...(zone === "" ? {} : { zone }) };
-  const common = { address, ports: portsOf(service.ports, slice), health, isSuspect: false } as const;
+  const common = { address, ...portsOf(service.ports, slice), health, isSuspect: false } as const;
   if (endpoint.pod === undefined) {
     // Somebody's own slice: a database outside the cluster.
     const name = `${service.name}-${address.replaceAll(/[.:]/g, "-")}`;
@@ -87,12 +86,24 @@ function translateEndpoint(
   return { ...common, name, labels: labelsOf(pod, locality), weight, serviceAccount, sidecar };
 }
 
-/** Where the pods of this slice listen: a named target port may differ from slice to slice. */
-function portsOf(ports: readonly ServicePort[], slice: SliceRecord): Readonly<Record<string, number>> {
+/**
+ * Where the pods of this slice listen: a named target port may differ from slice to slice, and pods that do not name it are no
+ * endpoints of that port.
+ */
+function portsOf(ports: readonly ServicePort[], slice: SliceRecord): Pick<RegistryEndpoint, "ports" | "lacks"> {
   const found: Record<string, number> = {};
+  const lacks: string[] = [];
   for (const { name, port } of ports) {
     const target = slice.ports[name] ?? (name === String(port) ? slice.ports[""] : undefined);
-    if (target !== undefined && target !== port) found[name] = target;
+    if (target === undefined) lacks.push(name);
+    else if (target !== port) found[name] = target;
   }
-  return found;
+  return { ports: found, ...(lacks.length === 0 ? {} : { lacks }) };
+}
+
+/** The same instance in two slices: it has the ports of both. */
+function withPortsOf(known: RegistryEndpoint, other: RegistryEndpoint): RegistryEndpoint {
+  const { lacks = [], ...rest } = known;
+  const both = lacks.filter((name) => other.lacks?.includes(name) === true);
+  return { ...rest, ports: { ...other.ports, ...known.ports }, ...(both.length === 0 ? {} : { lacks: both }) };
 }

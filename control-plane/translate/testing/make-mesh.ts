@@ -5,7 +5,12 @@ import type { NodeInfo } from "#config/model/bootstrap.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { MeshStore } from "../../mesh/store.ts";
 import { serviceOf } from "../../registry/file/file-registry.ts";
-import { serviceKey, type RegistryService, type RegistryWorkload } from "../../registry/registry.ts";
+import {
+  serviceKey,
+  type RegistryEndpoint,
+  type RegistryService,
+  type RegistryWorkload,
+} from "../../registry/registry.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { ProxySource } from "../proxy-source.ts";
 
@@ -18,7 +23,11 @@ export interface TestMesh {
 }
 
 /** Throws when a document is not valid. */
-export function makeMesh(yaml: string, workloads: readonly RegistryWorkload[] = []): TestMesh {
+export function makeMesh(
+  yaml: string,
+  workloads: readonly RegistryWorkload[] = [],
+  change: (endpoint: RegistryEndpoint) => RegistryEndpoint = (endpoint) => endpoint,
+): TestMesh {
   let resources = parse(yaml);
   const instances = new Map(workloads.map((workload) => [serviceKey(workload), workload]));
   const services = new WeakMap<Resource, RegistryService>();
@@ -29,7 +38,7 @@ export function makeMesh(yaml: string, workloads: readonly RegistryWorkload[] = 
       const found = new Map<string, RegistryService>();
       for (const resource of resources) {
         if (resource.kind !== "ServiceEntry") continue;
-        const service = services.get(resource) ?? asCaptured(resource, serviceOf(resource, ""));
+        const service = services.get(resource) ?? asCaptured(resource, serviceOf(resource, ""), change);
         services.set(resource, service);
         found.set(serviceKey(service), service);
       }
@@ -59,15 +68,18 @@ export function makeMesh(yaml: string, workloads: readonly RegistryWorkload[] = 
  * What no folder can say of a service: `test/addresses` are its virtual addresses, and `test/capture` says that the connections of
  * all its instances that have sidecars are redirected.
  */
-function asCaptured({ metadata: { annotations } }: Resource, service: RegistryService): RegistryService {
+function asCaptured(
+  { metadata: { annotations } }: Resource,
+  service: RegistryService,
+  change: (endpoint: RegistryEndpoint) => RegistryEndpoint,
+): RegistryService {
   const capture = annotations["test/capture"] === undefined ? undefined : { inboundPort: 15_006, outboundPort: 15_001 };
   return {
     ...service,
     addresses: annotations["test/addresses"]?.split(" ") ?? [],
-    endpoints: service.endpoints.map((endpoint) => ({
-      ...endpoint,
-      sidecar: endpoint.sidecar && { ...endpoint.sidecar, capture },
-    })),
+    endpoints: service.endpoints.map((endpoint) =>
+      change({ ...endpoint, sidecar: endpoint.sidecar && { ...endpoint.sidecar, capture } }),
+    ),
   };
 }
 
