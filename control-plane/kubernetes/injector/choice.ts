@@ -86,9 +86,12 @@ function refuseIds(context: Container["securityContext"], path: string): void {
   }
 }
 
+/** The proxy's admin port on loopback, and those of the pod's address. */
+const TAKEN_PORTS: readonly unknown[] = [15_000, ...Object.values(podPorts)];
+
 function refusePorts({ ports = [] }: Container, path: string): void {
   for (const [index, { containerPort }] of ports.entries())
-    if (Object.values(podPorts).some((port) => port === containerPort))
+    if (TAKEN_PORTS.includes(containerPort))
       throw new InjectionError(
         `${path}.ports[${index}].containerPort`,
         `must not be ${String(containerPort)}: the proxy listens there`,

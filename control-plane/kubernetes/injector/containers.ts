@@ -121,9 +121,14 @@ function makeEnvironment(
     { name: "HEDDLE_DRAIN_TIME", value: proxy.drainTime },
     // A plain container is ended together with the application: callers have yet to learn that the pod is going.
     ...(isNative ? [] : [{ name: "HEDDLE_TERMINATION_DRAIN", value: "5s" }]),
-    ...(Object.keys(probes).length === 0 ? [] : [{ name: PROBES_VARIABLE, value: JSON.stringify(probes) }]),
-    ...(metrics === undefined ? [] : [{ name: METRICS_VARIABLE, value: JSON.stringify(metrics) }]),
+    ...(Object.keys(probes).length === 0 ? [] : [{ name: PROBES_VARIABLE, value: toVariable(probes) }]),
+    ...(metrics === undefined ? [] : [{ name: METRICS_VARIABLE, value: toVariable(metrics) }]),
   ];
+}
+
+/** JSON in which the kubelet finds no `$(VARIABLE)` or `$$` to replace, as it does in environments, but not in probes. */
+function toVariable(value: object): string {
+  return JSON.stringify(value).replaceAll("$", String.raw`\u0024`);
 }
 
 /** A plain container's hook keeps the kubelet from starting the next one; the image has no shell. */

@@ -208,6 +208,10 @@ describe("the injector", () => {
       "spec.containers[0].ports[0].containerPort must not be 15020: the proxy listens there (the proxy takes 15000, 15001, 15006 and 15020)",
     ],
     [
+      podOf({ container: { ports: [{ containerPort: 15000 }] } }),
+      "spec.containers[0].ports[0].containerPort must not be 15000: the proxy listens there (the proxy takes 15000, 15001, 15006 and 15020)",
+    ],
+    [
       podOf({ container: { name: "heddle-proxy" } }),
       'spec.containers[0].name must not be "heddle-proxy", which the injector adds itself (rename it, or set heddle.dev/inject: disabled)',
     ],
@@ -290,6 +294,48 @@ describe("the injector", () => {
     const again = injected(injected(podOf({})));
     assert.deepEqual(hookOf(again), wait);
     assert.equal(containerOf(undo(again), "app").lifecycle, undefined);
+  });
+
+  it("takes a field that is null for one that is not there, as templates leave them behind", () => {
+    const nulls = { ports: null, env: null, livenessProbe: null, lifecycle: { preStop: null }, securityContext: null };
+    const spec = {
+      containers: [{ name: "app", ...nulls }],
+      initContainers: null,
+      volumes: null,
+      imagePullSecrets: null,
+    };
+    const pod = injected({ metadata: null, spec });
+    assert.deepEqual(undo(pod).spec, { containers: [{ name: "app", lifecycle: {} }] });
+    injected({ metadata: { creationTimestamp: null, labels: null, annotations: null }, spec });
+  });
+
+  it("gives the proxy probes in which the kubelet finds no variable to replace", () => {
+    const path = "/$(POD_IP)/$$";
+    const pod = injected(podOf({ container: { livenessProbe: { httpGet: { port: 80, path } } } }));
+    const text = containerOf(pod, "heddle-proxy").env?.find(({ name }) => name === "HEDDLE_PROBES")?.value ?? "";
+    assert.ok(!text.includes("$"));
+    const probe = parseApplicationProbes(text).get("app/liveness");
+    assert.ok(probe?.kind === "httpGet" && probe.path === path);
+  });
+
+  it("leaves what a native sidecar must pass before a plain proxy starts", () => {
+    const probe = { tcpSocket: { port: 80 } };
+    const lifecycle = { postStart: { httpGet: { port: 80 } } };
+    const early = { name: "early", restartPolicy: "Always", startupProbe: probe, livenessProbe: probe, lifecycle };
+    const probesOf = (isNative: string): readonly string[] => {
+      const annotations = { "heddle.dev/native-sidecar": isNative };
+      const pod = injected(podOf({ annotations, spec: { initContainers: [early] } }));
+      const record = tryParseSidecarAnnotation(pod.metadata?.annotations?.[SIDECAR_ANNOTATION] ?? "");
+      return Object.keys(record?.probes ?? {}).filter((id) => id.startsWith("early/"));
+    };
+    assert.deepEqual(probesOf("false"), ["early/liveness"]);
+    assert.deepEqual(probesOf("true"), ["early/startup", "early/liveness", "early/postStart"]);
+  });
+
+  it("does not let the proxy scrape itself where annotations were copied off a pod that had one", () => {
+    const annotations = { "prometheus.io/scrape": "true", "prometheus.io/port": "15020" };
+    const env = containerOf(injected(podOf({ annotations })), "heddle-proxy").env ?? [];
+    assert.ok(!env.some(({ name }) => name === "HEDDLE_APP_METRICS"));
   });
 
   it("leaves a probe alone that somebody set since, when it takes the proxy out", () => {

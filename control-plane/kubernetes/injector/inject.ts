@@ -62,7 +62,7 @@ interface Plan extends InjectionContext {
 function build(base: Pod, plan: Plan): Pod {
   const { options, settings, volumes } = plan;
   const { metadata = {}, spec } = base;
-  const application = rewriteAll(spec, options.rewritesProbes);
+  const application = rewriteAll(spec, options);
   const scraping = rewriteScraping(metadata.annotations ?? {}, spec);
   const side = { probes: application.probes, metrics: scraping.metrics };
   const proxy = keep(makeProxyContainer(options, settings, side), plan.kept);
@@ -119,21 +119,21 @@ function build(base: Pod, plan: Plan): Pod {
   };
 }
 
-function rewriteAll(spec: PodSpec, isWanted: boolean) {
+function rewriteAll(spec: PodSpec, { rewritesProbes, isNative }: PodOptions) {
   const probes = {};
   const originals = {};
   const waits = waitsForRemoval(spec);
-  const rewrite = (container: Container): Container => {
-    if (!isWanted) return container;
-    const result = rewriteProbes(container);
+  const rewrite = (container: Container, isBeforeProxy: boolean): Container => {
+    if (!rewritesProbes) return container;
+    const result = rewriteProbes(container, isBeforeProxy);
     Object.assign(probes, result.probes);
     Object.assign(originals, result.originals);
     return result.container;
   };
-  const initContainers = (spec.initContainers ?? []).map(rewrite);
+  const initContainers = (spec.initContainers ?? []).map((one) => rewrite(one, !isNative));
   const containers = spec.containers.map((container) => {
-    const rewritten = rewrite(container);
-    const waiting = isWanted && waits ? addRemovalWait(rewritten) : undefined;
+    const rewritten = rewrite(container, false);
+    const waiting = rewritesProbes && waits ? addRemovalWait(rewritten) : undefined;
     if (waiting !== undefined) Object.assign(originals, { [`${container.name}/preStop`]: waiting.original });
     return waiting?.container ?? rewritten;
   });

@@ -59,9 +59,12 @@ interface ContainerPort {
   readonly containerPort?: unknown;
 }
 
-/** Checks what the types above say. @throws {InjectionError} naming the field. */
+/**
+ * Checks what the types above say. A field that is null, as templates of YAML leave behind, is one that is not there: to Kubernetes
+ * too. @throws {InjectionError} naming the field.
+ */
 export function parsePod(value: unknown): Pod {
-  const pod = objectAt(value, "the pod");
+  const pod = objectAt(dropNulls(value), "the pod");
   const metadata = pod["metadata"] ?? {};
   textsAt(objectAt(metadata, "metadata")["labels"] ?? {}, "metadata.labels");
   textsAt(objectAt(metadata, "metadata")["annotations"] ?? {}, "metadata.annotations");
@@ -72,6 +75,29 @@ export function parsePod(value: unknown): Pod {
   listAt(spec["imagePullSecrets"] ?? [], "spec.imagePullSecrets");
   for (const field of ["os", "nodeSelector", "securityContext"]) objectAt(spec[field] ?? {}, `spec.${field}`);
   return pod as unknown as Pod; // as: just checked
+}
+
+/** Fields that are read here; others keep their nulls. */
+const READ = new Set(
+  (
+    "metadata labels annotations ownerReferences initContainers volumes imagePullSecrets os nodeSelector securityContext " +
+    "env ports startupProbe readinessProbe livenessProbe lifecycle postStart preStop"
+  ).split(" "),
+);
+
+/** The same value where there are none. */
+function dropNulls(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    const items = value.map(dropNulls);
+    return items.every((item, index) => item === value[index]) ? value : items;
+  }
+  if (!isObject(value)) return value;
+  const fields = Object.entries(value);
+  const kept = fields.flatMap(([key, field]) =>
+    field === null && READ.has(key) ? [] : [[key, dropNulls(field)] as const],
+  );
+  const isSame = kept.length === fields.length && kept.every(([key, field]) => field === value[key]);
+  return isSame ? value : Object.fromEntries(kept);
 }
 
 function containersAt(value: unknown, path: string): void {

@@ -16,14 +16,21 @@ export interface RewrittenContainer {
   readonly originals: Readonly<Record<string, Handler>>;
 }
 
-/** Exec probes, probes of other hosts and of ports that the container does not have stay as they are. */
-export function rewriteProbes(container: Container): RewrittenContainer {
+/** What a native sidecar of the application must pass before the next container starts: a plain proxy among them. */
+const BEFORE_OTHERS: readonly string[] = ["startup", "postStart"];
+
+/**
+ * Exec probes, probes of other hosts and of ports that the container does not have stay as they are; so does what must succeed
+ * before the proxy runs (`isBeforeProxy`), while there are no rules of the packet filter either.
+ */
+export function rewriteProbes(container: Container, isBeforeProxy = false): RewrittenContainer {
   const probes: Record<string, ApplicationProbe> = {};
   const originals: Record<string, Handler> = {};
   let result = container;
   const rewrite = (kind: string, handler: Handler | undefined, isHook: boolean): Handler | undefined => {
     const probe = handler === undefined ? undefined : tryApplicationProbe(handler, container, isHook);
     if (handler === undefined || probe === undefined) return undefined;
+    if (isBeforeProxy && BEFORE_OTHERS.includes(kind)) return undefined;
     const id = `${container.name}/${kind}`;
     probes[id] = probe;
     originals[id] = pick(handler);

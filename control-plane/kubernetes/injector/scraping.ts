@@ -31,7 +31,8 @@ export function rewriteScraping(annotations: Texts, spec: PodSpec): Scraping {
       ...(annotations[SCHEME] === undefined ? {} : { [SCHEME]: "http" }),
     },
     metrics:
-      text === undefined
+      // The proxy's own port, from annotations that were copied off a pod with a proxy: it would ask itself.
+      text === undefined || port === podPorts.metrics
         ? undefined
         : {
             scheme: annotations[SCHEME] === "https" ? "https" : "http",

@@ -43,7 +43,8 @@ function listField(name: string, list: readonly unknown[] | undefined, isMade: b
 }
 
 function drop<T extends Named>(list: readonly T[], names: readonly string[]): readonly T[] {
-  return list.filter(({ name }) => !names.includes(name));
+  const dropped = new Set(names);
+  return list.filter(({ name }) => !dropped.has(name));
 }
 
 function restoreTexts(texts: Texts, before: Readonly<Record<string, string | null>>): Texts {

@@ -48,7 +48,7 @@ export function removeFromObject(value: unknown): WorkloadChange {
     if (done !== undefined) return { pod: removeInjection(pod, done), notes: [] };
     const isBroken = pod.metadata?.annotations?.[SIDECAR_ANNOTATION] !== undefined;
     return {
-      pod,
+      pod: found,
       notes: [isBroken ? `skipped: ${SIDECAR_ANNOTATION} is not what the injector wrote` : "it has no proxy"],
     };
   });
