@@ -10,6 +10,7 @@ import { addCertificateService } from "#control-plane/identity/certificate-servi
 import { JoinTokenStore } from "#control-plane/identity/join-tokens.ts";
 import { makeJoinTokenVerifier, type ProofVerifier } from "#control-plane/identity/proof.ts";
 import { startSecureServer } from "#control-plane/identity/secure-server.ts";
+import { makeOddCsr } from "#control-plane/identity/testing/make-csr.ts";
 import { systemClock, type Clock } from "#lib/clock.ts";
 import { silentLog, type Log, type LogFields } from "#lib/log.ts";
 import { makeSeededRandom } from "#lib/random.ts";
@@ -124,6 +125,16 @@ test("the certificate of a pod is bound to it, and renewed with the pod's token 
   const proof = { kind: "certificate", certificate: { keyPem, chainPem } } as const;
   await assert.rejects(askFor(plane, proof), /renewed with its token alone/);
   await assert.rejects(askFor(plane, { kind: "token", token: "pod.token.1" }, `${ID}s`), /asks for/);
+});
+
+test("a request whose names cannot be quoted is refused, and the control plane lives on", async (context) => {
+  const plane = await startControlPlane(context);
+  const proof = { kind: "token", token: "pod.token.1" } as const;
+  // A directory name, CN as a BMPString of half a surrogate pair.
+  const csrPem = await makeOddCsr(Uint8Array.from(Buffer.from("3013a411300f310d300b06035504031e04d8000041", "hex")));
+  const rootsPem = plane.authority.bundlePem;
+  await assert.rejects(plane.sign({ csrPem, proof, rootsPem }), /may name a SPIFFE id alone: got dn/);
+  assert.equal((await askFor(plane, proof)).subjectAltName, `URI:${ID}`);
 });
 
 test("a certificate of another authority with the same name is nobody's", async (context) => {

@@ -83,12 +83,17 @@ function bearerOf(metadata: Metadata): string | undefined {
   return found?.[1];
 }
 
+/** grpc-js takes no lone surrogates (it would throw, out of anybody's reach), and the text is a header of HTTP/2. */
+const LONGEST_DETAILS = 1000;
+
 /** What the caller is told: the reason for what it did wrong, nothing of our own troubles. */
 function refuse(error: unknown, call: Call, log: Log): { code: status; details: string } {
   const peer = call.getPeer();
   if (error instanceof IdentityError) {
-    log.warn("certificate refused", { peer, reason: error.message });
-    return { code: status.UNAUTHENTICATED, details: error.message };
+    // The request may have been quoted: whatever is in it.
+    const details = error.message.slice(0, LONGEST_DETAILS).toWellFormed();
+    log.warn("certificate refused", { peer, reason: details });
+    return { code: status.UNAUTHENTICATED, details };
   }
   log.error("certificate not signed", { peer, error });
   return { code: status.INTERNAL, details: "The certificate could not be signed; the control plane's log says why" };
