@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { systemClock } from "#lib/clock.ts";
+import { systemClock, type Clock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
 import type { KubernetesClient } from "../../kubernetes/client.ts";
@@ -74,6 +74,26 @@ test("a Secret that is deleted comes back with the same authority, and one that 
   const log = { ...silentLog, error: (message: string) => void lines.push(message) };
   await assert.rejects(open(server, { log }), /heddle-system\/heddle-ca.*no tls\.crt/);
   assert.equal(keeper.material.current.bundlePem, bundlePem);
+});
+
+test("a Secret that is broken and then deleted comes back as it last was good, and is complained of once", async () => {
+  const server = await startServer();
+  const lines: string[] = [];
+  let looks = 0;
+  const setTimer: Clock["setTimer"] = (delayMs, run) => (looks++, systemClock.setTimer(delayMs, run));
+  const log = { ...silentLog, error: (message: string) => void lines.push(message) };
+  const keeper = await open(server, { log, clock: { ...systemClock, setTimer } });
+  keeper.setLeader(true);
+  const { bundlePem } = keeper.material.current;
+  const object = server.get(secrets, "heddle-system", "heddle-ca");
+  server.put(secrets, { ...object, data: { "tls.crt": "", "tls.key": "" } });
+  await until(() => lines.length > 0);
+  looks = 0;
+  await until(() => looks > 5);
+  assert.deepEqual(lines, ["authority's Secret not taken"]);
+  server.remove(secrets, "heddle-system", "heddle-ca");
+  await until(() => server.get(secrets, "heddle-system", "heddle-ca") !== undefined);
+  assert.equal((await open(server)).material.current.bundlePem, bundlePem);
 });
 
 test("an authority that is handed in is awaited, and one that ends soon is called out", async () => {

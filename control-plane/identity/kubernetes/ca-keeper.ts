@@ -56,12 +56,15 @@ export class CaKeeper {
   readonly #options: CaKeeperOptions;
   readonly #handover: IssuerHandover;
   readonly #informer: Informer<KubernetesObject>;
+  /** The last good one. */
   #object: KubernetesObject;
   #isLeader = false;
   #isStepping = false;
   #timer: Timer | undefined;
   #warned = Infinity;
+  /** Of the Secret as it is now. */
   #problem: string | undefined;
+  #stepProblem: string | undefined;
 
   private constructor(options: CaKeeperOptions, object: KubernetesObject, material: IssuerMaterial) {
     const { client, namespace, name, clock, random, log, leafLifeMs } = options;
@@ -134,10 +137,10 @@ export class CaKeeper {
       return;
     }
     if (object.metadata.resourceVersion === this.#object.metadata.resourceVersion) return;
-    this.#object = object;
     const secret = readCaSecret(object);
     try {
       const material = parseCaSecret(secret, clock.wallMs());
+      this.#object = object;
       log.info("authority changed", { namespace, name, phase: phaseOf(secret) });
       this.#problem = undefined;
       this.#handover.take(material);
@@ -171,15 +174,21 @@ export class CaKeeper {
         await this.#restore(object);
         return;
       }
+      // Nothing is built on what is broken, or written over it: whoever wrote it mends it, or deletes it.
+      if (this.#problem !== undefined) return;
       const next = await nextCaSecret(readCaSecret(object), { trustDomain, leafLifeMs, nowMs: clock.wallMs() });
       if (next === undefined) return;
+      parseCaSecret(next, clock.wallMs());
       const body = toObject(this.#options, next, object);
       await client.request({ method: "PUT", path: pathOf(secrets, { namespace, name }), body });
       log.info("authority's rotation", { namespace, name, phase: phaseOf(next) });
+      this.#stepProblem = undefined;
     } catch (error) {
       // Somebody else has changed it: what they wrote comes through the watch, and is looked at anew.
       if (error instanceof KubernetesError && error.status === 409) return;
-      log.error("authority not rotated", { namespace, name, error });
+      const reason = describeError(error);
+      if (reason !== this.#stepProblem) log.error("authority not rotated", { namespace, name, reason });
+      this.#stepProblem = reason;
     } finally {
       this.#isStepping = false;
     }

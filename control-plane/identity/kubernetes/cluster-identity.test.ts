@@ -5,13 +5,15 @@ import { isObject } from "#config/load/values.ts";
 import { systemClock } from "#lib/clock.ts";
 import { silentLog } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { WatchedValue } from "#lib/watched.ts";
 import { tryObject } from "../../kubernetes/objects.ts";
 import { TestApiServer } from "../../kubernetes/testing/api-server.ts";
 import { until } from "../../registry/testing/suite.ts";
 import { openClusterIdentity, type ClusterIdentity } from "./cluster-identity.ts";
 import { caAnnotations } from "./ca-secret.ts";
-import { patchBundles } from "./webhook-bundle.ts";
+import { RootsPublisher } from "./roots-publisher.ts";
+import { patchBundles, WebhookBundle } from "./webhook-bundle.ts";
 
 const [secrets, configMaps, namespaces] = ["/api/v1/secrets", "/api/v1/configmaps", "/api/v1/namespaces"];
 const closing: (() => unknown)[] = [];
@@ -74,6 +76,51 @@ test("any replica writes the roots for a pod that asked itself, and who does not
   await identity.ensureRoots("plain");
   assert.equal(rootsOf("plain"), identity.authority.bundlePem);
   assert.equal(rootsOf("shop"), undefined);
+});
+
+test("namespaces whose roots are refused are tried again together, not each for itself", async () => {
+  const server = await TestApiServer.start(configMaps, namespaces);
+  closing.push(() => server.down());
+  for (const name of ["a", "b", "c"])
+    server.put(namespaces, { metadata: { name, labels: { "heddle.dev/inject": "enabled" } } });
+  server.refuseWrites = 403;
+  const clock = new FakeClock();
+  const { client } = server;
+  let failures = 0;
+  const log = { ...silentLog, warn: () => void failures++ };
+  const bundle = new WatchedValue("roots");
+  const publisher = new RootsPublisher({ client, bundle, clock, random: systemRandom, log });
+  closing.push(() => client.close());
+  closing.push(() => publisher.close());
+  publisher.setLeader(true);
+  for (const round of [1, 2, 3]) {
+    await until(() => failures === round * 3 && clock.pendingTimers === 1);
+    clock.advance(2000);
+  }
+  await assert.rejects(publisher.ensure(".."), /cannot be the name of a namespace/);
+});
+
+test("what changes while the webhooks' bundle is written is looked at afterwards", async () => {
+  const collection = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+  const server = await TestApiServer.start(collection);
+  closing.push(() => server.down());
+  const name = "heddle-injector";
+  server.put(collection, { metadata: { name }, webhooks: [{ name: "a.heddle.dev", clientConfig: {} }] });
+  const clock = new FakeClock();
+  const { client } = server;
+  const bundle = new WatchedValue("one");
+  const keeper = new WebhookBundle({ client, name, bundle, clock, random: systemRandom, log: silentLog });
+  closing.push(() => client.close());
+  closing.push(() => keeper.close());
+  const writes = (): number => server.requests.filter((request) => request.startsWith("PATCH")).length;
+  keeper.setLeader(true);
+  await until(() => writes() === 1);
+  await until(() => clock.pendingTimers === 1);
+  clock.advance(1000);
+  bundle.set("two");
+  await until(() => clock.pendingTimers === 1);
+  clock.advance(1000);
+  await until(() => writes() >= 3);
 });
 
 test("another root reaches pods' namespaces and the webhooks' certificate, which has the Service's name", async () => {

@@ -1,5 +1,5 @@
 // Keeps the ConfigMap `heddle-roots` in each namespace whose pods have sidecars: what they pin before they have a certificate.
-import type { Clock } from "#lib/clock.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { Watched } from "#lib/watched.ts";
@@ -10,6 +10,8 @@ import { pathOf, type ResourceType } from "../../kubernetes/resource-type.ts";
 
 export const rootsConfigMap = "heddle-roots";
 const ROOTS_KEY = "roots.pem";
+/** RFC 1123 */
+const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const INJECT_LABEL = "heddle.dev/inject";
 /** What could not be written is tried again after this. */
 const RETRY_MS = 2000;
@@ -35,6 +37,7 @@ export class RootsPublisher {
   readonly #namespaces: Informer<KnownNamespace>;
   readonly #configMaps: Informer<{ readonly rootsPem: string }>;
   readonly #unsubscribe: () => void;
+  #retry: Timer | undefined;
   #isLeader = false;
   #isRunning = false;
   #isDue = false;
@@ -61,14 +64,19 @@ export class RootsPublisher {
     this.#look();
   }
 
-  /** Before a pod is admitted that asked for a sidecar itself: any replica writes what is missing. @throws {KubernetesError} */
+  /**
+   * Before a pod is admitted that asked for a sidecar itself: any replica writes what is missing. Anybody in the cluster can ask
+   * the webhook, about any text. @throws {KubernetesError}
+   */
   async ensure(namespace: string): Promise<void> {
+    if (!NAMESPACE.test(namespace)) throw new KubernetesError(`"${namespace}" cannot be the name of a namespace`);
     const known = this.#configMaps.get(`${namespace}/${rootsConfigMap}`);
     if (known?.rootsPem !== this.#options.bundle.current) await this.#write(namespace, known !== undefined);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#retry?.cancel();
     this.#unsubscribe();
     await Promise.all([this.#namespaces.close(), this.#configMaps.close()]);
   }
@@ -106,7 +114,9 @@ export class RootsPublisher {
       await this.#write(namespace, this.#configMaps.get(`${namespace}/${rootsConfigMap}`) !== undefined);
     } catch (error) {
       log.warn("roots not written", { namespace, error });
-      clock.setTimer(RETRY_MS, () => this.#look());
+      // One for all that failed: each of their own would begin a round of all.
+      this.#retry?.cancel();
+      this.#retry = clock.setTimer(RETRY_MS, () => this.#look());
     }
   }
 

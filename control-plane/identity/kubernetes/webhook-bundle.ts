@@ -41,6 +41,8 @@ export class WebhookBundle {
   readonly #unsubscribe: () => void;
   #isLeader = false;
   #isWriting = false;
+  /** Something came while we wrote. */
+  #isAgain = false;
   #isClosed = false;
   #wroteAtMs = -Infinity;
   #timer: Timer | undefined;
@@ -80,6 +82,7 @@ export class WebhookBundle {
   async #look(): Promise<void> {
     const { client, name, bundle, clock, log } = this.#options;
     const object = this.#informer.get(name);
+    if (this.#isWriting) this.#isAgain = true;
     if (object === undefined || !this.#isLeader || this.#isWriting || this.#isClosed) return;
     const patch = patchBundles(object, bundle.current);
     if (patch.length === 0) return;
@@ -102,6 +105,8 @@ export class WebhookBundle {
       this.#timer = clock.setTimer(PAUSE_MS, () => void this.#look());
     } finally {
       this.#isWriting = false;
+      if (this.#isAgain) void this.#look();
+      this.#isAgain = false;
     }
   }
 }
