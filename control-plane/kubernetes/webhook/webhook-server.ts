@@ -67,6 +67,8 @@ export async function startWebhookServer(options: WebhookOptions): Promise<Webho
     if (current !== undefined) server.setSecureContext({ ...current, minVersion: "TLSv1.2" });
   });
   await listen(server, address);
+  // As when there are too many open files: the connection is lost, the server is not.
+  server.on("error", (error) => log.warn("the webhook could not accept a connection", { reason: error.message }));
   return {
     // A TCP server's address is never text.
     port: (server.address() as AddressInfo).port,
