@@ -58,12 +58,13 @@ export function capturedInbound(scope: Scope, workload: Workload, { port, others
   serverNames.push(podServerName(`${workload.namespace}/${workload.serviceAccount}`));
   const { chains, collector } = inboundChains(scope, workload, port, name, [...new Set(serverNames)], [], others);
   const [address = workload.address, ...more] = workload.addresses;
-  const additionalAddresses = more.map((other) => ({ address: other, port: port.appPort }));
+  // A pod may have addresses that Kubernetes does not tell of (a second network): its policies hold there too.
+  const additionalAddresses = [...more, "0.0.0.0", "::"].map((other) => ({ address: other, port: port.appPort }));
   return {
     listener: {
       name,
       address: { address, port: port.appPort },
-      ...(additionalAddresses.length === 0 ? {} : { additionalAddresses }),
+      additionalAddresses,
       direction: "inbound",
       bindToPort: false,
       useOriginalDst: false,

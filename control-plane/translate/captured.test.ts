@@ -76,7 +76,12 @@ describe("a captured pod", () => {
   it("is reached on a port that two services share under the one that has an address, by the names of both", () => {
     const mesh = makeMesh(`${meshConfig("{ mtls: { mode: PERMISSIVE } }")}---\n${shop}`);
     const resources = given(mesh, "shop/db-0");
-    assert.deepEqual(ledBy(resources, "inbound"), { "10.244.0.2:5432": ["inbound/shop/db/5432"] });
+    assert.deepEqual(ledBy(resources, "inbound"), {
+      "10.244.0.2:5432": ["inbound/shop/db/5432"],
+      // By whatever address: that of a second network must not pass by the port's policies.
+      "0.0.0.0:5432": ["inbound/shop/db/5432"],
+      "[::]:5432": ["inbound/shop/db/5432"],
+    });
     const [chain] = listenerOf(resources, "inbound/shop/db/5432").filterChains;
     assert.deepEqual(chain?.match.serverNames, [
       "outbound_.5432_._.db.shop",
