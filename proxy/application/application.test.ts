@@ -98,6 +98,13 @@ describe("a probe of the application", () => {
     assert.match(late.text, /did not answer within 20 ms/);
   });
 
+  it("fails where the application changes the protocol instead of answering", async () => {
+    const answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    const port = await listen(net.createServer((socket) => socket.once("data", () => socket.write(answer))));
+    const { status, text } = await probe({ kind: "httpGet", port, timeoutMs: 5000, path: "/" });
+    assert.deepEqual([status, text], [503, "The application answered 101\n"]);
+  });
+
   it("follows redirects on the pod, takes one that leaves it as good, and stops after ten", async () => {
     let other = 0;
     const port = await serve((request, response) => {

@@ -60,6 +60,10 @@ function askHttp1(socket: Socket, request: ApplicationRequest): Promise<Applicat
         reject,
       );
     });
+    // Nobody asked for it; without this, node would end the socket and say nothing.
+    call.once("upgrade", ({ statusCode = 0, headers: head }) =>
+      resolve({ status: statusCode, headers: head, body: Buffer.alloc(0), isCut: false }),
+    );
     call.end();
   });
 }
