@@ -338,6 +338,19 @@ describe("the injector", () => {
     assert.ok(!env.some(({ name }) => name === "HEDDLE_APP_METRICS"));
   });
 
+  it("takes no longer for what nobody writes: thousands of misspelt annotations, of Secrets that it added", () => {
+    const many = <T>(make: (index: number) => T): T[] => Array.from({ length: 50_000 }, (_, index) => make(index));
+    const annotations = Object.fromEntries(many((index) => [`heddle.dev/exclude-outb${index}`, ""]));
+    const result = inject(podOf({ annotations }));
+    assert.ok(result.kind === "injected" && result.warnings.length <= 20);
+    const first = injected(podOf({}));
+    const record: object = JSON.parse(first.metadata?.annotations?.[SIDECAR_ANNOTATION] ?? "");
+    const text = JSON.stringify({ ...record, imagePullSecrets: many(() => "added") });
+    const imagePullSecrets = many(() => ({ name: "other" }));
+    const metadata = { ...first.metadata, annotations: { [SIDECAR_ANNOTATION]: text } };
+    assert.equal(undo({ metadata, spec: { ...first.spec, imagePullSecrets } }).spec.imagePullSecrets?.length, 50_000);
+  });
+
   it("leaves a probe alone that somebody set since, when it takes the proxy out", () => {
     const pod = injected(podOf({ container: { readinessProbe: { tcpSocket: { port: 80 } } } }));
     const [app] = pod.spec.containers;

@@ -13,9 +13,8 @@ export function removeInjection(pod: Pod, done: SidecarAnnotation): Pod {
     restoreProbes(removeRemovalWait(container, done.probes[`${container.name}/preStop`]), done.probes);
   const annotations = restoreTexts(metadata.annotations ?? {}, { ...done.annotations, [SIDECAR_ANNOTATION]: null });
   const labels = restoreTexts(metadata.labels ?? {}, done.labels);
-  const secrets = spec.imagePullSecrets?.filter(
-    ({ name }) => name === undefined || !done.imagePullSecrets.includes(name),
-  );
+  const added = new Set(done.imagePullSecrets);
+  const secrets = spec.imagePullSecrets?.filter(({ name }) => name === undefined || !added.has(name));
   const result: Pod = {
     ...pod,
     metadata: {
