@@ -42,6 +42,8 @@ export async function startSecureServer(options: SecureServerOptions): Promise<R
   let timer: Timer | undefined;
   let bundleInUse = authority.bundlePem;
   const renewAfter = (delayMs: number): void => {
+    // One that was under way when the bundle changed must not go on beside the other.
+    timer?.cancel();
     timer = clock.setTimer(delayMs, () => {
       authority.makeServerCertificate(dnsNames, names).then(
         (next) => {
