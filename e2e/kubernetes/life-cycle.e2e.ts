@@ -1,6 +1,6 @@
 // No request is lost while parts of the cluster and of the mesh are restarted, killed, rotated, changed and scaled.
-// HEDDLE_E2E_REQUESTS: how many requests each event must see at least (2,000; the full run: 20,000).
-// Time limit: 1500 s.
+// HEDDLE_E2E_REQUESTS: how many requests each event must see at least (2,000; the full run: 20,000); HEDDLE_E2E_RATE: how many a second (100).
+// Time limit: 2700 s.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
