@@ -94,7 +94,8 @@ export async function startControlPlane(options: AppOptions): Promise<ControlPla
     opened.push({ close: async () => plain.close(0) });
     const webhook = inCluster === undefined ? undefined : await cluster?.serveWebhook(inCluster, version);
     if (webhook !== undefined) opened.push(webhook);
-    const admin = await startAdminServer(settings.metricsAddress, { catalog, config, store, source, discovery });
+    const parts = { catalog, config, store, source, discovery, admissions: webhook?.counts };
+    const admin = await startAdminServer(settings.metricsAddress, parts);
     cluster?.lead({ store, errors: () => config.report.errors, proxies: () => discovery.proxies() });
     return {
       xdsPort: plain.port,

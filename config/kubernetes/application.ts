@@ -6,7 +6,7 @@ import { isObject } from "../load/values.ts";
 export interface ApplicationSettings {
   /** The pod's own addresses; the first of each family is dialled, as the kubelet would. */
   readonly addresses: readonly string[];
-  /** By `<container>/<kind>`, the end of the path `/probes/<container>/<kind>`. */
+  /** By `<container>/<kind>`, the end of the path `/probes/<container>/<kind>`, or of a hook's `/probes/<key>/<container>/<kind>`. */
   readonly probes: ReadonlyMap<string, ApplicationProbe>;
   readonly metrics: ApplicationMetrics | undefined;
 }
@@ -19,14 +19,15 @@ interface ProbeBasics {
   readonly timeoutMs: number;
 }
 
-/** `httpGet`; with `isHook` it is a postStart or preStop handler, of which any answer is good. */
+/** `httpGet`; with `hookKey` it is a postStart or preStop handler, of which any answer is good. */
 export interface HttpGetProbe extends ProbeBasics {
   readonly kind: "httpGet";
   readonly scheme: "http" | "https";
   /** Path and query. */
   readonly path: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly isHook: boolean;
+  /** Who does not know it cannot have the hook done. */
+  readonly hookKey: string | undefined;
 }
 
 export interface TcpSocketProbe extends ProbeBasics {
@@ -87,7 +88,7 @@ function parseProbe(value: unknown, where: string): ApplicationProbe {
         scheme: schemeOf(value["scheme"], where),
         path: pathOf(value["path"], where),
         headers: headersOf(value["headers"], where),
-        isHook: value["isHook"] === true,
+        hookKey: hookKeyOf(value["hookKey"], where),
       };
     case "tcpSocket":
       return { kind: "tcpSocket", port, timeoutMs };
@@ -132,6 +133,11 @@ function headersOf(value: unknown, where: string): readonly (readonly [string, s
   const isList = Array.isArray(value) && value.every(isPair);
   if (!isList) throw new TypeError(`${where}.headers must be pairs of texts`);
   return value;
+}
+
+function hookKeyOf(value: unknown, where: string): string | undefined {
+  if (value === undefined || (typeof value === "string" && /^[\w-]+$/.test(value))) return value;
+  throw new TypeError(`${where}.hookKey must be a word`);
 }
 
 function isPair(value: unknown): value is readonly [string, string] {

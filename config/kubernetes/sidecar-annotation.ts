@@ -22,6 +22,8 @@ export interface SidecarAnnotation {
   readonly upstreams: readonly LocalUpstream[];
   /** The original handlers of rewritten probes, by `<container>/<kind>`. */
   readonly probes: Readonly<Record<string, unknown>>;
+  /** In the paths of hooks; absent: none was rewritten. */
+  readonly hookKey?: string;
   /** Names of what was added. */
   readonly containers: readonly string[];
   readonly initContainers: readonly string[];
@@ -55,6 +57,7 @@ export function tryParseSidecarAnnotation(text: string): SidecarAnnotation | und
     outboundPort,
     upstreams,
     probes,
+    ...(typeof value["hookKey"] === "string" ? { hookKey: value["hookKey"] } : {}),
     containers: textsOf(value["containers"]),
     initContainers: textsOf(value["initContainers"]),
     volumes: textsOf(value["volumes"]),

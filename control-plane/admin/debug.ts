@@ -14,6 +14,8 @@ export interface AdminParts {
   readonly store: MeshStore;
   readonly source: ProxySource;
   readonly discovery: DiscoveryServer;
+  /** Of the injection webhook, by what came of a pod; undefined: this process serves none. */
+  readonly admissions: Readonly<Record<string, number>> | undefined;
 }
 
 export interface DebugAnswer {

@@ -4,7 +4,7 @@ import type { AdminParts } from "./debug.ts";
 type Labels = Readonly<Record<string, string>>;
 
 /** Names follow Prometheus' rules: base units, `_total` for counters. */
-export function formatMetrics({ catalog, config, store, source, discovery }: AdminParts): string {
+export function formatMetrics({ catalog, config, store, source, discovery, admissions }: AdminParts): string {
   const lines: string[] = [];
   const add = (
     name: string,
@@ -72,6 +72,13 @@ export function formatMetrics({ catalog, config, store, source, discovery }: Adm
     "Resources that proxies refuse.",
     one(proxies.reduce((sum, proxy) => sum + proxy.rejections.length, 0)),
   );
+  if (admissions !== undefined)
+    add(
+      "heddle_injections_total",
+      "counter",
+      "Pods that the API server asked the injection webhook about.",
+      Object.entries(admissions).map(([result, count]) => [{ result }, count]),
+    );
   return `${lines.join("\n")}\n`;
 }
 

@@ -2,7 +2,6 @@
 import type { ApplicationSettings } from "#config/kubernetes/application.ts";
 import type { DataPlaneSnapshot } from "#proxy/app/snapshot.ts";
 import type { LogLevel, LogThreshold } from "#lib/log.ts";
-import { makeProbeRoutes } from "#proxy/application/probe-routes.ts";
 import {
   mergeSnapshots,
   METRICS_TYPES,
@@ -27,7 +26,7 @@ export interface AdminParts {
   readonly notReady: () => string | undefined;
   readonly certificate: () => object | undefined;
   readonly discovery: () => object | undefined;
-  /** In a pod: the application whose probes are answered and whose metrics are shown here. */
+  /** In a pod: the application whose metrics are shown here. */
   readonly application: ApplicationSettings | undefined;
 }
 
@@ -94,7 +93,6 @@ export function makeMetricsRoutes(parts: AdminParts): AdminRoutes {
     };
   };
   return {
-    ...(application === undefined ? {} : makeProbeRoutes(application)),
     "/metrics": both,
     "/stats": metrics,
     "/stats/prometheus": metrics,

@@ -26,11 +26,14 @@ export type AdminRoutes = Readonly<Record<string, (request: AdminRequest) => Adm
 export class HttpEndpoint {
   readonly #server: net.Server;
   readonly #routes: AdminRoutes;
+  readonly #unlisted: AdminRoutes;
   /** Made when somebody comes: `node:http` is 3 ms and 2 MB that a start need not wait for. */
   #http: http.Server | undefined;
 
-  constructor(routes: AdminRoutes) {
+  /** `unlisted` are answered as `routes` are, but told to nobody who asks for something else. */
+  constructor(routes: AdminRoutes, unlisted: AdminRoutes = {}) {
     this.#routes = routes;
+    this.#unlisted = unlisted;
     this.#server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
       // Node documents this event as the way to give a server connections of other origin.
       (this.#http ??= this.#makeHttp()).emit("connection", socket);
@@ -74,7 +77,8 @@ export class HttpEndpoint {
     // A target that is no URL (`//[`) is answered as an unknown path: a throw here would end the process.
     const url = URL.parse(request.url ?? "/", "http://admin");
     const path = url?.pathname ?? "such path";
-    const route = url !== null && Object.hasOwn(this.#routes, path) ? this.#routes[path] : undefined;
+    const routes = Object.hasOwn(this.#unlisted, path) ? this.#unlisted : this.#routes;
+    const route = url !== null && Object.hasOwn(routes, path) ? routes[path] : undefined;
     request.resume();
     let answer: AdminAnswer;
     try {

@@ -17,6 +17,7 @@ import { randomSecret } from "#lib/random-secret.ts";
 import { systemRandom } from "#lib/random.ts";
 import { WatchedValue, type Watched } from "#lib/watched.ts";
 import { makeAdminRoutes, makeMetricsRoutes, type AdminParts } from "#proxy/admin/admin-routes.ts";
+import { makeProbeRoutes } from "#proxy/application/probe-routes.ts";
 import { HttpEndpoint } from "#proxy/admin/http-endpoint.ts";
 import type { ApplyError, DiscoveredConfig } from "#proxy/discovery/config.ts";
 import type { DiscoveryClient } from "#proxy/discovery/discovery-client.ts";
@@ -341,7 +342,7 @@ export class ProxyApp {
   }
 
   async #openEndpoints(): Promise<void> {
-    const { bootstrap, threshold } = this.#options;
+    const { bootstrap, threshold, application } = this.#options;
     prepareAddressCheck();
     const parts: AdminParts = {
       workers: this.#workers,
@@ -353,12 +354,15 @@ export class ProxyApp {
         this.#isTerminating || this.#isDraining ? "draining" : (this.#unready ?? this.#workers.notReady),
       certificate: () => this.#identity?.status,
       discovery: () => this.#discovery?.status,
-      application: this.#options.application,
+      application,
     };
     if (bootstrap.admin !== undefined)
       this.adminPort = await this.#openEndpoint(new HttpEndpoint(makeAdminRoutes(parts)), bootstrap.admin);
     if (bootstrap.heddle.metrics !== undefined)
-      await this.#openEndpoint(new HttpEndpoint(makeMetricsRoutes(parts)), bootstrap.heddle.metrics);
+      await this.#openEndpoint(
+        new HttpEndpoint(makeMetricsRoutes(parts), application === undefined ? {} : makeProbeRoutes(application)),
+        bootstrap.heddle.metrics,
+      );
   }
 
   async #openEndpoint(

@@ -25,12 +25,16 @@ async function listen(server: Server): Promise<number> {
 const serve = (listener: RequestListener): Promise<number> => listen(http.createServer(listener));
 
 /** What the kubelet would get for a probe. */
-async function probe(value: object, init?: RequestInit): Promise<{ status: number; text: string }> {
+async function probe(
+  value: object,
+  init?: RequestInit,
+  path = "app/readiness",
+): Promise<{ status: number; text: string }> {
   const probes = parseApplicationProbes(JSON.stringify({ "app/readiness": value }));
-  const endpoint = new HttpEndpoint(makeProbeRoutes({ addresses: ["127.0.0.1"], probes, metrics: undefined }));
+  const endpoint = new HttpEndpoint({}, makeProbeRoutes({ addresses: ["127.0.0.1"], probes, metrics: undefined }));
   const port = await endpoint.listen({ address: "127.0.0.1", port: 0 });
   try {
-    const answer = await fetch(`http://127.0.0.1:${port}/probes/app/readiness`, { ...init, redirect: "manual" });
+    const answer = await fetch(`http://127.0.0.1:${port}/probes/${path}`, { ...init, redirect: "manual" });
     return { status: answer.status, text: await answer.text() };
   } finally {
     endpoint.close();
@@ -198,8 +202,25 @@ describe("a probe of the application", () => {
       response.statusCode = 500;
       response.end();
     });
-    assert.equal((await probe({ kind: "httpGet", port, timeoutMs: 0, path: "/", isHook: true })).status, 200);
-    await assert.rejects(probe({ kind: "httpGet", port: await closedPort(), timeoutMs: 0, path: "/", isHook: true }));
+    const hook = { kind: "httpGet", timeoutMs: 0, path: "/", hookKey: "k" };
+    const path = "k/app/readiness";
+    assert.equal((await probe({ ...hook, port }, {}, path)).status, 200);
+    await assert.rejects(probe({ ...hook, port: await closedPort() }, {}, path));
+  });
+
+  it("has a hook done for nobody who does not know its key, and does not say it", async () => {
+    let asked = 0;
+    const port = await serve((_request, response) => {
+      asked++;
+      response.end();
+    });
+    const hook = { kind: "httpGet", port, timeoutMs: 0, path: "/", hookKey: "secret" };
+    for (const path of ["app/readiness", "/app/readiness", "wrong/app/readiness", "", "secret"]) {
+      const { status, text } = await probe(hook, {}, path);
+      assert.equal(status, 404, path);
+      if (path !== "secret") assert.doesNotMatch(text, /secret/);
+    }
+    assert.equal(asked, 0);
   });
 
   it("refuses an environment that is not what the injector writes, and says where", () => {

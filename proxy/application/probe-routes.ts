@@ -12,7 +12,10 @@ import type { AdminAnswer, AdminRequest, AdminRoutes } from "#proxy/admin/http-e
  */
 const REMOVAL_MS = 3000;
 
-/** One path for each probe: `/probes/<container>/<kind>`; and the one that waits, for preStop. */
+/**
+ * One path for each probe: `/probes/<container>/<kind>`; for each hook, which does something: `/probes/<key>/<container>/<kind>`; and the
+ * one that waits, for preStop.
+ */
 export function makeProbeRoutes({ addresses, probes }: ApplicationSettings, removalMs = REMOVAL_MS): AdminRoutes {
   const address = addresses[0] ?? "127.0.0.1";
   const wait = async (): Promise<AdminAnswer> => {
@@ -20,9 +23,14 @@ export function makeProbeRoutes({ addresses, probes }: ApplicationSettings, remo
     return { body: "ok\n" };
   };
   const routes = [...probes].map(([id, probe]) => {
-    return [`/probes/${id}`, (request: AdminRequest) => answer(probe, address, request)] as const;
+    return [pathOf(id, probe), (request: AdminRequest) => answer(probe, address, request)] as const;
   });
   return { ...Object.fromEntries(routes), [REMOVAL_WAIT_PATH]: wait };
+}
+
+function pathOf(id: string, probe: ApplicationProbe): string {
+  const key = probe.kind === "httpGet" ? probe.hookKey : undefined;
+  return key === undefined ? `/probes/${id}` : `/probes/${key}/${id}`;
 }
 
 async function answer(probe: ApplicationProbe, address: string, { headers }: AdminRequest): Promise<AdminAnswer> {
@@ -44,13 +52,13 @@ async function answer(probe: ApplicationProbe, address: string, { headers }: Adm
         const { status } = await probeHttp(probe, { address, userAgent: headers["user-agent"], signal });
         // The kubelet would follow a redirect, or miss its location: one that leaves the pod is good. The application's own words
         // stay in the pod: whoever asks here shows no certificate.
-        if (probe.isHook || (status >= 200 && status < 400)) return { body: "ok\n" };
+        if (probe.hookKey !== undefined || (status >= 200 && status < 400)) return { body: "ok\n" };
         return { status: status >= 400 && status <= 599 ? status : 503, body: `The application answered ${status}\n` };
       }
     }
   } catch (error) {
     // The kubelet looks at no status of a postStart: only a broken connection is a failure.
-    if (probe.kind === "httpGet" && probe.isHook) return "hang-up";
+    if (probe.kind === "httpGet" && probe.hookKey !== undefined) return "hang-up";
     const reason = signal.aborted ? `it did not answer within ${probe.timeoutMs} ms` : describeError(error);
     return { status: 503, body: `The application's port ${probe.port} fails its ${probe.kind} probe: ${reason}\n` };
   }

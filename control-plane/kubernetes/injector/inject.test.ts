@@ -21,6 +21,7 @@ interface Around {
   readonly namespace?: string;
   readonly asked?: NamespaceChoice;
   readonly settings?: InjectionSettings;
+  readonly hookKey?: string;
 }
 
 function inject(pod: unknown, around: Around = {}): Injection {
@@ -365,6 +366,22 @@ describe("the injector", () => {
     const probe = { ...app?.readinessProbe, httpGet: { path: "/probes/app/readiness", port: 15020, scheme: "HTTP" } };
     const changed = { ...pod, spec: { ...pod.spec, containers: [{ ...app, readinessProbe: probe }] } };
     assert.deepEqual(containerOf(undo(parsePod(changed)), "app").readinessProbe, { tcpSocket: { port: 80 } });
+  });
+
+  it("leads hooks to a path that only the pod says, which stays when it is injected again", () => {
+    const hook = { httpGet: { path: "/bye", port: 80 } };
+    const pod = podOf({ container: { lifecycle: { preStop: hook }, readinessProbe: hook } });
+    const pathOf = (found: Pod): unknown => containerOf(found, "app").lifecycle?.preStop?.["httpGet"];
+    const key = "0123456789abcdef0123456789abcdef";
+    const once = injected(pod, { hookKey: key });
+    assert.deepEqual(pathOf(once), { path: `/probes/${key}/app/preStop`, port: 15020 });
+    assert.deepEqual(injected(once, { hookKey: "f".repeat(32) }), once);
+    assert.deepEqual(undo(once), pod);
+    // Of files the same each time, and another one for another template.
+    assert.deepEqual(pathOf(injected(pod)), pathOf(injected(pod)));
+    assert.notDeepEqual(pathOf(injected(pod)), pathOf(injected({ ...pod, metadata: { name: "q" } })));
+    const { hookKey } = injectionOf(injected(podOf({ container: { readinessProbe: hook } }))) ?? {};
+    assert.equal(hookKey, undefined);
   });
 
   it("does not take a pod for injected whose annotation is made up", () => {

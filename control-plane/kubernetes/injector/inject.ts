@@ -1,7 +1,9 @@
 // Puts the proxy into a pod and takes it out again. Pure: the webhook and `heddle inject` both come here, and give the same result.
+import type { ApplicationProbe } from "#config/kubernetes/application.ts";
 import { INIT_CONTAINER, MESH_LABEL, podPorts, PROXY_CONTAINER, SIDECAR_ANNOTATION } from "#config/kubernetes/names.ts";
 import { tryParseSidecarAnnotation, type SidecarAnnotation } from "#config/kubernetes/sidecar-annotation.ts";
 import { refuseConflicts, whyNotInjected, type NamespaceChoice } from "./choice.ts";
+import { digestHookKey, isHookKey } from "./hook-key.ts";
 import { makeInitContainer, makeProxyContainer, makeVolumes, METRICS_VARIABLE, PROBES_VARIABLE } from "./containers.ts";
 import { misspeltAnnotations, readOptions, type PodOptions } from "./options.ts";
 import type { Container, Pod, PodSpec, Texts } from "./pod.ts";
@@ -17,6 +19,8 @@ export interface InjectionContext {
   readonly settings: InjectionSettings;
   /** Of the package. */
   readonly version: string;
+  /** Leads to the pod's hooks (hook-key.ts), where it has none yet; default: of what the pod is. */
+  readonly hookKey?: string;
 }
 
 export type Injection =
@@ -36,10 +40,11 @@ export function injectPod(pod: Pod, context: InjectionContext): Injection {
   const kept = before?.revision === revision ? ourContainers(pod) : new Map<string, Container>();
   const options = readOptions(base.metadata?.annotations ?? {}, context.settings);
   const volumes = makeVolumes();
+  const hookKey = isHookKey(before?.hookKey) ? before.hookKey : (context.hookKey ?? digestHookKey(base));
   refuseConflicts(base, { volumes, isIntercepted: options.interception !== "none" });
   return {
     kind: "injected",
-    pod: build(base, { ...context, options, volumes, revision, kept }),
+    pod: build(base, { ...context, options, volumes, revision, kept, hookKey }),
     warnings: warningsOf(base, options),
   };
 }
@@ -55,6 +60,7 @@ interface Plan extends InjectionContext {
   readonly options: PodOptions;
   readonly volumes: ReturnType<typeof makeVolumes>;
   readonly revision: string;
+  readonly hookKey: string;
   /** Our containers as they are in the pod. */
   readonly kept: ReadonlyMap<string, Container>;
 }
@@ -62,7 +68,7 @@ interface Plan extends InjectionContext {
 function build(base: Pod, plan: Plan): Pod {
   const { options, settings, volumes } = plan;
   const { metadata = {}, spec } = base;
-  const application = rewriteAll(spec, options);
+  const application = rewriteAll(spec, options, plan.hookKey);
   const scraping = rewriteScraping(metadata.annotations ?? {}, spec);
   const side = { probes: application.probes, metrics: scraping.metrics };
   const proxy = keep(makeProxyContainer(options, settings, side), plan.kept);
@@ -85,6 +91,7 @@ function build(base: Pod, plan: Plan): Pod {
     outboundPort: podPorts.outbound,
     upstreams: options.upstreams,
     probes: application.originals,
+    ...(application.hasHooks ? { hookKey: plan.hookKey } : {}),
     containers: options.isNative ? [] : [PROXY_CONTAINER],
     initContainers: [...init, ...(options.isNative ? [proxy] : [])].map(({ name }) => name),
     volumes: volumes.map(({ name }) => name),
@@ -119,13 +126,13 @@ function build(base: Pod, plan: Plan): Pod {
   };
 }
 
-function rewriteAll(spec: PodSpec, { rewritesProbes, isNative }: PodOptions) {
-  const probes = {};
+function rewriteAll(spec: PodSpec, { rewritesProbes, isNative }: PodOptions, hookKey: string) {
+  const probes: Record<string, ApplicationProbe> = {};
   const originals = {};
   const waits = waitsForRemoval(spec);
   const rewrite = (container: Container, isBeforeProxy: boolean): Container => {
     if (!rewritesProbes) return container;
-    const result = rewriteProbes(container, isBeforeProxy);
+    const result = rewriteProbes(container, hookKey, isBeforeProxy);
     Object.assign(probes, result.probes);
     Object.assign(originals, result.originals);
     return result.container;
@@ -137,7 +144,8 @@ function rewriteAll(spec: PodSpec, { rewritesProbes, isNative }: PodOptions) {
     if (waiting !== undefined) Object.assign(originals, { [`${container.name}/preStop`]: waiting.original });
     return waiting?.container ?? rewritten;
   });
-  return { containers, initContainers, probes, originals };
+  const hasHooks = Object.values(probes).some((probe) => probe.kind === "httpGet" && probe.hookKey !== undefined);
+  return { containers, initContainers, probes, originals, hasHooks };
 }
 
 /** A container of ours that is in the pod already keeps what others did to it; what depends on the pod is brought up to date. */

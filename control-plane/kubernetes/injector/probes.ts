@@ -2,6 +2,7 @@
 import { podPorts } from "#config/kubernetes/names.ts";
 import type { ApplicationProbe } from "#config/kubernetes/application.ts";
 import { isObject } from "#config/load/values.ts";
+import { isHookKey } from "./hook-key.ts";
 import type { Container, Handler } from "./pod.ts";
 
 const PROBES = { startup: "startupProbe", readiness: "readinessProbe", liveness: "livenessProbe" } as const;
@@ -23,25 +24,25 @@ const BEFORE_OTHERS: readonly string[] = ["startup", "postStart"];
  * Exec probes, probes of other hosts and of ports that the container does not have stay as they are; so does what must succeed
  * before the proxy runs (`isBeforeProxy`), while there are no rules of the packet filter either.
  */
-export function rewriteProbes(container: Container, isBeforeProxy = false): RewrittenContainer {
+export function rewriteProbes(container: Container, hookKey: string, isBeforeProxy = false): RewrittenContainer {
   const probes: Record<string, ApplicationProbe> = {};
   const originals: Record<string, Handler> = {};
   let result = container;
-  const rewrite = (kind: string, handler: Handler | undefined, isHook: boolean): Handler | undefined => {
-    const probe = handler === undefined ? undefined : tryApplicationProbe(handler, container, isHook);
+  const rewrite = (kind: string, handler: Handler | undefined, key?: string): Handler | undefined => {
+    const probe = handler === undefined ? undefined : tryApplicationProbe(handler, container, key);
     if (handler === undefined || probe === undefined) return undefined;
     if (isBeforeProxy && BEFORE_OTHERS.includes(kind)) return undefined;
     const id = `${container.name}/${kind}`;
     probes[id] = probe;
     originals[id] = pick(handler);
-    return { ...without(handler), httpGet: rewrittenGet(id) };
+    return { ...without(handler), httpGet: rewrittenGet(id, key) };
   };
   for (const [kind, field] of Object.entries(PROBES)) {
-    const found = rewrite(kind, container[field], false);
+    const found = rewrite(kind, container[field]);
     if (found !== undefined) result = { ...result, [field]: found };
   }
   for (const kind of HOOKS) {
-    const found = rewrite(kind, container.lifecycle?.[kind], true);
+    const found = rewrite(kind, container.lifecycle?.[kind], hookKey);
     if (found !== undefined) result = { ...result, lifecycle: { ...result.lifecycle, [kind]: found } };
   }
   return { container: result, probes, originals };
@@ -67,13 +68,15 @@ export function restoreProbes(container: Container, originals: Readonly<Record<s
   return result;
 }
 
-function rewrittenGet(id: string): object {
-  return { path: `/probes/${id}`, port: podPorts.metrics };
+function rewrittenGet(id: string, key: string | undefined): object {
+  return { path: key === undefined ? `/probes/${id}` : `/probes/${key}/${id}`, port: podPorts.metrics };
 }
 
 /** The API server adds defaults (`scheme: HTTP`). */
 function isRewritten(get: unknown, id: string): boolean {
-  return isObject(get) && get["path"] === `/probes/${id}` && get["port"] === podPorts.metrics;
+  if (!isObject(get) || get["port"] !== podPorts.metrics || typeof get["path"] !== "string") return false;
+  const [, prefix, key, ...rest] = get["path"].split("/");
+  return get["path"] === `/probes/${id}` || (prefix === "probes" && isHookKey(key) && rest.join("/") === id);
 }
 
 function pick(handler: Handler): Handler {
@@ -88,7 +91,9 @@ function isHandlerKey(key: string): boolean {
   return HANDLERS.some((handler) => handler === key);
 }
 
-function tryApplicationProbe(handler: Handler, container: Container, isHook: boolean): ApplicationProbe | undefined {
+/** With `hookKey` the handler is a hook. */
+function tryApplicationProbe(handler: Handler, container: Container, hookKey?: string): ApplicationProbe | undefined {
+  const isHook = hookKey !== undefined;
   const { httpGet, tcpSocket, grpc, timeoutSeconds } = handler;
   const found = [httpGet, tcpSocket, grpc].filter((one) => one !== undefined && one !== null);
   const [action] = found;
@@ -110,7 +115,7 @@ function tryApplicationProbe(handler: Handler, container: Container, isHook: boo
     scheme: action["scheme"] === "HTTPS" ? "https" : "http",
     path: path.startsWith("/") ? path : `/${path}`,
     headers: headersOf(action["httpHeaders"]),
-    isHook,
+    hookKey,
   };
 }
 

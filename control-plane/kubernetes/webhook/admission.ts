@@ -2,6 +2,7 @@
 import { isObject } from "#config/load/values.ts";
 import { diffJson, formatPointer } from "#lib/json-patch.ts";
 import { InjectionError } from "../injector/injection-error.ts";
+import { randomHookKey } from "../injector/hook-key.ts";
 import { injectPod } from "../injector/inject.ts";
 import { parsePod } from "../injector/pod.ts";
 import type { InjectionSettings } from "../injector/settings.ts";
@@ -38,7 +39,13 @@ export function admitPod(body: unknown, { settings, version }: AdmissionContext)
   const namespace = typeof request["namespace"] === "string" ? request["namespace"] : "default";
   const facts = { namespace, pod: podName(object), isDryRun: request["dryRun"] === true };
   try {
-    const result = injectPod(parsePod(object), { namespace, asked: "enabled", settings, version });
+    const result = injectPod(parsePod(object), {
+      namespace,
+      asked: "enabled",
+      settings,
+      version,
+      hookKey: randomHookKey(),
+    });
     if (result.kind === "skipped")
       return { ...facts, result: "skipped", reason: result.reason, review: reviewOf({ uid, allowed: true }) };
     const patch = diffJson(object, result.pod).map((one) => ({ ...one, path: formatPointer(one.path) }));
