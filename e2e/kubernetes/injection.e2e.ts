@@ -1,13 +1,14 @@
 // Injected pods on a real node: probes of every kind under STRICT mutual TLS, Jobs that complete, applications that crash alone, and
 // what a sidecar costs a start.
-// Time limit: 600 s.
+// Time limit: 900 s.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
+import { makeRoot, makeServerLeaf } from "#control-plane/identity/certificates.ts";
 import { until } from "../wire/until.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { BASE_IMAGE } from "./cluster/images.ts";
-import { installMesh, makeMeshNamespace } from "./mesh.ts";
+import { installMesh, makeMeshNamespace, SYSTEM_NAMESPACE } from "./mesh.ts";
 import { deleteNamespace, execInPod, explainPods, makeNamespace, untilPodIsReady } from "./pods.ts";
 
 const WITH = "injection-with";
@@ -16,11 +17,23 @@ const PAIRS = 10;
 const GOAL_MS = 2000;
 const LIMIT_MS = 5000;
 
-/** HTTP on 8080 (with the metrics), gRPC's health protocol on 9000, a bare port on 7000 that `/close` closes for good. */
+/**
+ * HTTP on 8080 (with the metrics), HTTPS on 8443 where the environment has a certificate, gRPC's health protocol on 9000, a bare port on
+ * 7000 that `/close` closes for good. `/asked` says which paths were asked for how often.
+ */
 const APPLICATION = `
-  const http = require("node:http"), http2 = require("node:http2"), net = require("node:net");
+  const http = require("node:http"), http2 = require("node:http2"), net = require("node:net"), https = require("node:https");
   const bare = net.createServer((socket) => socket.destroy()).listen(7000, "::");
+  const { CERT: cert, KEY: key } = process.env, asked = {};
+  if (cert) https.createServer({ cert, key }, (request, response) => {
+    asked["https" + request.url] = (asked["https" + request.url] ?? 0) + 1;
+    response.statusCode = request.headers["x-probe"] === "yes" ? 204 : 400;
+    response.end();
+  }).listen(8443, "::");
   http.createServer((request, response) => {
+    asked[request.url] = (asked[request.url] ?? 0) + 1;
+    if (request.url === "/asked") return response.end(JSON.stringify(asked));
+    if (request.url === "/fails") response.statusCode = 500;
     if (request.url === "/close") bare.close();
     if (request.url === "/crash") process.exit(3);
     if (request.url === "/host" && request.headers.host !== "probe.example") response.statusCode = 400;
@@ -120,6 +133,110 @@ describe("under STRICT mutual TLS", () => {
     assert.match(text, /^heddle_application_metrics_up 1$/m);
   });
 
+  // Each kind of probe in each of its ways, each of the application's ports by number and by name.
+  const ways = {
+    httpGet: { httpGet: { path: "/host", port: "web", httpHeaders: [{ name: "Host", value: "probe.example" }] } },
+    HTTPS: {
+      httpGet: { path: "/sure", port: "sure", scheme: "HTTPS", httpHeaders: [{ name: "X-Probe", value: "yes" }] },
+    },
+    tcpSocket: { tcpSocket: { port: "bare" } },
+    grpc: { grpc: { port: 9000 } },
+  };
+  const ports = [
+    { name: "web", containerPort: 8080 },
+    { name: "sure", containerPort: 8443 },
+    { name: "bare", containerPort: 7000 },
+  ];
+  const times = { periodSeconds: 1, timeoutSeconds: 5 };
+
+  it("startup, readiness and liveness are probed in every way", async () => {
+    const validity = { notBeforeMs: Date.now() - 60_000, notAfterMs: Date.now() + 3_600_000 };
+    const leaf = await makeServerLeaf(await makeRoot("nobody knows it", validity), ["elsewhere"], [], validity);
+    const env = [
+      { name: "CERT", value: leaf.certificatePem },
+      { name: "KEY", value: leaf.keyPem },
+    ];
+    const names = Object.keys(ways).map((way) => `probed-${way.toLowerCase()}`);
+    await cluster.apply(
+      Object.values(ways).map((way, index) =>
+        podOf(WITH, names[index] ?? "", {
+          container: {
+            env,
+            ports,
+            startupProbe: { ...way, ...times, failureThreshold: 120 },
+            readinessProbe: { ...way, ...times },
+            livenessProbe: { ...way, ...times, failureThreshold: 30 },
+          },
+        }),
+      ),
+    );
+    for (const name of names) {
+      await untilPodIsReady(cluster, WITH, name);
+      assert.equal(await restartsOf(name), 0, await explainPods(cluster, WITH, [name]));
+    }
+    const paths = await cluster.kubectl("-n", WITH, "get", "pod", "probed-https", "-o", "jsonpath={..httpGet.path}");
+    assert.match(paths, /\/probes\/app\/startup/);
+  });
+
+  it("a probe that the application fails is failed", async () => {
+    const failing = { httpGet: { path: "/fails", port: 8080 }, ...times };
+    await cluster.apply([podOf(WITH, "failing", { container: { readinessProbe: failing } })]);
+    await until(
+      "the application is asked and the pod stays unready",
+      async () => {
+        const events = await cluster.kubectl(
+          "-n",
+          WITH,
+          "get",
+          "events",
+          "--field-selector",
+          "involvedObject.name=failing",
+        );
+        return /Readiness probe failed.*statuscode: 500/.test(events);
+      },
+      120_000,
+    );
+  });
+
+  it("a postStart hook is done, and a hook for nobody who does not know its path", async () => {
+    const hook = (path: string): object => ({ httpGet: { path, port: "web" } });
+    const lifecycle = { postStart: hook("/begin"), preStop: hook("/end") };
+    // A hook comes with the start of its container, and is not tried again: this application listens before it counts as started.
+    const waits = { name: "waits", image: BASE_IMAGE, restartPolicy: "Always", command: ["node", "-e", APPLICATION] };
+    const startupProbe = { tcpSocket: { port: 8080 }, periodSeconds: 1, failureThreshold: 120 };
+    const container = { ports, lifecycle, command: ["sleep", "3600"] };
+    const spec = { initContainers: [{ ...waits, startupProbe }], terminationGracePeriodSeconds: 5 };
+    await cluster.apply([podOf(WITH, "hooked", { container, spec })]);
+    await untilPodIsReady(cluster, WITH, "hooked");
+    const asked = async (): Promise<string> =>
+      execInPod(cluster, WITH, "hooked", ["wget", "-qO-", "http://127.0.0.1:8080/asked"], "waits");
+    assert.match(await asked(), /"\/begin":1/);
+    const ip = await statusOf("hooked", "podIP");
+    for (const path of ["/probes/app/preStop", "/probes/x/app/preStop", "/probes/"]) {
+      const answer = await fetch(`http://${ip}:15020${path}`);
+      assert.equal(answer.status, 404);
+      assert.doesNotMatch(await answer.text(), /preStop\n/);
+    }
+    assert.doesNotMatch(await asked(), /\/end/);
+    const path = "jsonpath={.spec.containers[0].lifecycle.preStop.httpGet.path}";
+    const known = await cluster.kubectl("-n", WITH, "get", "pod", "hooked", "-o", path);
+    assert.match(known, /^\/probes\/[0-9a-f]{32}\/app\/preStop$/);
+    assert.equal((await fetch(`http://${ip}:15020${known}`)).status, 200);
+    assert.match(await asked(), /"\/end":1/);
+  });
+
+  it("the control plane counts the pods that it was asked about", async () => {
+    const where = ["-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=heddle-control-plane"];
+    const ips = await cluster.kubectl(...where, "-o", "jsonpath={.items[*].status.podIP}");
+    const counts = await Promise.all(
+      ips.split(" ").map(async (ip) => {
+        const text = await (await fetch(`http://${ip}:15014/metrics`)).text();
+        return Number(/^heddle_injections_total\{result="injected"\} (\d+)$/m.exec(text)?.[1] ?? "NaN");
+      }),
+    );
+    assert.ok(counts.reduce((sum, count) => sum + count, 0) > 0, counts.join());
+  });
+
   it("a tcpSocket probe fails when the application's port is dead though the proxy accepts", async () => {
     await execInPod(cluster, WITH, "probed", ["wget", "-qO-", "http://127.0.0.1:8080/close"], "app");
     await until("the application is restarted", async () => (await restartsOf("probed")) > 0, 120_000);
@@ -155,6 +272,42 @@ describe("the life of a pod with a sidecar", () => {
     assert.ok((await started("app")) >= (await started("heddle-proxy")));
     const names = await cluster.kubectl("-n", WITH, "get", "pod", "plain", "-o", "jsonpath={.spec.containers[*].name}");
     assert.equal(names, "heddle-proxy app");
+  });
+});
+
+describe("Pod Security restricted", () => {
+  it("refuses a pod whose rules an init container would write, and its ReplicaSet's events say why", async () => {
+    const name = "injection-restricted";
+    await makeMeshNamespace(cluster, name, { "pod-security.kubernetes.io/enforce": "restricted" });
+    try {
+      const securityContext = {
+        runAsNonRoot: true,
+        runAsUser: 1000,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ["ALL"] },
+        seccompProfile: { type: "RuntimeDefault" },
+      };
+      const template = {
+        metadata: { labels: { app: "a" } },
+        spec: { containers: [{ name: "app", image: "a", securityContext }] },
+      };
+      const spec = { replicas: 1, selector: { matchLabels: { app: "a" } }, template };
+      await cluster.apply([
+        { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "a", namespace: name }, spec },
+      ]);
+      let events = "";
+      await until(
+        "there is an event",
+        async () => {
+          events = await cluster.kubectl("-n", name, "get", "events", "-o", "jsonpath={.items[*].message}");
+          return /forbidden/.test(events);
+        },
+        60_000,
+      );
+      assert.match(events, /violates PodSecurity "restricted:latest".*heddle-init.*NET_ADMIN/);
+    } finally {
+      await deleteNamespace(cluster, name);
+    }
   });
 });
 
