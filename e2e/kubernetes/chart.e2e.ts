@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { until } from "../wire/until.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { installGatewayApi, installMesh, makeMeshNamespace, SYSTEM_NAMESPACE } from "./mesh.ts";
 import { deleteNamespace, execInPod, explainPods, makeNamespace, untilRolledOut } from "./pods.ts";
@@ -179,10 +180,17 @@ describe("the installed chart", () => {
   });
 
   it("gives new pods the new settings", async () => {
-    await cluster.kubectl("rollout", "restart", "-n", shop, "deployment/hello-v2");
-    await untilRolledOut(cluster, shop, "deployment/hello-v2");
     const levels = "jsonpath={.items[*].spec.initContainers[*].env[?(@.name=='HEDDLE_LOG_LEVEL')].value}";
-    assert.match(await cluster.kubectl("get", "pods", "-n", shop, "-l", "version=v2", "-o", levels), /warn/);
+    // A replica that is being replaced answers until the API server has heard of it.
+    await until(
+      "new pods have the new log level",
+      async () => {
+        await cluster.kubectl("rollout", "restart", "-n", shop, "deployment/hello-v2");
+        await untilRolledOut(cluster, shop, "deployment/hello-v2");
+        return (await cluster.kubectl("get", "pods", "-n", shop, "-l", "version=v2", "-o", levels)).includes("warn");
+      },
+      60_000,
+    );
   });
 
   it("holds up nobody who did not ask, while no replica runs", async () => {

@@ -24,6 +24,7 @@ interface Answer {
   readonly text: string;
   /** Serial number of the server's certificate. */
   readonly serial: string;
+  readonly connection: string | undefined;
 }
 
 interface Review {
@@ -72,10 +73,13 @@ describe("the injection webhook", () => {
     return new Promise((resolve, reject) => {
       const options = { port: server.port, host: "127.0.0.1", servername: name, ca: authority.bundlePem, agent: false };
       let serial = "";
-      const request = https.request({ ...options, method, path: target }, (response) => {
+      const headers = { connection: "keep-alive" };
+      const request = https.request({ ...options, method, path: target, headers }, (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (part: string) => (text += part));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, text, serial }));
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, text, serial, connection: response.headers.connection }),
+        );
       });
       request.on("socket", (socket) =>
         socket.on("secureConnect", () => {
@@ -91,8 +95,9 @@ describe("the injection webhook", () => {
   async function review(object: unknown, more: object = {}): Promise<Review["response"]> {
     const request = { uid: "u-1", namespace: "shop", operation: "CREATE", object, ...more };
     const body = { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request };
-    const { status, text } = await ask("POST", "/inject", JSON.stringify(body));
+    const { status, text, connection } = await ask("POST", "/inject", JSON.stringify(body));
     assert.equal(status, 200);
+    assert.equal(connection, "close", "the API server must not stay with one replica");
     const { response } = JSON.parse(text) as Review; // what it answered is checked below
     assert.equal(response.uid, "u-1");
     return response;

@@ -108,7 +108,6 @@ async function serve(
   }
   const body = await readBody(request);
   if (body === undefined) {
-    response.setHeader("connection", "close");
     send(response, 413, "text/plain", `An AdmissionReview may have ${MAX_BODY_BYTES} bytes\n`);
     return undefined;
   }
@@ -164,6 +163,8 @@ function parseJson(body: Buffer): unknown {
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {
   if (response.headersSent || response.destroyed) return;
-  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
+  // The API server would keep the connection, and with it a replica that is being replaced, old settings and all.
+  const connection = "close";
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), connection });
   response.end(body);
 }
