@@ -1,12 +1,10 @@
 // A mesh of captured pods with everything real but the registry: network namespaces, iptables by heddle-init, both planes, mutual TLS.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
 import { before, it } from "node:test";
 
-import { getIptables } from "./captured/iptables.ts";
 import { ADDRESSES, APP, FAMILIES, PODS, STRANGER, type Family, type MeshFindings } from "./captured/mesh-plan.ts";
+import { runInNamespace } from "./captured/run-in-namespace.ts";
 
 const NODE_FILE = path.join(import.meta.dirname, "captured", "node.ts");
 const SOURCE = { IPv4: "127.0.0.6", IPv6: "::6" } as const;
@@ -14,23 +12,7 @@ const SOURCE = { IPv4: "127.0.0.6", IPv6: "::6" } as const;
 let findings: MeshFindings;
 
 before(async () => {
-  try {
-    execFileSync("unshare", ["-n", "true"], { stdio: "ignore" });
-  } catch (cause) {
-    throw new Error("Cannot make a network namespace: these tests need Linux, root (CAP_SYS_ADMIN) and unshare", {
-      cause,
-    });
-  }
-  getIptables();
-  const child = spawn("unshare", ["-n", process.execPath, "--no-warnings", NODE_FILE], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  const exited = once(child, "exit");
-  for await (const bytes of child.stdout) text += String(bytes);
-  const [code, signal] = (await exited) as [number | null, string | null]; // as: what the event carries
-  if (code !== 0) throw new Error(`The run in the network namespaces ended with ${signal ?? `code ${code}`}: ${text}`);
-  findings = JSON.parse(text.slice(text.lastIndexOf("\n{") + 1)) as MeshFindings; // as: node.ts writes it
+  findings = (await runInNamespace(NODE_FILE)) as MeshFindings; // as: node.ts writes it
 });
 
 /** What the application says of a request. */

@@ -1,34 +1,17 @@
 // Traffic that iptables redirects: the original destination chooses the service, and what nobody knows goes where it was going.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
 import { before, it } from "node:test";
 
 import { FAMILIES, type Findings } from "./captured/findings.ts";
-import { getIptables } from "./captured/iptables.ts";
+import { runInNamespace } from "./captured/run-in-namespace.ts";
 
 const INSIDE = path.join(import.meta.dirname, "captured", "inside.ts");
 
 let findings: Findings;
 
 before(async () => {
-  try {
-    execFileSync("unshare", ["-n", "true"], { stdio: "ignore" });
-  } catch (cause) {
-    throw new Error("Cannot make a network namespace: these tests need Linux, root (CAP_SYS_ADMIN) and unshare", {
-      cause,
-    });
-  }
-  getIptables();
-  const child = spawn("unshare", ["-n", process.execPath, INSIDE], { stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  const exited = once(child, "exit");
-  for await (const bytes of child.stdout) text += String(bytes);
-  const [code, signal] = (await exited) as [number | null, string | null]; // as: what the event carries
-  if (code !== 0)
-    throw new Error(`The run in the network namespace ended with ${signal ?? `code ${code}`}; it printed: ${text}`);
-  findings = JSON.parse(text.slice(text.lastIndexOf("\n{") + 1)) as Findings; // as: inside.ts writes it
+  findings = (await runInNamespace(INSIDE)) as Findings; // as: inside.ts writes it
 });
 
 for (const family of FAMILIES) {

@@ -1,11 +1,9 @@
 // What `heddle-init redirect` makes of a pod's connections, with the real packet filter in network namespaces.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
 import { before, describe, it } from "node:test";
 
-import { getIptables } from "./captured/iptables.ts";
+import { runInNamespace } from "./captured/run-in-namespace.ts";
 import { ADDRESSES, CASES, type Findings } from "./interception/cases.ts";
 
 const INSIDE = path.join(import.meta.dirname, "interception", "inside.ts");
@@ -13,23 +11,7 @@ const INSIDE = path.join(import.meta.dirname, "interception", "inside.ts");
 let findings: Findings;
 
 before(async () => {
-  try {
-    execFileSync("unshare", ["-n", "true"], { stdio: "ignore" });
-  } catch (cause) {
-    throw new Error("Cannot make a network namespace: these tests need Linux, root (CAP_SYS_ADMIN) and unshare", {
-      cause,
-    });
-  }
-  getIptables();
-  const child = spawn("unshare", ["-n", process.execPath, "--no-warnings", INSIDE], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  const exited = once(child, "exit");
-  for await (const bytes of child.stdout) text += String(bytes);
-  const [code] = (await exited) as [number | null];
-  if (code !== 0) throw new Error(`The run in the network namespaces ended with code ${code}; it printed: ${text}`);
-  findings = JSON.parse(text.slice(text.lastIndexOf("\n{") + 1)) as Findings; // as: inside.ts writes it
+  findings = (await runInNamespace(INSIDE)) as Findings; // as: inside.ts writes it
 });
 
 for (const family of ["IPv4", "IPv6"] as const)
