@@ -5,7 +5,8 @@ import path from "node:path";
 import { getDebianFile } from "../../e2e/debian.ts";
 import type { IptablesPrograms } from "./contents.ts";
 
-const PACKAGES = [
+/** Debian 12's packages of iptables, with the libraries that a small image does not have. */
+export const IPTABLES_PACKAGES = [
   "iptables",
   "libip4tc2",
   "libip6tc2",
@@ -18,7 +19,7 @@ const PACKAGES = [
 
 /** @throws {Error} where there is neither iptables nor Debian's apt-get. */
 export function getIptablesPrograms(): IptablesPrograms {
-  const tool = getDebianFile("iptables", PACKAGES, "/usr/sbin/xtables-nft-multi");
+  const tool = getDebianFile("iptables", IPTABLES_PACKAGES, "/usr/sbin/xtables-nft-multi");
   const folder = path.dirname(tool);
   const libraries = path.join(folder, "..", "lib");
   const triplet = fs.readdirSync(libraries).find((name) => fs.existsSync(path.join(libraries, name, "xtables")));
