@@ -6,7 +6,7 @@ import { heddleKind, type ResourceOf } from "./kind.ts";
 import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
 import type { Immutable } from "./structural.ts";
 import { accessLog, tracing } from "./telemetry.ts";
-import { trafficBlocks } from "./traffic-blocks.ts";
+import { trafficBlocks } from "./traffic/blocks.ts";
 
 const headerSource = record("A header names the tenant, where it is to be believed.", {
   name: formatted("headerName", "Name of the header."),

@@ -5,7 +5,7 @@ import { flag, optional, record } from "./fields.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
 import { targetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
-import { trafficBlocks } from "./traffic-blocks.ts";
+import { trafficBlocks } from "./traffic/blocks.ts";
 
 const blocks = [
   "timeouts",

@@ -11,12 +11,10 @@ import type {
 import type { HashPolicy } from "#config/model/route.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
-import {
-  timeoutDefaults,
-  type HealthCheck,
-  type LoadBalancing,
-  type OutlierDetection,
-} from "#config/schema/traffic-blocks.ts";
+import type { HealthCheck } from "#config/schema/traffic/health-check.ts";
+import type { LoadBalancing } from "#config/schema/traffic/load-balancing.ts";
+import type { OutlierDetection } from "#config/schema/traffic/outlier-detection.ts";
+import { timeoutDefaults } from "#config/schema/traffic/timeouts.ts";
 import type { Dialect } from "../../mesh/resources.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { limitDefaults, upstreamDefaults } from "../defaults.ts";

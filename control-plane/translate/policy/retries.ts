@@ -2,7 +2,7 @@
 import type { FilterOverride } from "#config/model/filter-config.ts";
 import type { RetryPolicy } from "#config/model/route.ts";
 import { durationMs } from "#config/schema/duration.ts";
-import type { Retries } from "#config/schema/traffic-blocks.ts";
+import type { Retries } from "#config/schema/traffic/retries.ts";
 import type { HTTPRouteRule } from "#config/schema/http-route.ts";
 import { filterTypes } from "../filter-types.ts";
 

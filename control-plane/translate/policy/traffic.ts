@@ -1,5 +1,5 @@
 // Which blocks of TrafficPolicy hold for a service, a port, a subset, a route or one rule: the most specific one that has a block.
-import type { Timeouts } from "#config/schema/traffic-blocks.ts";
+import type { Timeouts } from "#config/schema/traffic/timeouts.ts";
 import type { TrafficPolicySpec } from "#config/schema/traffic-policy.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
 import { targetKey, type RouteResource } from "../../mesh/snapshot.ts";

@@ -1,0 +1,21 @@
+// The blocks of TrafficPolicy; MeshConfig.spec.defaults has the same ones. Defaults are Envoy's, if the field does not name another source.
+
+import { optional } from "../fields.ts";
+import { circuitBreaker } from "./circuit-breaker.ts";
+import { connectionLimits } from "./connection-limits.ts";
+import { healthCheck } from "./health-check.ts";
+import { loadBalancing } from "./load-balancing.ts";
+import { outlierDetection } from "./outlier-detection.ts";
+import { retries } from "./retries.ts";
+import { timeouts } from "./timeouts.ts";
+
+/** The blocks that both kinds have. */
+export const trafficBlocks = {
+  timeouts: optional(timeouts),
+  retries: optional(retries),
+  circuitBreaker: optional(circuitBreaker),
+  connectionLimits: optional(connectionLimits),
+  outlierDetection: optional(outlierDetection),
+  loadBalancing: optional(loadBalancing),
+  healthCheck: optional(healthCheck),
+};
