@@ -33,7 +33,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig":
     "upgrade_type enabled",
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": "config_source route_config_name",
-  "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": "name typed_config is_optional",
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": "name typed_config is_optional disabled",
   "envoy.extensions.filters.http.router.v3.Router": "",
   "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": "",
 

@@ -32,7 +32,7 @@ import {
   usualListener,
   type Client,
 } from "./outbound-chains.ts";
-import { limitsOfPort, rateLimitOverride } from "./policy/rate-limit.ts";
+import { hostOverrides } from "./policy/policy-filters.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { meshConfigOf, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
@@ -125,7 +125,7 @@ export function unknownHostsTable(scope: Scope, port: number): BuiltTable {
     for (const backend of built.backends) backends.set(backend.cluster, backend);
     virtualHosts.push({
       ...emptyScope,
-      filterOverrides: rateLimitOverride(limitsOfPort(scope.reader, key, servicePort, "outbound"), []),
+      filterOverrides: hostOverrides(scope.reader, { service: key, port: servicePort, direction: "outbound" }),
       name: `${key}:${port}`,
       domains,
       routes: built.routes,

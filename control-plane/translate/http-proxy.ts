@@ -3,7 +3,7 @@ import type { RouteTable, VirtualHost } from "#config/model/route.ts";
 import type { ServicePort } from "../registry/registry.ts";
 import { serviceRoutes } from "./gateway-api/routes.ts";
 import { emptyScope } from "./defaults.ts";
-import { limitsOfPort, rateLimitOverride } from "./policy/rate-limit.ts";
+import { hostOverrides } from "./policy/policy-filters.ts";
 import { hostsOf, httpProxyName } from "./names.ts";
 import type { BuiltTable } from "./outbound.ts";
 import { findPort, type Backend, type Scope } from "./scope.ts";
@@ -59,7 +59,7 @@ export function proxyHost(scope: Scope, owner: HostOwner): BuiltHost | undefined
   const { routes, backends } = serviceRoutes(scope, service, port);
   const host: VirtualHost = {
     ...emptyScope,
-    filterOverrides: rateLimitOverride(limitsOfPort(scope.reader, owner.service, port, "outbound"), []),
+    filterOverrides: hostOverrides(scope.reader, { service: owner.service, port, direction: "outbound" }),
     name: `${owner.service}:${port.port}`,
     domains: owner.domains,
     routes,

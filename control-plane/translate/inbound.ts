@@ -33,7 +33,7 @@ import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
 import { ownerOf } from "./outbound-chains.ts";
 import { sharedMtlsMode } from "./policy/peer-authentication.ts";
-import { limitsOfPort, limitsOfRule, rateLimitFilter, rateLimitOverride } from "./policy/rate-limit.ts";
+import { portFilters, ruleOverrides, rulesOf } from "./policy/policy-filters.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { inboundTenants } from "./policy/tenants.ts";
 import { trafficFor } from "./policy/traffic.ts";
@@ -200,9 +200,9 @@ function managerOf(
   mode: MtlsMode,
   telemetry: TrafficTelemetry,
 ): HttpConnectionManager {
-  const limited = treatment === "opaque" ? [] : limitedRoutes(scope, port, name);
   const tunnel = treatment === "http" ? [] : [tunnelRoute(port, name)];
-  const rest = treatment === "opaque" ? [] : [applicationRoute(scope, port, name)];
+  const rest = applicationRoute(scope, port, name);
+  const routes = treatment === "opaque" ? [] : [...governedRoutes(scope, port, rest), rest];
   const table: RouteTable = {
     ...emptyScope,
     name,
@@ -211,7 +211,7 @@ function managerOf(
         ...emptyScope,
         name,
         domains: ["*"],
-        routes: [...tunnel, ...limited, ...rest],
+        routes: [...tunnel, ...routes],
         retry: undefined,
       },
     ],
@@ -221,13 +221,7 @@ function managerOf(
     ...managerDefaults,
     statPrefix: name,
     routes: { kind: "inline", table },
-    filters: inboundFilters(
-      scope,
-      port,
-      mode,
-      limited.some((route) => route.filterOverrides.length > 0),
-      telemetry,
-    ),
+    filters: inboundFilters(scope, port, mode, telemetry),
     // An opaque connection is one request here; it may be silent for as long as it likes.
     streamIdleTimeoutMs: treatment === "opaque" ? 0 : managerDefaults.streamIdleTimeoutMs,
     upgrades: treatment === "opaque" ? [tcpUpgrade] : managerDefaults.upgrades,
@@ -241,15 +235,13 @@ function inboundFilters(
   scope: Scope,
   port: WorkloadPort,
   mode: MtlsMode,
-  hasRouteLimits: boolean,
   telemetry: TrafficTelemetry,
 ): readonly FilterConfig[] {
-  const limits = limitsOfPort(scope.reader, port.service, port.port, "inbound");
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     filterConfig("mtls", { mode, rule: `PeerAuthentication of ${port.service}:${port.port.port}` }),
     ...inboundTenants(scope.reader),
-    ...rateLimitFilter(limits, hasRouteLimits),
+    ...portFilters(scope.reader, { service: port.service, port: port.port, direction: "inbound" }),
     filterConfig("retry", {}),
   ];
 }
@@ -292,25 +284,22 @@ function tunnelRoute({ service, port }: WorkloadPort, cluster: string): Route {
   };
 }
 
-/** Rules of attached routes that have a limit of their own here; their requests go to the application as all others do. */
-function limitedRoutes(scope: Scope, port: WorkloadPort, cluster: string): readonly Route[] {
-  const inherited = limitsOfPort(scope.reader, port.service, port.port, "inbound");
+/** Rules of attached routes that say something of their own here; their requests go to the application as all others do. */
+function governedRoutes(scope: Scope, { service, port }: WorkloadPort, route: Route): readonly Route[] {
   const found: { readonly match: RankedMatch; readonly route: Route }[] = [];
-  let isLimited = false;
-  for (const route of scope.reader.get("routes", port.service) ?? []) {
-    const { namespace, name } = route.metadata;
-    for (const [index, rule] of (route.spec.rules ?? [{}]).entries()) {
-      const own = limitsOfRule(scope.reader, route, rule.name, "inbound");
-      isLimited ||= own.length > 0;
-      for (const match of matchesOf(route, rule)) {
-        const made = { ...applicationRoute(scope, port, cluster), match: match.match };
-        const label = `${route.kind} ${namespace}/${name} rule ${rule.name ?? index}`;
-        found.push({ match, route: { ...made, name: label, filterOverrides: rateLimitOverride(own, inherited) } });
+  for (const resource of scope.reader.get("routes", service) ?? []) {
+    const { namespace, name } = resource.metadata;
+    for (const [index, rule] of rulesOf(resource).entries()) {
+      const target = { service, port, direction: "inbound", route: resource, rule } as const;
+      const filterOverrides = ruleOverrides(scope.reader, target);
+      for (const match of matchesOf(resource, rule)) {
+        const label = `${resource.kind} ${namespace}/${name} rule ${rule.name ?? index}`;
+        found.push({ match, route: { ...route, match: match.match, name: label, filterOverrides } });
       }
     }
   }
-  if (!isLimited) return [];
-  return found.toSorted((left, right) => compareMatches(left.match, right.match)).map(({ route }) => route);
+  if (found.every((one) => one.route.filterOverrides.length === 0)) return [];
+  return found.toSorted((left, right) => compareMatches(left.match, right.match)).map((one) => one.route);
 }
 
 /** The application itself, on the workload's address; HTTP/2 where the port says so, the caller's own HTTP where it says nothing. */

@@ -6,7 +6,7 @@ import type { ServicePort } from "../registry/registry.ts";
 import { isDividedTcp, treatmentOf, type Treatment } from "./cluster.ts";
 import { anyConnection, detectionMs, listenerBufferBytes, managerDefaults, plainHttp } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
-import { limitsOfPort, rateLimitFilter } from "./policy/rate-limit.ts";
+import { dormantFilters, portFilters } from "./policy/policy-filters.ts";
 import { telemetryFor, type TrafficTelemetry } from "./policy/telemetry.ts";
 import { outboundTenants } from "./policy/tenants.ts";
 import type { Backend, Scope } from "./scope.ts";
@@ -118,7 +118,7 @@ export function anyServiceFilters(scope: Scope, client: Client, telemetry: Traff
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     ...outboundTenants(scope.reader, client, client.listen),
-    ...rateLimitFilter([], true),
+    ...dormantFilters(),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];
@@ -131,15 +131,10 @@ function outboundFilters(
   port: ServicePort | undefined,
   telemetry: TrafficTelemetry,
 ): readonly FilterConfig[] {
-  const limits = port === undefined ? [] : limitsOfPort(reader, service, port, "outbound");
-  const hasRouteLimits = (reader.get("routes", service) ?? []).some((route) => {
-    const { namespace, name } = route.metadata;
-    return reader.get("rateLimits", `${route.kind}/${namespace}/${name}`) !== undefined;
-  });
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     ...outboundTenants(reader, client, client.listen),
-    ...rateLimitFilter(limits, hasRouteLimits),
+    ...(port === undefined ? [] : portFilters(reader, { service, port, direction: "outbound" })),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];

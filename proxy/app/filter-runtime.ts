@@ -3,6 +3,7 @@ import type { BreakerPolicy } from "#config/model/cluster.ts";
 import type { FilterConfig, FilterOverride } from "#config/model/filter-config.ts";
 import type { Listener } from "#config/model/listener.ts";
 import { FilterChain } from "#filters/chain.ts";
+import { dormant } from "#filters/dormant.ts";
 import type { BreakerState, Exchange, Filter, FilterContext, RouteOverride } from "#filters/filter.ts";
 import { findFilter, findFilterByName } from "#filters/standard.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -54,16 +55,18 @@ export class FilterRuntime {
     const filters: Filter[] = [];
     const failureModes = new Map<string, "closed" | "open">();
     for (const config of configs) {
-      if (config.disabled) continue;
       const factory = findFilter(config.typeUrl);
       if (factory === undefined) {
         if (config.isOptional) continue;
         throw new Error(`Cannot make the filter "${config.name}": ${config.typeUrl} is not known`);
       }
+      // Without settings of routes nothing can turn it on.
+      if (config.disabled && factory.perRoute !== "settings") continue;
       const parsed = describeFailure(config.name, () => factory.parse(config.config, config.typeUrl));
       if (this.#isDry && factory.load !== undefined) continue;
       const context = this.#contextFor(listener, config.name, filters.length);
-      filters.push(describeFailure(config.name, () => factory.make(parsed as never, context))); // as: parsed by the same factory
+      const filter = describeFailure(config.name, () => factory.make(parsed as never, context)); // as: parsed by the same factory
+      filters.push(config.disabled ? dormant(filter) : filter);
       failureModes.set(config.name, factory.failureMode);
     }
     return { chain: new FilterChain(filters), failureModes };

@@ -8,7 +8,7 @@ import type { RouteResource } from "../../mesh/snapshot.ts";
 import { serviceKey, type RegistryService, type ServicePort } from "../../registry/registry.ts";
 import { anyRequest, emptyScope, forwardDefaults } from "../defaults.ts";
 import { hashPolicies } from "../policy/cluster.ts";
-import { limitsOfPort, limitsOfRule, rateLimitOverride } from "../policy/rate-limit.ts";
+import { ruleOverrides, rulesOf } from "../policy/policy-filters.ts";
 import { retryOverride, retryPolicy } from "../policy/retries.ts";
 import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
 import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
@@ -70,8 +70,7 @@ function routeOf(
   route: RouteResource,
   backends: Map<string, Backend>,
 ): readonly Ranked[] {
-  const rules: readonly Rule[] = route.spec.rules ?? [{}];
-  return rules.flatMap((rule, index) =>
+  return rulesOf(route).flatMap((rule, index) =>
     matchesOf(route, rule).map((match): Ranked => ({
       match,
       route: ruleRoute(scope, service, port, route, rule, index, match, backends),
@@ -122,6 +121,7 @@ function ruleRoute(
   };
 }
 
+/** By filter name, the order in which a map of xDS has them. */
 function overridesOf(
   scope: Scope,
   service: string,
@@ -130,12 +130,10 @@ function overridesOf(
   rule: Rule,
   blocks: TrafficBlocks,
 ): readonly FilterOverride[] {
-  const own = limitsOfRule(scope.reader, route, rule.name, "outbound");
-  // By filter name, the order in which a map of xDS has them.
   return [
-    ...rateLimitOverride(own, own.length === 0 ? [] : limitsOfPort(scope.reader, service, port, "outbound")),
+    ...ruleOverrides(scope.reader, { service, port, direction: "outbound", route, rule }),
     ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
-  ];
+  ].toSorted((left, right) => (left.filter < right.filter ? -1 : 1));
 }
 
 /** Gateway API: requests for a backend that does not exist are answered 500, gRPC calls UNAVAILABLE. */

@@ -1,64 +1,33 @@
 // RateLimitPolicy as settings of the rate limit filter: Envoy's message where it says the same, ours where there are keys.
-import type { FilterConfig, FilterOverride, JsonValue } from "#config/model/filter-config.ts";
+import type { JsonValue } from "#config/model/filter-config.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { RateLimitBucket, RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
-import { targetKey, type RouteResource } from "../../mesh/snapshot.ts";
-import type { ServicePort } from "../../registry/registry.ts";
+import { targetKey } from "../../mesh/snapshot.ts";
 import { envoyRateLimitType, filterTypes } from "../filter-types.ts";
+import type { FilterSettings, PolicyFilter, PolicyPort, PolicyRule } from "./policy-filters.ts";
 
-export type LimitDirection = RateLimitPolicy["spec"]["direction"];
+export const rateLimitPolicies: PolicyFilter = {
+  name: filterTypes.rateLimit.name,
+  settings: { typeUrl: filterTypes.rateLimit.typeUrl, config: { buckets: [] } },
+  forPort: (reader, target) => settingsOf(limitsOfPort(reader, target)),
+  forRule: (reader, target) => {
+    const own = limitsOfRule(reader, target);
+    // The limits of the port hold as well.
+    return own.length === 0 ? undefined : settingsOf([...limitsOfPort(reader, target), ...own]);
+  },
+};
 
-/** The policies for all requests to one port of a service. */
-export function limitsOfPort(
-  reader: MeshReader,
-  service: string,
-  port: ServicePort,
-  direction: LimitDirection,
-): readonly RateLimitPolicy[] {
+function limitsOfPort(reader: MeshReader, { service, port, direction }: PolicyPort): readonly RateLimitPolicy[] {
   const [namespace = "", name = ""] = service.split("/");
-  return policiesFor(
-    reader,
-    "Service",
-    namespace,
-    name,
-    direction,
-    (section) => section === undefined || section === port.name,
-  );
+  const isSection = (section: string | undefined): boolean => section === undefined || section === port.name;
+  return policiesFor(reader, "Service", namespace, name, direction, isSection);
 }
 
-/** The policies for one rule of a route, those for the whole route included. */
-export function limitsOfRule(
-  reader: MeshReader,
-  route: RouteResource,
-  rule: string | undefined,
-  direction: LimitDirection,
-): readonly RateLimitPolicy[] {
+function limitsOfRule(reader: MeshReader, { route, rule, direction }: PolicyRule): readonly RateLimitPolicy[] {
   const { namespace, name } = route.metadata;
-  return policiesFor(
-    reader,
-    route.kind,
-    namespace,
-    name,
-    direction,
-    (section) => section === undefined || section === rule,
-  );
-}
-
-/** The filter with these limits, or off until a route turns it on. */
-export function rateLimitFilter(policies: readonly RateLimitPolicy[], isNeeded: boolean): readonly FilterConfig[] {
-  const { name, typeUrl } = filterTypes.rateLimit;
-  if (policies.length > 0) return [{ name, ...message(policies), disabled: false, isOptional: true }];
-  return isNeeded ? [{ name, typeUrl, config: { buckets: [] }, disabled: false, isOptional: true }] : [];
-}
-
-/** What a route says over the listener's: `inherited` are the limits of the port, which hold as well. */
-export function rateLimitOverride(
-  own: readonly RateLimitPolicy[],
-  inherited: readonly RateLimitPolicy[],
-): readonly FilterOverride[] {
-  if (own.length === 0) return [];
-  return [{ filter: filterTypes.rateLimit.name, ...message([...inherited, ...own]), disabled: false }];
+  const isSection = (section: string | undefined): boolean => section === undefined || section === rule.name;
+  return policiesFor(reader, route.kind, namespace, name, direction, isSection);
 }
 
 function policiesFor(
@@ -66,7 +35,7 @@ function policiesFor(
   kind: string,
   namespace: string,
   name: string,
-  direction: LimitDirection,
+  direction: PolicyPort["direction"],
   isSection: (section: string | undefined) => boolean,
 ): readonly RateLimitPolicy[] {
   const key = targetKey(kind, namespace, name);
@@ -77,7 +46,8 @@ function policiesFor(
   );
 }
 
-function message(policies: readonly RateLimitPolicy[]): { readonly typeUrl: string; readonly config: JsonValue } {
+function settingsOf(policies: readonly RateLimitPolicy[]): FilterSettings | undefined {
+  if (policies.length === 0) return undefined;
   const buckets = policies.flatMap((policy) => policy.spec.local.map((bucket) => ({ policy, bucket })));
   const [only] = buckets;
   if (buckets.length === 1 && only !== undefined && only.bucket.keys.length === 0) {

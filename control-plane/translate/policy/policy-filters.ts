@@ -1,0 +1,84 @@
+// Filters that policies put into a chain: for a port of a service, for a virtual host, for one rule of a route.
+import type { FilterConfig, FilterOverride, JsonValue } from "#config/model/filter-config.ts";
+import type { GRPCRouteRule } from "#config/schema/grpc-route.ts";
+import type { HTTPRouteRule } from "#config/schema/http-route.ts";
+import type { MeshReader } from "../../mesh/derivation.ts";
+import type { RouteResource } from "../../mesh/snapshot.ts";
+import type { ServicePort } from "../../registry/registry.ts";
+import { rateLimitPolicies } from "./rate-limit.ts";
+
+/** One port of a service, seen by its clients' proxies or by its own. */
+export interface PolicyPort {
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly port: ServicePort;
+  readonly direction: "inbound" | "outbound";
+}
+
+export interface PolicyRule extends PolicyPort {
+  readonly route: RouteResource;
+  readonly rule: HTTPRouteRule | GRPCRouteRule;
+}
+
+/** The configuration of a filter: a message, and its canonical JSON. */
+export interface FilterSettings {
+  readonly typeUrl: string;
+  readonly config: JsonValue;
+}
+
+/** What policies of some kind say to one filter. */
+export interface PolicyFilter {
+  /** The filter in generated chains; `settings` are those of a filter that does nothing. */
+  readonly name: string;
+  readonly settings: FilterSettings;
+  /** Of all requests to a port; undefined: nothing. */
+  forPort(reader: MeshReader, target: PolicyPort): FilterSettings | undefined;
+  /** Of the requests of one rule, in the place of what holds for the port; undefined: what holds for the port. */
+  forRule(reader: MeshReader, target: PolicyRule): FilterSettings | undefined;
+}
+
+/** In the order of the chain (filters/standard.ts): behind identity and tenant, before breaker and retries. */
+const policyFilters: readonly PolicyFilter[] = [rateLimitPolicies];
+
+/** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
+export function portFilters(reader: MeshReader, target: PolicyPort): readonly FilterConfig[] {
+  return policyFilters.flatMap((filter) => {
+    const settings = filter.forPort(reader, target);
+    if (settings !== undefined) return [inChain(filter, settings)];
+    return isForSomeRule(reader, filter, target) ? [inChain(filter, undefined)] : [];
+  });
+}
+
+/** All of them, off until a virtual host or a rule turns one on: for chains of many services. */
+export function dormantFilters(): readonly FilterConfig[] {
+  return policyFilters.map((filter) => inChain(filter, undefined));
+}
+
+/** What a virtual host of one service says to the dormant ones. */
+export function hostOverrides(reader: MeshReader, target: PolicyPort): readonly FilterOverride[] {
+  return policyFilters.flatMap((filter) => inScope(filter, filter.forPort(reader, target)));
+}
+
+/** What one rule says. */
+export function ruleOverrides(reader: MeshReader, target: PolicyRule): readonly FilterOverride[] {
+  return policyFilters.flatMap((filter) => inScope(filter, filter.forRule(reader, target)));
+}
+
+function isForSomeRule(reader: MeshReader, filter: PolicyFilter, target: PolicyPort): boolean {
+  return (reader.get("routes", target.service) ?? []).some((route) =>
+    rulesOf(route).some((rule) => filter.forRule(reader, { ...target, route, rule }) !== undefined),
+  );
+}
+
+/** The rules of a route; one that takes everything where it has none. */
+export function rulesOf(route: RouteResource): readonly PolicyRule["rule"][] {
+  return route.spec.rules ?? [{}];
+}
+
+function inChain({ name, settings }: PolicyFilter, own: FilterSettings | undefined): FilterConfig {
+  return { name, ...(own ?? settings), disabled: own === undefined, isOptional: true };
+}
+
+function inScope({ name }: PolicyFilter, own: FilterSettings | undefined): readonly FilterOverride[] {
+  return own === undefined ? [] : [{ filter: name, ...own, disabled: false }];
+}
