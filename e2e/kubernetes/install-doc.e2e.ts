@@ -1,10 +1,10 @@
 // docs/install.md, followed literally: each of its commands in one shell, in the page's order, against the cluster.
 // Time limit: 600 s.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { Shell } from "../shell.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { getGatewayApiFolder } from "./cluster/parts.ts";
 import { isAsShown, type Step, stepsOf } from "./install-page.ts";
@@ -20,50 +20,10 @@ const here: readonly (readonly [string, string])[] = [
   ],
 ];
 
-/** One shell for the whole page: its functions and variables are the reader's. */
-class Shell {
-  readonly #shell: ChildProcess;
-  #count = 0;
-  #printed = "";
-
-  constructor() {
-    this.#shell = spawn("bash", [], { cwd: root, env: cluster.env, stdio: ["pipe", "pipe", "pipe"] });
-    for (const stream of [this.#shell.stdout, this.#shell.stderr]) {
-      stream?.setEncoding("utf8").on("data", (text: string) => {
-        this.#printed += text;
-        this.#shell.emit("printed");
-      });
-    }
-  }
-
-  /** Runs commands, the first that fails being the last; gives what they printed and the exit code. */
-  async run(commands: string): Promise<{ readonly printed: string; readonly code: number }> {
-    const mark = `--- step ${++this.#count} ended with `;
-    // A subshell for its -e would lose the functions that the page defines.
-    const guarded = `set -e -o pipefail; trap 'code=$?; echo "${mark}$code"' EXIT`;
-    const isDefinition = /^\w+\(\) \{/m.test(commands);
-    const text = isDefinition
-      ? `{ ${commands}\n} </dev/null; echo "${mark}$?"`
-      : `( ${guarded}\n${commands}\n) </dev/null`;
-    this.#printed = "";
-    this.#shell.stdin?.write(`${text}\n`);
-    const ended = new RegExp(`${RegExp.escape(mark)}(\\d+)\n`);
-    for (;;) {
-      const [found, code] = ended.exec(this.#printed) ?? [];
-      if (found !== undefined) return { printed: this.#printed.replace(found, ""), code: Number(code) };
-      await new Promise((resolve) => this.#shell.once("printed", resolve));
-    }
-  }
-
-  end(): void {
-    this.#shell.kill();
-  }
-}
-
 // The page begins where no mesh is.
 await cluster.helm("uninstall", "heddle", "-n", "heddle-system", "--ignore-not-found", "--wait");
 
-const shell = new Shell();
+const shell = new Shell(root, cluster.env);
 
 /** A reader would look again: what the cluster has still to hear of takes a moment. */
 async function untilAsShown({ command, output = "" }: Step): Promise<void> {
