@@ -98,6 +98,21 @@ export interface OutlierDetection {
   readonly failurePercentageMinimumHosts: number;
   readonly failurePercentageRequestVolume: number;
   readonly enforcingFailurePercentage: number;
+  /** Of local-origin results, counted where they are split from the others. */
+  readonly enforcingLocalOriginSuccessRate: number;
+  readonly enforcingFailurePercentageLocalOrigin: number;
+  /** One endpoint may be out whatever `maxEjectionPercent` says. */
+  readonly alwaysEjectOneHost: boolean;
+  /** An active check that succeeds brings an ejected endpoint back. */
+  readonly successfulHealthCheckUnejects: boolean;
+  /** Suspect before out; absent = out at once, as in Envoy. Carried in metadata `heddle.outlier`. */
+  readonly stages?: OutlierStages;
+}
+
+/** Both from the moment of the suspicion; `confirmUntilMs` is the later one. */
+export interface OutlierStages {
+  readonly suspectForMs: number;
+  readonly confirmUntilMs: number;
 }
 
 export interface HealthCheck {

@@ -18,7 +18,7 @@ import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { healthCheckFromWire, healthCheckToWire } from "./health-check.ts";
 import type { Scope } from "./issues.ts";
 import { balancingFromWire, balancingToWire } from "./lb-policy.ts";
-import { BREAKER_KEY, MESH_KEY } from "./metadata-keys.ts";
+import { BREAKER_KEY, MESH_KEY, OUTLIER_KEY } from "./metadata-keys.ts";
 import { metadataScope, metadataToWire, structLabels } from "./metadata.ts";
 import { outlierFromWire, outlierToWire } from "./outlier.ts";
 import { upstreamTlsFromWire, upstreamTlsToWire } from "./tls.ts";
@@ -31,7 +31,12 @@ const PANIC_PERCENT = 50;
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 
 export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
-  const { [BREAKER_KEY]: breaker, [MESH_KEY]: mesh, ...metadata } = wire.metadata?.filterMetadata ?? {};
+  const {
+    [BREAKER_KEY]: breaker,
+    [MESH_KEY]: mesh,
+    [OUTLIER_KEY]: stages,
+    ...metadata
+  } = wire.metadata?.filterMetadata ?? {};
   const discovery = discoveryFromWire(wire, mesh, scope);
   const balancing = balancingFromWire(wire, scope);
   if ((discovery.kind === "originalDst") !== (balancing.lb.kind === "originalDst")) {
@@ -56,7 +61,14 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
     panicThresholdPercent: wire.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_PERCENT,
     limits: limitsFromWire(wire.circuitBreakers, RoutingPriority.DEFAULT),
     highPriorityLimits: limitsFromWire(wire.circuitBreakers, RoutingPriority.HIGH),
-    outlier: wire.outlierDetection && outlierFromWire(wire.outlierDetection, scope.field("outlier_detection")),
+    outlier:
+      wire.outlierDetection &&
+      outlierFromWire(
+        wire.outlierDetection,
+        scope.field("outlier_detection"),
+        stages,
+        metadataScope(scope.field("metadata"), OUTLIER_KEY),
+      ),
     healthChecks: wire.healthChecks.map((check, index) =>
       healthCheckFromWire(check, scope.field("health_checks").at(index)),
     ),
@@ -165,6 +177,7 @@ export function clusterToWire(model: Cluster): WireCluster {
   const metadata = metadataToWire({
     ...(model.metadata as { [key: string]: JsonObject }),
     [BREAKER_KEY]: breaker,
+    [OUTLIER_KEY]: { ...model.outlier?.stages },
     [MESH_KEY]: identity === undefined ? {} : { identity },
   });
   const init: MessageInitShape<typeof ClusterSchema> = {

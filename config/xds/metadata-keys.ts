@@ -6,6 +6,8 @@ export const LB_KEY = "envoy.lb";
 export const TRANSPORT_SOCKET_KEY = "envoy.transport_socket_match";
 /** Hystrix's breaker of a cluster: `model/cluster.ts` BreakerPolicy. */
 export const BREAKER_KEY = "heddle.breaker";
+/** Stages of a cluster's outlier detection: `model/cluster.ts` OutlierStages. */
+export const OUTLIER_KEY = "heddle.outlier";
 /** The sidecar in front of an endpoint: `model/endpoint.ts` MeshHop. Of an original-destination cluster: who all peers are. */
 export const MESH_KEY = "heddle.mesh";
 /** How a filter chain treats HTTP, where Envoy has no field for it: `{ forwarded: append, hosts: [reviews, ...] }`. */

@@ -1,8 +1,8 @@
 // OutlierDetection: which endpoints are put out for a while, message <-> model.
-import { create } from "@bufbuild/protobuf";
-import type { OutlierDetection } from "../model/cluster.ts";
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import type { OutlierDetection, OutlierStages } from "../model/cluster.ts";
 import { toMsOr } from "./duration.ts";
-import { durationUnless } from "./fields.ts";
+import { durationUnless, unless } from "./fields.ts";
 import {
   OutlierDetectionSchema,
   type OutlierDetection as WireOutlier,
@@ -31,6 +31,10 @@ export const OUTLIER_DEFAULTS: OutlierDetection = {
   failurePercentageMinimumHosts: 5,
   failurePercentageRequestVolume: 50,
   enforcingFailurePercentage: 0,
+  enforcingLocalOriginSuccessRate: 100,
+  enforcingFailurePercentageLocalOrigin: 0,
+  alwaysEjectOneHost: false,
+  successfulHealthCheckUnejects: true,
 };
 
 /** The model's name and the wire's, for the fields that are plain numbers. */
@@ -50,12 +54,20 @@ const NUMBERS = {
   failurePercentageMinimumHosts: "failurePercentageMinimumHosts",
   failurePercentageRequestVolume: "failurePercentageRequestVolume",
   enforcingFailurePercentage: "enforcingFailurePercentage",
+  enforcingLocalOriginSuccessRate: "enforcingLocalOriginSuccessRate",
+  enforcingFailurePercentageLocalOrigin: "enforcingFailurePercentageLocalOrigin",
 } as const satisfies { readonly [model in keyof OutlierDetection]?: keyof WireOutlier };
 
 type NumberName = keyof typeof NUMBERS;
 const NAMES = Object.keys(NUMBERS) as readonly NumberName[];
 
-export function outlierFromWire(wire: WireOutlier, scope: Scope): OutlierDetection {
+/** `stages`: what the cluster's metadata says, if anything. */
+export function outlierFromWire(
+  wire: WireOutlier,
+  scope: Scope,
+  stages: JsonObject | undefined,
+  stagesScope: Scope,
+): OutlierDetection {
   const numbers = Object.fromEntries(NAMES.map((name) => [name, wire[NUMBERS[name]] ?? OUTLIER_DEFAULTS[name]]));
   const baseEjectionTimeMs = toMsOr(wire.baseEjectionTime, OUTLIER_DEFAULTS.baseEjectionTimeMs);
   // Envoy: 300 s or the base time, whichever is longer.
@@ -74,7 +86,25 @@ export function outlierFromWire(wire: WireOutlier, scope: Scope): OutlierDetecti
     baseEjectionTimeMs,
     maxEjectionTimeMs,
     maxEjectionTimeJitterMs: toMsOr(wire.maxEjectionTimeJitter, 0),
+    alwaysEjectOneHost: wire.alwaysEjectOneHost ?? OUTLIER_DEFAULTS.alwaysEjectOneHost,
+    successfulHealthCheckUnejects:
+      wire.successfulActiveHealthCheckUnejectHost ?? OUTLIER_DEFAULTS.successfulHealthCheckUnejects,
+    ...(stages === undefined ? {} : { stages: stagesFromWire(stages, stagesScope) }),
   };
+}
+
+/** Metadata `heddle.outlier` of the cluster: Envoy has no stages, and ejects at once. */
+function stagesFromWire(wire: JsonObject, scope: Scope): OutlierStages {
+  const duration = (name: keyof OutlierStages): number => {
+    const value = wire[name];
+    if (typeof value === "number" && value > 0) return value;
+    scope.field(name).invalid(`must be a number greater than 0: got ${JSON.stringify(value)}`);
+    return 1;
+  };
+  const stages = { suspectForMs: duration("suspectForMs"), confirmUntilMs: duration("confirmUntilMs") };
+  if (stages.confirmUntilMs < stages.suspectForMs)
+    scope.field("confirmUntilMs").invalid("must not be less than suspectForMs");
+  return stages;
 }
 
 export function outlierToWire(model: OutlierDetection): WireOutlier {
@@ -89,5 +119,11 @@ export function outlierToWire(model: OutlierDetection): WireOutlier {
     ...durationUnless("baseEjectionTime", model.baseEjectionTimeMs, OUTLIER_DEFAULTS.baseEjectionTimeMs),
     ...durationUnless("maxEjectionTime", model.maxEjectionTimeMs, maxEjectionTimeMs),
     ...durationUnless("maxEjectionTimeJitter", model.maxEjectionTimeJitterMs, 0),
+    ...unless("alwaysEjectOneHost", model.alwaysEjectOneHost, OUTLIER_DEFAULTS.alwaysEjectOneHost),
+    ...unless(
+      "successfulActiveHealthCheckUnejectHost",
+      model.successfulHealthCheckUnejects,
+      OUTLIER_DEFAULTS.successfulHealthCheckUnejects,
+    ),
   });
 }

@@ -124,6 +124,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       // Nobody reaches another tenant's endpoint by its address.
       return hasLabels(host.endpoint.labels, pick.labels) ? new Picked(this, host) : "no-endpoint-in-subset";
     }
+    const trial = this.#detector?.takeTrial(pick.labels, pick.avoid);
+    if (trial !== undefined) return new Picked(this, trial, true);
     this.#index ??= this.#compile();
     const selector = this.#index.find(pick.labels);
     if (selector === undefined) return "no-endpoint-in-subset";
@@ -137,7 +139,9 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
 
   setHealth(address: string, health: EndpointHealth): void {
     const host = this.#hosts.get(address);
-    if (host === undefined || host.checkedHealth === health) return;
+    if (host === undefined) return;
+    if (health === "healthy") this.#detector?.checkSucceeded(host);
+    if (host.checkedHealth === health) return;
     const wasUsable = host.usability() === "healthy";
     host.checkedHealth = health;
     const isUsable = host.usability() === "healthy";
@@ -181,7 +185,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     }
   }
 
-  finished(host: EndpointState): void {
+  finished(host: EndpointState, isTrial: boolean): void {
+    if (isTrial) this.#detector?.trialEnded(host);
     if (this.config.discovery.kind === "originalDst") this.#destinations.finished(host);
   }
 

@@ -13,6 +13,9 @@ export interface SlowStart {
   readonly minWeightPercent: number;
 }
 
+/** Where an endpoint stands in `ejections.ts`. */
+type OutlierStage = "in" | "suspect" | "confirming" | "out" | "returning";
+
 /** The counts that outlier detection keeps of an endpoint. */
 export class OutlierCounts {
   consecutive5xx = 0;
@@ -21,12 +24,29 @@ export class OutlierCounts {
   /** Of the interval that runs. */
   intervalTotal = 0;
   intervalSuccesses = 0;
+  /** What the proxy itself saw, where that is counted apart. */
+  localIntervalTotal = 0;
+  localIntervalSuccesses = 0;
   /** Ejections in short order; multiplies the base time. */
   ejections = 0;
+  stage: OutlierStage = "in";
+  /** Its stage is any but "in". */
   isEjected = false;
-  ejectedUntilMs = 0;
   /** When it came back, for counting ejections down. */
   returnedMs = 0;
+
+  clearConsecutive(): void {
+    this.consecutive5xx = 0;
+    this.consecutiveGatewayFailure = 0;
+    this.consecutiveLocalOrigin = 0;
+  }
+
+  endInterval(): void {
+    this.intervalTotal = 0;
+    this.intervalSuccesses = 0;
+    this.localIntervalTotal = 0;
+    this.localIntervalSuccesses = 0;
+  }
 }
 
 export class EndpointState {
@@ -56,9 +76,20 @@ export class EndpointState {
   }
 
   usability(): Usability {
+    return this.outlier.isEjected && this.#told() !== "draining" ? "unhealthy" : this.#told();
+  }
+
+  /** Nothing but its own answers speaks against it. */
+  isTriable(): boolean {
+    const told = this.#told();
+    return told === "healthy" || told === "degraded";
+  }
+
+  /** What the registry and the active checks say. */
+  #told(): Usability {
     const told = this.endpoint.health;
     if (told === "draining") return "draining";
-    if (told === "unhealthy" || told === "timeout" || this.outlier.isEjected) return "unhealthy";
+    if (told === "unhealthy" || told === "timeout") return "unhealthy";
     const checked = this.checkedHealth;
     if (checked === "unhealthy" || checked === "timeout") return "unhealthy";
     if (checked === "draining") return "draining";

@@ -8,43 +8,80 @@ export interface Outlier {
   readonly reason: string;
 }
 
+/** Requests of one interval, and how many of them succeeded. */
+interface Tally {
+  readonly host: EndpointState;
+  readonly total: number;
+  readonly rate: number;
+}
+
 /**
  * Looks at the counts of one interval. Success rate: below mean - stdev * factor / 1000, among at least
- * `successRateMinimumHosts` with `successRateRequestVolume` requests each; failure percentage likewise, at or above its threshold.
+ * `successRateMinimumHosts` with `successRateRequestVolume` requests each; failure percentage likewise, at or above its threshold. What
+ * the proxy itself saw is judged apart where it is counted apart.
  */
 export function findOutliers(hosts: readonly EndpointState[], settings: OutlierDetection): readonly Outlier[] {
-  const found: Outlier[] = [];
-  if (settings.enforcingSuccessRate > 0) {
-    const judged = hosts.filter(({ outlier }) => isJudged(outlier, settings.successRateRequestVolume));
-    if (judged.length > 0 && judged.length >= settings.successRateMinimumHosts) {
-      const limit = successLimit(judged.map(successRate), settings.successRateStdevFactor / 1000);
-      for (const host of judged) {
-        if (successRate(host) >= limit) continue;
-        const reason = `success rate ${successRate(host).toFixed(1)} % below ${limit.toFixed(1)} %`;
-        found.push({ host, enforcingPercent: settings.enforcingSuccessRate, reason });
-      }
-    }
-  }
-  if (settings.enforcingFailurePercentage > 0) {
-    const judged = hosts.filter(({ outlier }) => isJudged(outlier, settings.failurePercentageRequestVolume));
-    if (judged.length > 0 && judged.length >= settings.failurePercentageMinimumHosts) {
-      for (const host of judged) {
-        const failures = 100 - successRate(host);
-        if (failures < settings.failurePercentageThreshold) continue;
-        const reason = `failure percentage ${failures.toFixed(1)} % at or above ${settings.failurePercentageThreshold} %`;
-        found.push({ host, enforcingPercent: settings.enforcingFailurePercentage, reason });
-      }
-    }
-  }
-  return found;
+  const answers = tally(hosts, ({ outlier }) => [outlier.intervalTotal, outlier.intervalSuccesses]);
+  const found = [
+    ...belowTheOthers(answers, settings, settings.enforcingSuccessRate, "success rate"),
+    ...failingOften(answers, settings, settings.enforcingFailurePercentage, "failure percentage"),
+  ];
+  if (!settings.splitExternalLocalOriginErrors) return found;
+  const local = tally(hosts, ({ outlier }) => [outlier.localIntervalTotal, outlier.localIntervalSuccesses]);
+  const { enforcingLocalOriginSuccessRate, enforcingFailurePercentageLocalOrigin } = settings;
+  return [
+    ...found,
+    ...belowTheOthers(local, settings, enforcingLocalOriginSuccessRate, "local-origin success rate"),
+    ...failingOften(local, settings, enforcingFailurePercentageLocalOrigin, "local-origin failure percentage"),
+  ];
 }
 
-function isJudged(counts: EndpointState["outlier"], volume: number): boolean {
-  return !counts.isEjected && counts.intervalTotal > 0 && counts.intervalTotal >= volume;
+function tally(
+  hosts: readonly EndpointState[],
+  countsOf: (host: EndpointState) => readonly [total: number, successes: number],
+): readonly Tally[] {
+  return hosts.flatMap((host) => {
+    const [total, successes] = countsOf(host);
+    return total === 0 || host.outlier.isEjected ? [] : { host, total, rate: (successes * 100) / total };
+  });
 }
 
-function successRate({ outlier }: EndpointState): number {
-  return (outlier.intervalSuccesses * 100) / outlier.intervalTotal;
+function belowTheOthers(
+  tallies: readonly Tally[],
+  settings: OutlierDetection,
+  enforcingPercent: number,
+  what: string,
+): readonly Outlier[] {
+  const judged = tallies.filter(({ total }) => total >= settings.successRateRequestVolume);
+  if (enforcingPercent === 0 || judged.length === 0 || judged.length < settings.successRateMinimumHosts) return [];
+  const limit = successLimit(
+    judged.map(({ rate }) => rate),
+    settings.successRateStdevFactor / 1000,
+  );
+  return judged
+    .filter(({ rate }) => rate < limit)
+    .map(({ host, rate }) => {
+      const reason = `${what} ${rate.toFixed(1)} % below ${limit.toFixed(1)} %`;
+      return { host, enforcingPercent, reason };
+    });
+}
+
+function failingOften(
+  tallies: readonly Tally[],
+  settings: OutlierDetection,
+  enforcingPercent: number,
+  what: string,
+): readonly Outlier[] {
+  const { failurePercentageThreshold: threshold } = settings;
+  const judged = tallies.filter(({ total }) => total >= settings.failurePercentageRequestVolume);
+  if (enforcingPercent === 0 || judged.length === 0 || judged.length < settings.failurePercentageMinimumHosts)
+    return [];
+  return judged
+    .filter(({ rate }) => 100 - rate >= threshold)
+    .map(({ host, rate }) => {
+      const reason = `${what} ${(100 - rate).toFixed(1)} % at or above ${threshold} %`;
+      return { host, enforcingPercent, reason };
+    });
 }
 
 function successLimit(rates: readonly number[], factor: number): number {

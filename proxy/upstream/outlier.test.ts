@@ -31,8 +31,12 @@ function setUp(count: number, overrides: Partial<OutlierDetection> = {}) {
     if (host === undefined) throw new RangeError(`there is no endpoint ${at}`);
     for (let i = 0; i < times; i++) detector.report(host, result);
   };
+  const check = (at: number): void => {
+    const host = hosts[at];
+    if (host !== undefined) detector.checkSucceeded(host);
+  };
   const ejected = (): number[] => hosts.flatMap((host, i) => (host.outlier.isEjected ? [i] : []));
-  return { clock, detector, events, report, ejected };
+  return { clock, detector, events, hosts, check, report, ejected };
 }
 
 test("five errors in a row eject, four and a success do not", () => {
@@ -87,13 +91,107 @@ test("what is not the endpoint's fault does not count", () => {
   assert.deepEqual(ejected(), []);
 });
 
-test("no more than the maximum share is out, and the first may always go", () => {
+test("no more than the maximum share is out; a first one above it only where the policy says so", () => {
   const { report, ejected } = setUp(10, { maxEjectionPercent: 20 });
   for (let at = 0; at < 10; at++) report(at, SERVER_ERROR, 5);
   assert.deepEqual(ejected(), [0, 1]);
-  const none = setUp(3, { maxEjectionPercent: 0 });
-  none.report(0, SERVER_ERROR, 5);
-  assert.deepEqual(none.ejected(), []);
+  for (const alwaysEjectOneHost of [false, true]) {
+    const few = setUp(3, { maxEjectionPercent: 10, alwaysEjectOneHost });
+    for (let at = 0; at < 3; at++) few.report(at, SERVER_ERROR, 5);
+    assert.deepEqual(few.ejected(), alwaysEjectOneHost ? [0] : []);
+  }
+});
+
+test("a successful active check brings an ejected endpoint back, if the policy lets it", () => {
+  for (const successfulHealthCheckUnejects of [false, true]) {
+    const { check, report, ejected } = setUp(3, { successfulHealthCheckUnejects });
+    report(0, SERVER_ERROR, 5);
+    check(0);
+    assert.deepEqual(ejected(), successfulHealthCheckUnejects ? [] : [0]);
+  }
+});
+
+test("local-origin results have a success rate of their own where they are split off", () => {
+  const { clock, report, ejected, events } = setUp(6, {
+    splitExternalLocalOriginErrors: true,
+    consecutiveLocalOriginFailure: 1_000_000,
+    maxEjectionPercent: 50,
+  });
+  for (let at = 0; at < 6; at++) {
+    report(at, OK, at === 2 ? 50 : 100);
+    if (at === 2) report(at, REFUSED, 50);
+  }
+  clock.advance(10_000);
+  assert.deepEqual(ejected(), [2]);
+  assert.match(events[0] ?? "", /local-origin success rate 50\.0 %/);
+});
+
+const STAGES = { stages: { suspectForMs: 10_000, confirmUntilMs: 30_000 } };
+
+test("a suspect is not tried until its time is over, and then by one request at a time", () => {
+  const { clock, detector, events, report } = setUp(3, STAGES);
+  report(0, SERVER_ERROR, 5);
+  assert.deepEqual(events, ["10.0.0.0:80 suspect: consecutive 5xx"]);
+  // Requests that it had already.
+  report(0, SERVER_ERROR, 5);
+  clock.advance(9999);
+  assert.equal(detector.takeTrial({}, []), undefined);
+  clock.advance(1);
+  const trial = detector.takeTrial({}, []);
+  assert.equal(trial?.key, "10.0.0.0:80");
+  assert.equal(detector.takeTrial({}, []), undefined);
+  if (trial !== undefined) detector.trialEnded(trial);
+  assert.equal(detector.takeTrial({}, []), trial, "the trial had no result: another is due");
+});
+
+test("a success brings a suspect back, before the trial too", () => {
+  for (const waitMs of [1, 15_000]) {
+    const { clock, report, ejected } = setUp(3, STAGES);
+    report(0, SERVER_ERROR, 5);
+    clock.advance(waitMs);
+    report(0, OK);
+    assert.deepEqual(ejected(), [], `after ${waitMs} ms`);
+    clock.advance(100_000);
+    assert.equal(clock.pendingTimers, 0);
+  }
+});
+
+test("a failed trial, or no word until the end of the time, takes a suspect out; only a trial leads back", () => {
+  for (const isTried of [true, false]) {
+    const { clock, detector, events, report, ejected } = setUp(3, { ...STAGES, baseEjectionTimeMs: 5000 });
+    report(0, SERVER_ERROR, 5);
+    clock.advance(10_000);
+    if (isTried) report(0, BAD_GATEWAY);
+    else clock.advance(20_000);
+    assert.match(events.at(-1) ?? "", isTried ? /the trial request failed/ : /no success/);
+    assert.equal(detector.takeTrial({}, []), undefined);
+    clock.advance(5000);
+    assert.deepEqual(ejected(), [0], "it is out until it has shown that it is well");
+    assert.equal(detector.takeTrial({}, [])?.key, "10.0.0.0:80");
+    report(0, REFUSED);
+    clock.advance(9999);
+    assert.equal(detector.takeTrial({}, []), undefined, "the second time is longer");
+    clock.advance(1);
+    assert.equal(detector.takeTrial({}, [])?.key, "10.0.0.0:80");
+    report(0, OK);
+    assert.deepEqual(ejected(), []);
+  }
+});
+
+test("a trial is only for requests that may have the endpoint", () => {
+  const { clock, detector, hosts, report } = setUp(3, STAGES);
+  report(0, SERVER_ERROR, 5);
+  clock.advance(10_000);
+  assert.equal(detector.takeTrial({ tenant: "acme" }, []), undefined);
+  assert.equal(
+    detector.takeTrial(
+      {},
+      hosts.slice(0, 1).map((host) => host.endpoint),
+    ),
+    undefined,
+  );
+  if (hosts[0] !== undefined) hosts[0].checkedHealth = "unhealthy";
+  assert.equal(detector.takeTrial({}, []), undefined);
 });
 
 test("each ejection in short order lasts longer, up to the maximum, and quiet time forgives", () => {

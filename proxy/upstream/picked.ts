@@ -9,19 +9,22 @@ export interface PickOwner {
   openHttp(host: EndpointState, downstream: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   openTunnel(host: EndpointState, authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   reported(host: EndpointState, result: AttemptReport): void;
-  finished(host: EndpointState): void;
+  /** `isTrial`: it was chosen to see whether the endpoint is well again. */
+  finished(host: EndpointState, isTrial: boolean): void;
 }
 
 export class Picked implements PickedEndpoint {
   readonly endpoint: Endpoint;
   readonly #owner: PickOwner;
   readonly #host: EndpointState;
+  readonly #isTrial: boolean;
   #isDone = false;
 
-  constructor(owner: PickOwner, host: EndpointState) {
+  constructor(owner: PickOwner, host: EndpointState, isTrial = false) {
     this.endpoint = host.endpoint;
     this.#owner = owner;
     this.#host = host;
+    this.#isTrial = isTrial;
     host.activeRequests++;
     host.totalRequests++;
   }
@@ -42,6 +45,6 @@ export class Picked implements PickedEndpoint {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#host.activeRequests--;
-    this.#owner.finished(this.#host);
+    this.#owner.finished(this.#host, this.#isTrial);
   }
 }

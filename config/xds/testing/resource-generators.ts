@@ -253,7 +253,17 @@ const outlier = fc.record({
   intervalMs: positiveMs,
   baseEjectionTimeMs: fc.integer({ min: 1, max: 1000 }),
   maxEjectionTimeMs: fc.integer({ min: 1000, max: 9_000_000 }),
+  enforcingLocalOriginSuccessRate: fc.integer({ min: 0, max: 100 }),
+  alwaysEjectOneHost: fc.boolean(),
+  successfulHealthCheckUnejects: fc.boolean(),
 });
+
+const stages = fc.oneof(
+  fc.constant({}),
+  fc.record({
+    stages: fc.record({ suspectForMs: fc.integer({ min: 1, max: 1000 }), confirmUntilMs: fc.constant(9_000_000) }),
+  }),
+);
 
 const breaker = fc.record({
   volumeThreshold: positiveMs,
@@ -294,7 +304,9 @@ const cluster: fc.Arbitrary<Cluster> = fc
       panicThresholdPercent: fc.constantFrom(0, 50, 100),
       limits,
       highPriorityLimits: limits,
-      outlier: maybe(outlier.map((changed) => ({ ...OUTLIER_DEFAULTS, ...changed }))),
+      outlier: maybe(
+        fc.tuple(outlier, stages).map(([changed, more]) => ({ ...OUTLIER_DEFAULTS, ...changed, ...more })),
+      ),
       healthChecks: few(healthCheck),
       closeOnHealthFailure: fc.boolean(),
       tls: maybe(upstreamTls),

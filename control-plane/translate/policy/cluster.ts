@@ -124,13 +124,18 @@ function slowStart(block: LoadBalancing | undefined): Cluster["slowStart"] {
 }
 
 function outlier(block: OutlierDetection): ClusterOutlier {
-  const { interval, baseEjectionTime, maxEjectionTime, alwaysEjectOneHost: _, ...rest } = block;
+  const { interval, baseEjectionTime, maxEjectionTime, maxEjectionTimeJitter, stages, ...rest } = block;
+  const { successfulActiveHealthCheckUnejectHost: successfulHealthCheckUnejects, ...numbers } = rest;
   return {
-    ...rest,
+    ...numbers,
+    successfulHealthCheckUnejects,
     intervalMs: durationMs(interval),
     baseEjectionTimeMs: durationMs(baseEjectionTime),
     maxEjectionTimeMs: durationMs(maxEjectionTime),
-    maxEjectionTimeJitterMs: 0,
+    maxEjectionTimeJitterMs: durationMs(maxEjectionTimeJitter),
+    ...(stages === undefined
+      ? {}
+      : { stages: { suspectForMs: durationMs(stages.suspectFor), confirmUntilMs: durationMs(stages.confirmUntil) } }),
   };
 }
 

@@ -40,6 +40,7 @@ export const HTTP_OPTIONS: Cluster["http"] = {
   preserveHeaderCase: true,
 };
 
+/** As the field's, but one of a few endpoints may always go. */
 export const OUTLIER: OutlierDetection = {
   consecutive5xx: 5,
   enforcingConsecutive5xx: 100,
@@ -61,6 +62,10 @@ export const OUTLIER: OutlierDetection = {
   failurePercentageMinimumHosts: 5,
   failurePercentageRequestVolume: 50,
   enforcingFailurePercentage: 0,
+  enforcingLocalOriginSuccessRate: 100,
+  enforcingFailurePercentageLocalOrigin: 0,
+  alwaysEjectOneHost: true,
+  successfulHealthCheckUnejects: true,
 };
 
 export function endpointOf(address: string, port: number, overrides: Partial<Endpoint> = {}): Endpoint {
