@@ -225,7 +225,8 @@ export interface LocalReply {
   readonly status: number;
   /** Undefined: mapped from the status as the gRPC documents say. */
   readonly grpcStatus?: number;
-  readonly flag: ResponseFlag;
+  /** Undefined: nothing went wrong. */
+  readonly flag: ResponseFlag | undefined;
   /** A stable word: `rate_limited`, `breaker_open`, `no_healthy_upstream`; the problem document's `code`. */
   readonly code: string;
   /** RFC 9209 error type: `connection_limit_reached`, `destination_unavailable`, `http_request_denied` ... */
@@ -237,6 +238,8 @@ export interface LocalReply {
   readonly headers?: readonly (readonly [name: string, value: string])[];
   /** Nothing of the request went anywhere: a peer in the mesh may send it elsewhere. */
   readonly isUnprocessed?: boolean;
+  /** No error: it is the status and the headers, without a problem document or Proxy-Status, for gRPC too. */
+  readonly isPlain?: boolean;
 }
 
 /** W3C trace context of one exchange; ids are lower-case hex. */
@@ -305,6 +308,11 @@ export interface FilterFactory<C> {
   /** Loads what `make` needs and few proxies have; called before `make` wherever a chain names the filter. */
   load?(): Promise<void>;
   parse(config: JsonValue, typeUrl: string): C;
+  /**
+   * What a route's settings come to with those of a less specific scope (virtual host, table), where they are more than the most
+   * specific alone; when configuration is compiled.
+   */
+  inherit?(own: RouteOverride, from: RouteOverride): RouteOverride;
   /** What `make` would find wrong with the configuration, once `load` was called: throws it, with the field where one is to blame. */
   check?(config: C): void;
   make(config: C, context: FilterContext): Filter;

@@ -3,6 +3,7 @@ import type { FilterConfig } from "#config/model/filter-config.ts";
 import { describeError } from "#lib/errors.ts";
 
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
+import { corsFilter } from "./cors/filter.ts";
 import type { FilterFactory } from "./filter.ts";
 import { grpcJsonFilter } from "./grpc-json/filter.ts";
 import { grpcWebFilter } from "./grpc-web/filter.ts";
@@ -28,6 +29,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   traceContextFilter,
   mtlsFilter,
   routingFilter,
+  corsFilter,
   localRateLimitFilter,
   circuitBreakerFilter,
   retryFilter,

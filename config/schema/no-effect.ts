@@ -16,8 +16,7 @@ interface Found {
 }
 
 // As in control-plane/translate/gateway-api/filters.ts, which answers 500 for these.
-const unsupportedFilters: ReadonlySet<string> = new Set(["ExtensionRef", "CORS", "ExternalAuth"]);
-const backendFilters: ReadonlySet<string> = new Set(["RequestHeaderModifier", "ResponseHeaderModifier"]);
+const unsupportedFilters: ReadonlySet<string> = new Set(["ExtensionRef", "ExternalAuth"]);
 
 /** The warnings for one resource. */
 export function findNoEffect(resource: Resource): ConfigError[] {
@@ -106,7 +105,7 @@ function routeFields({ spec }: HTTPRoute | GRPCRoute): Found[] {
       if (unsupportedFilters.has(type)) found.push(unsupported([...path, "filters", filterAt], type, "rule"));
     for (const [backendAt, { filters = [] }] of (rule.backendRefs ?? []).entries())
       for (const [filterAt, { type }] of filters.entries())
-        if (!backendFilters.has(type))
+        if (unsupportedFilters.has(type))
           found.push(unsupported([...path, "backendRefs", backendAt, "filters", filterAt], type, "backend"));
   }
   return found;

@@ -19,6 +19,7 @@ import { file_envoy_config_bootstrap_v3_bootstrap } from "./gen/envoy/config/boo
 import { file_envoy_config_trace_v3_opentelemetry } from "./gen/envoy/config/trace/v3/opentelemetry_pb.ts";
 import { file_envoy_extensions_access_loggers_file_v3_file } from "./gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from "./gen/envoy/extensions/access_loggers/stream/v3/stream_pb.ts";
+import { file_envoy_extensions_filters_http_cors_v3_cors } from "./gen/envoy/extensions/filters/http/cors/v3/cors_pb.ts";
 import { file_envoy_extensions_filters_http_fault_v3_fault } from "./gen/envoy/extensions/filters/http/fault/v3/fault_pb.ts";
 import { file_envoy_extensions_filters_http_grpc_json_transcoder_v3_transcoder } from "./gen/envoy/extensions/filters/http/grpc_json_transcoder/v3/transcoder_pb.ts";
 import { file_envoy_extensions_filters_http_grpc_web_v3_grpc_web } from "./gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
@@ -26,6 +27,7 @@ import { file_envoy_extensions_filters_http_header_mutation_v3_header_mutation }
 import { file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit } from "./gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.ts";
 import { file_envoy_extensions_filters_http_rbac_v3_rbac } from "./gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
 import { file_envoy_extensions_filters_http_router_v3_router } from "./gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
+import { file_envoy_extensions_filters_http_stateful_session_v3_stateful_session } from "./gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.ts";
 import { file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector } from "./gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { file_envoy_extensions_filters_listener_local_ratelimit_v3_local_ratelimit } from "./gen/envoy/extensions/filters/listener/local_ratelimit/v3/local_ratelimit_pb.ts";
 import { file_envoy_extensions_filters_network_connection_limit_v3_connection_limit } from "./gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.ts";
@@ -34,6 +36,8 @@ import { file_envoy_extensions_filters_listener_tls_inspector_v3_tls_inspector }
 import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from "./gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { file_envoy_extensions_http_header_formatters_preserve_case_v3_preserve_case } from "./gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.ts";
+import { file_envoy_extensions_http_stateful_session_cookie_v3_cookie } from "./gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.ts";
+import { file_envoy_extensions_http_stateful_session_header_v3_header } from "./gen/envoy/extensions/http/stateful_session/header/v3/header_pb.ts";
 import { file_envoy_extensions_load_balancing_policies_cluster_provided_v3_cluster_provided } from "./gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
 import { file_envoy_extensions_load_balancing_policies_least_request_v3_least_request } from "./gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
 import { file_envoy_extensions_load_balancing_policies_maglev_v3_maglev } from "./gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
@@ -57,6 +61,7 @@ const ROOT_FILES = [
   file_envoy_config_trace_v3_opentelemetry,
   file_envoy_extensions_access_loggers_file_v3_file,
   file_envoy_extensions_access_loggers_stream_v3_stream,
+  file_envoy_extensions_filters_http_cors_v3_cors,
   file_envoy_extensions_filters_http_fault_v3_fault,
   file_envoy_extensions_filters_http_grpc_json_transcoder_v3_transcoder,
   file_envoy_extensions_filters_http_grpc_web_v3_grpc_web,
@@ -64,6 +69,7 @@ const ROOT_FILES = [
   file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit,
   file_envoy_extensions_filters_http_rbac_v3_rbac,
   file_envoy_extensions_filters_http_router_v3_router,
+  file_envoy_extensions_filters_http_stateful_session_v3_stateful_session,
   file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector,
   file_envoy_extensions_filters_listener_local_ratelimit_v3_local_ratelimit,
   file_envoy_extensions_filters_network_connection_limit_v3_connection_limit,
@@ -72,6 +78,8 @@ const ROOT_FILES = [
   file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager,
   file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy,
   file_envoy_extensions_http_header_formatters_preserve_case_v3_preserve_case,
+  file_envoy_extensions_http_stateful_session_cookie_v3_cookie,
+  file_envoy_extensions_http_stateful_session_header_v3_header,
   file_envoy_extensions_load_balancing_policies_cluster_provided_v3_cluster_provided,
   file_envoy_extensions_load_balancing_policies_least_request_v3_least_request,
   file_envoy_extensions_load_balancing_policies_maglev_v3_maglev,

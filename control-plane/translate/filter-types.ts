@@ -7,6 +7,10 @@ export const filterTypes = {
   tracing: { name: "heddle.tracing", typeUrl: `${ours}.trace_context.v1.TraceContext` },
   mtls: { name: "heddle.mtls", typeUrl: `${ours}.mtls.v1.Mtls` },
   routing: { name: "heddle.routing", typeUrl: `${ours}.routing.v1.Routing` },
+  cors: {
+    name: "envoy.filters.http.cors",
+    typeUrl: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
+  },
   rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },

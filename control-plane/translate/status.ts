@@ -8,7 +8,7 @@ import { isDividedTcp } from "./cluster.ts";
 import { findPort, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
 import { isServiceParent, namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
-import { unsupportedOfBackend, unsupportedOfRule } from "./gateway-api/filters.ts";
+import { unsupportedFilter } from "./gateway-api/filters.ts";
 import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
 
 export interface Condition {
@@ -74,7 +74,7 @@ function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents
     const refusal = refusalOf(scope.reader, route, parent);
     const accepted: Condition =
       refusal === undefined
-        ? (unsupportedFilter(route) ?? good("Accepted", "Accepted"))
+        ? (unappliedFilter(route) ?? good("Accepted", "Accepted"))
         : bad("Accepted", refusal.reason, refusal.message);
     const key = `${parent.namespace ?? route.metadata.namespace}/${parent.name}`;
     const conditions = [accepted, resolvedRefs(scope, route, parent, key), ...withoutEffect(route)];
@@ -83,9 +83,11 @@ function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents
 }
 
 /** The rule is accepted, but its requests are answered 500 (Gateway API: a filter must never be skipped). */
-function unsupportedFilter(route: RouteResource): Condition | undefined {
+function unappliedFilter(route: RouteResource): Condition | undefined {
   for (const [index, rule] of (route.spec.rules ?? []).entries()) {
-    const type = unsupportedOfRule(rule.filters) ?? rule.backendRefs?.map(unsupportedOfBackend).find(Boolean);
+    const type =
+      unsupportedFilter(rule.filters) ??
+      rule.backendRefs?.map(({ filters }) => unsupportedFilter(filters)).find(Boolean);
     if (type !== undefined)
       return bad(
         "Accepted",

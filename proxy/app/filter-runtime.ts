@@ -4,12 +4,13 @@ import type { FilterConfig, FilterOverride } from "#config/model/filter-config.t
 import type { Listener } from "#config/model/listener.ts";
 import { FilterChain } from "#filters/chain.ts";
 import { dormant } from "#filters/dormant.ts";
-import type { BreakerState, Exchange, Filter, FilterContext, RouteOverride } from "#filters/filter.ts";
+import type { BreakerState, Exchange, Filter, FilterContext } from "#filters/filter.ts";
 import { findFilter, findFilterByName } from "#filters/standard.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { ParsedOverride } from "#proxy/route/route-table.ts";
 import { HttpExchange } from "#proxy/stream/exchange.ts";
 import type { Metrics } from "#proxy/telemetry/metrics.ts";
 
@@ -73,7 +74,7 @@ export class FilterRuntime {
   }
 
   /** What a route's override means to the filter. */
-  parseOverride(override: FilterOverride): RouteOverride {
+  parseOverride(override: FilterOverride): ParsedOverride {
     const { filter, typeUrl } = override;
     const factory = typeUrl === "" ? findFilterByName(filter) : findFilter(typeUrl);
     // A chain may give a filter another name; that it is off can be said to any.
@@ -88,6 +89,7 @@ export class FilterRuntime {
     return {
       isDisabled: false,
       config: describeFailure(override.filter, () => factory.parse(override.config, override.typeUrl)),
+      inherit: factory.inherit?.bind(factory),
     };
   }
 

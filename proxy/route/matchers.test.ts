@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { compileString } from "#config/model/string-test.ts";
 import type { HeaderMatcher, StringMatcher } from "#config/model/matcher.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
-import { compileHeader, compileQuery, compileString } from "./matchers.ts";
+import { compileHeader, compileQuery } from "./matchers.ts";
 
 function string(kind: "exact" | "prefix" | "suffix" | "contains", value: string, ignoreCase = false): StringMatcher {
   return { kind, value, ignoreCase };

@@ -25,7 +25,12 @@ import { PackedHostTable } from "./packed-host-table.ts";
 import { compileRegexRewrite, type PathRewriter } from "./regex-rewrite.ts";
 
 /** Turns a filter's override into what the filter reads; throws with the reason when it does not parse. */
-export type OverrideParser = (override: FilterOverride) => RouteOverride;
+export type OverrideParser = (override: FilterOverride) => ParsedOverride;
+
+/** With how it comes together with what a less specific scope says to the same filter; absent: it replaces that. */
+export interface ParsedOverride extends RouteOverride {
+  readonly inherit?: ((own: RouteOverride, from: RouteOverride) => RouteOverride) | undefined;
+}
 
 /** One destination of a route with everything that the most specific scope says about it. */
 export interface CompiledTarget {
@@ -54,13 +59,16 @@ export interface CompiledRoute {
 
 interface CompiledHost {
   readonly candidates: readonly Candidate[];
+  /** Some route takes a share of requests. */
+  readonly isShared: boolean;
   /** `<table>/<virtual host>`. */
   readonly key: string;
 }
 
 interface Candidate {
   readonly route: CompiledRoute;
-  readonly matches: (head: HeaderBlock, path: string, random: Random) => boolean;
+  /** `draw`: from 0 to 1, the request's own: routes that take a share of requests are all held against it, as in Envoy. */
+  readonly matches: (head: HeaderBlock, path: string, draw: number) => boolean;
 }
 
 export class CompiledRouteTable {
@@ -77,6 +85,7 @@ export class CompiledRouteTable {
     this.#used = config.onDemand ? used : undefined;
     const compile = (host: VirtualHost): CompiledHost => ({
       candidates: host.routes.map((route) => compileCandidate(config, host, route, parseOverride)),
+      isShared: host.routes.some(({ match }) => match.runtimeFraction !== undefined),
       key: `${config.name}/${host.name}`,
     });
     this.#hosts =
@@ -97,9 +106,10 @@ export class CompiledRouteTable {
     this.#used?.add(host.key);
     const { candidates } = host;
     const path = head.get(":path") ?? "";
+    const draw = host.isShared ? random.next() : 0;
     for (let i = 0; i < candidates.length; i++) {
       const candidate = candidates[i];
-      if (candidate !== undefined && candidate.matches(head, path, random)) return candidate.route;
+      if (candidate !== undefined && candidate.matches(head, path, draw)) return candidate.route;
     }
     return undefined;
   }
@@ -139,10 +149,13 @@ function compileRoute(
   const action = route.action;
   const makeTarget = (cluster: string, weighted: WeightedCluster | undefined): CompiledTarget => {
     const scopes: RouteScope[] = weighted === undefined ? [route, host, table] : [weighted, route, host, table];
-    const overrides = new Map<string, RouteOverride>();
+    const overrides = new Map<string, ParsedOverride>();
     for (const scope of scopes) {
       for (const override of scope.filterOverrides) {
-        if (!overrides.has(override.filter)) overrides.set(override.filter, parseOverride(override));
+        const known = overrides.get(override.filter);
+        if (known === undefined) overrides.set(override.filter, parseOverride(override));
+        else if (known.inherit !== undefined)
+          overrides.set(override.filter, { ...known.inherit(known, parseOverride(override)), inherit: known.inherit });
       }
     }
     const requestHeaders = scopes.map((scope) => scope.requestHeaders).filter(isNotEmpty);
@@ -191,7 +204,7 @@ function compileMatch(match: RouteMatch): Candidate["matches"] {
   const query = match.query.map(compileQuery);
   const { grpcOnly, runtimeFraction } = match;
   if (headers.length === 0 && query.length === 0 && !grpcOnly && runtimeFraction === undefined) return matchesPath;
-  return (head, path, random) => {
+  return (head, path, draw) => {
     if (!matchesPath(head, path)) return false;
     for (let i = 0; i < headers.length; i++) if (headers[i]?.matches(head) === false) return false;
     if (query.length > 0) {
@@ -200,7 +213,7 @@ function compileMatch(match: RouteMatch): Candidate["matches"] {
       if (!query.every((test) => test(parameters))) return false;
     }
     if (grpcOnly && head.get("content-type")?.startsWith("application/grpc") !== true) return false;
-    return runtimeFraction === undefined || random.next() * runtimeFraction.denominator < runtimeFraction.numerator;
+    return runtimeFraction === undefined || draw * runtimeFraction.denominator < runtimeFraction.numerator;
   };
 }
 

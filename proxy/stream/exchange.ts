@@ -332,7 +332,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     const reply = this.localReply;
     if (reply === undefined || this.isOver) return;
     this.pausing?.drop();
-    this.flag(reply.flag);
+    if (reply.flag !== undefined) this.flag(reply.flag);
     this.timers.endTry();
     this.loop.finish(true);
     this.answering.sendLocalReply();

@@ -66,6 +66,7 @@ export interface ReplyContext {
 
 /** `application/problem+json`, or a trailers-only gRPC answer. */
 export function renderReply(reply: LocalReply, context: ReplyContext): RenderedReply {
+  if (reply.isPlain === true) return renderPlain(reply);
   const { requestId, isTrusted } = context;
   const title = isTrusted ? reply.detail : reply.code.replaceAll("_", " ");
   const head = new HeaderBlock();
@@ -90,6 +91,10 @@ export function renderReply(reply: LocalReply, context: ReplyContext): RenderedR
   head.add("content-type", "application/problem+json");
   head.add("content-length", String(body.length));
   return { head, body: context.isHead ? NOTHING : body };
+}
+
+function renderPlain({ status, headers = [] }: LocalReply): RenderedReply {
+  return { head: HeaderBlock.of([":status", String(status)], ...headers, ["content-length", "0"]), body: NOTHING };
 }
 
 /** A `Proxy-Status` without what only the mesh may know: the details of every hop (RFC 9209 §2.1.4). */

@@ -1,7 +1,7 @@
 // The subject alternative names of a certificate, and whether they are the ones expected.
 import type { X509Certificate } from "node:crypto";
 import type { ValidationSource } from "#config/model/tls.ts";
-import { compileString, type StringTest } from "#proxy/route/matchers.ts";
+import { compileString, type StringTest } from "#config/model/string-test.ts";
 
 export interface SubjectNames {
   readonly uris: readonly string[];

@@ -59,31 +59,24 @@ export function ruleFilters(
       case "URLRewrite":
         rewrites = { ...pathRewrites(scope, filter.urlRewrite?.path, match), hostRewrite: filter.urlRewrite?.hostname };
         break;
-      case "ExtensionRef":
+      // A filter of the chain does it (cors.ts).
       case "CORS":
+      case "ExtensionRef":
       case "ExternalAuth":
         break;
     }
   }
-  return { requestHeaders, responseHeaders, rewrites, mirrors, redirect, unsupported: unsupportedOfRule(filters) };
+  return { requestHeaders, responseHeaders, rewrites, mirrors, redirect, unsupported: unsupportedFilter(filters) };
 }
 
 type AnyFilter = HTTPRouteFilter | GRPCRouteFilter;
 
-/** The first filter of a rule that cannot be applied. */
-export function unsupportedOfRule(filters: readonly AnyFilter[] | undefined): AnyFilter["type"] | undefined {
+/** The first filter of a rule, or of one of its backends, that cannot be applied. */
+export function unsupportedFilter(filters: readonly AnyFilter[] | undefined): AnyFilter["type"] | undefined {
   return filters?.map(({ type }) => type).find((type) => unsupportedTypes.has(type));
 }
 
-/** The first filter of a backendRef that cannot be applied: of one backend's requests only headers can be changed. */
-export function unsupportedOfBackend(ref: {
-  readonly filters?: readonly AnyFilter[] | undefined;
-}): AnyFilter["type"] | undefined {
-  return ref.filters?.map(({ type }) => type).find((type) => !backendTypes.has(type));
-}
-
-const unsupportedTypes: ReadonlySet<string> = new Set(["ExtensionRef", "CORS", "ExternalAuth"]);
-const backendTypes: ReadonlySet<string> = new Set(["RequestHeaderModifier", "ResponseHeaderModifier"]);
+const unsupportedTypes: ReadonlySet<string> = new Set(["ExtensionRef", "ExternalAuth"]);
 
 /** Values are text for users, not formats: `%` stands for itself. */
 export function headerMutations(modifier: HeaderModifier | undefined): HeaderMutations {
@@ -156,6 +149,6 @@ function trimSlash(path: string | undefined): string {
   return (path ?? "").replace(/\/+$/, "");
 }
 
-function escapeRegex(text: string): string {
+export function escapeRegex(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

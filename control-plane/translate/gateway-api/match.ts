@@ -103,9 +103,13 @@ function headerMatcher(header: ValueMatch): HeaderMatcher {
   return { ...exactHeader(header.name.toLowerCase(), ""), match: { kind: "string", matcher: textMatcher(header) } };
 }
 
-function exactHeader(name: string, value: string): HeaderMatcher {
+export function exactHeader(name: string, value: string): HeaderMatcher {
   const matcher: StringMatcher = { kind: "exact", value, ignoreCase: false };
   return { name, match: { kind: "string", matcher }, invert: false, missingAsEmpty: false };
+}
+
+export function presentHeader(name: string): HeaderMatcher {
+  return { name, match: { kind: "present", present: true }, invert: false, missingAsEmpty: false };
 }
 
 function queryMatcher(parameter: ValueMatch): QueryMatcher {

@@ -151,12 +151,61 @@ test("a filter that is not supported is answered 500 and not skipped", () => {
   assert.deepEqual(reasons(mesh), ["Accepted UnsupportedValue", "ResolvedRefs ResolvedRefs"]);
 });
 
-test("a filter that one backend cannot have is answered 500 for its share, and status says so", () => {
-  const filter = "filters: [{ type: URLRewrite, urlRewrite: { hostname: a.example } }]";
+test("a filter of one backend that is not there is answered 500 for its share, and status says so", () => {
+  const filter = "filters: [{ type: ExtensionRef, extensionRef: { group: x.dev, kind: X, name: x } }]";
   const mesh = makeMesh(services + route("r", `[{ backendRefs: [{ name: cart, port: 8080, ${filter} }] }]`));
   const [made] = routesOf(mesh);
   assert.ok(made?.action.kind === "direct" && made.action.status === 500);
   assert.deepEqual(reasons(mesh), ["Accepted UnsupportedValue", "ResolvedRefs ResolvedRefs"]);
+});
+
+test("backends with rewrites, redirects or copies of their own become routes that share the requests", () => {
+  const rewriting = "filters: [{ type: URLRewrite, urlRewrite: { hostname: a.example } }]";
+  const redirecting = "filters: [{ type: RequestRedirect, requestRedirect: { hostname: b.example } }]";
+  const copying = "filters: [{ type: RequestMirror, requestMirror: { backendRef: { name: cart, port: 8080 } } }]";
+  const changing =
+    "filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: a, value: b }] } }]";
+  const one = (weight: number, filters: string): string => `{ name: cart, port: 8080, weight: ${weight}, ${filters} }`;
+  const refs = [one(1, rewriting), one(1, redirecting), one(0, changing), one(1, copying), one(1, changing)].join(", ");
+  const mesh = makeMesh(services + route("r", `[{ backendRefs: [${refs}] }]`));
+  const made = routesOf(mesh);
+  assert.deepEqual(
+    made.map(({ match }) => match.runtimeFraction?.numerator),
+    [250_000, 500_000, 750_000, undefined],
+  );
+  const [rewritten, redirected, copied, changed] = made.map(({ action }) => action);
+  assert.ok(rewritten?.kind === "forward" && rewritten.hostRewrite === "a.example");
+  assert.ok(redirected?.kind === "redirect" && redirected.host === "b.example");
+  assert.ok(copied?.kind === "forward" && copied.mirrors.length === 1);
+  assert.ok(changed?.kind === "forward" && changed.target.kind === "weighted" && changed.mirrors.length === 0);
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
+});
+
+test("a rule with CORS has Envoy's policy, and a rule for one method takes the browser's question about it", () => {
+  const cors = `{ type: CORS, cors: { allowOrigins: ["https://a.example:443", "https://*.b.example"], allowMethods: [PUT], allowCredentials: true, exposeHeaders: [x-a, "*"] } }`;
+  const mesh = makeMesh(services + route("r", `[{ matches: [{ method: PUT }], filters: [${cors}], ${toCart} }]`));
+  const [rule, question] = routesOf(mesh);
+  const policy = {
+    allowOriginStringMatch: [
+      { exact: "https://a.example", ignoreCase: true },
+      { safeRegex: { regex: "(?i)https://[A-Za-z0-9.-]+\\.b\\.example" } },
+    ],
+    allowMethods: "PUT",
+    exposeHeaders: "x-a",
+    maxAge: "5",
+    allowCredentials: true,
+    forwardNotMatchingPreflights: false,
+  };
+  assert.deepEqual(
+    rule?.filterOverrides.map(({ config }) => config),
+    [policy],
+  );
+  assert.deepEqual(question?.filterOverrides, rule.filterOverrides);
+  assert.deepEqual(
+    question.match.headers.map(({ name }) => name),
+    [":method", "access-control-request-method", "origin"],
+  );
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
 });
 
 test("status tells the parents that are Services, with their place in the route and its generation", () => {

@@ -14,7 +14,9 @@ import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
 import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
 import { attachedRoutes } from "./attach.ts";
 import { resolveBackend, type ParentContext } from "./backends.ts";
-import { headerMutations, ruleFilters, unsupportedOfBackend, type RuleFilters } from "./filters.ts";
+import { headerMutations, ruleFilters, unsupportedFilter, type RuleFilters } from "./filters.ts";
+import { partsOf } from "./backend-rules.ts";
+import { withPreflight } from "./cors.ts";
 import { compareMatches, grpcMatch, httpMatch, type RankedMatch } from "./match.ts";
 
 export interface BuiltRoutes {
@@ -71,10 +73,15 @@ function routeOf(
   backends: Map<string, Backend>,
 ): readonly Ranked[] {
   return rulesOf(route).flatMap((rule, index) =>
-    matchesOf(route, rule).map((match): Ranked => ({
-      match,
-      route: ruleRoute(scope, service, port, route, rule, index, match, backends),
-    })),
+    matchesOf(route, rule).flatMap((match) =>
+      partsOf(rule).flatMap((part) => {
+        const hasCors = part.rule.filters?.some(({ type }) => type === "CORS") === true;
+        return (hasCors ? withPreflight(match) : [match]).map((one): Ranked => {
+          const inPart = { ...one, match: { ...one.match, runtimeFraction: part.upTo } };
+          return { match: inPart, route: ruleRoute(scope, service, port, route, part.rule, index, inPart, backends) };
+        });
+      }),
+    ),
   );
 }
 
@@ -175,7 +182,7 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
   for (const ref of refs) {
     const resolved = resolveBackend(scope, ref, parent);
     const filters = ref.filters ?? [];
-    const unsupported = unsupportedOfBackend(ref);
+    const unsupported = unsupportedFilter(filters);
     const modifier = (type: "RequestHeaderModifier" | "ResponseHeaderModifier") =>
       filters.find((filter) => filter.type === type);
     const base = {

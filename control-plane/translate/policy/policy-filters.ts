@@ -5,6 +5,8 @@ import type { HTTPRouteRule } from "#config/schema/http-route.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
 import type { RouteResource } from "../../mesh/snapshot.ts";
 import type { ServicePort } from "../../registry/registry.ts";
+import { partsOf } from "../gateway-api/backend-rules.ts";
+import { corsPolicies } from "../gateway-api/cors.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -38,7 +40,7 @@ export interface PolicyFilter {
 }
 
 /** In the order of the chain (filters/standard.ts): behind identity and tenant, before breaker and retries. */
-const policyFilters: readonly PolicyFilter[] = [rateLimitPolicies];
+const policyFilters: readonly PolicyFilter[] = [corsPolicies, rateLimitPolicies];
 
 /** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
 export function portFilters(reader: MeshReader, target: PolicyPort): readonly FilterConfig[] {
@@ -66,7 +68,9 @@ export function ruleOverrides(reader: MeshReader, target: PolicyRule): readonly 
 
 function isForSomeRule(reader: MeshReader, filter: PolicyFilter, target: PolicyPort): boolean {
   return (reader.get("routes", target.service) ?? []).some((route) =>
-    rulesOf(route).some((rule) => filter.forRule(reader, { ...target, route, rule }) !== undefined),
+    rulesOf(route)
+      .flatMap(partsOf)
+      .some(({ rule }) => filter.forRule(reader, { ...target, route, rule }) !== undefined),
   );
 }
 
