@@ -101,6 +101,8 @@ export interface Exchange {
   readonly slots: unknown[];
   /** The answer has one of the headers that the retry policy names (`retriable_headers`). */
   hasRetriableHeaders(head: HeaderBlock): boolean;
+  /** The request is one that the retry policy is for (`retriable_request_headers`). */
+  isRetriable(): boolean;
   /** This filter's settings on the chosen route, when it overrides them: what the factory's `parse` made. */
   override(filter: string): RouteOverride | undefined;
   /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */
@@ -138,6 +140,8 @@ export interface Pick {
   hash: number | undefined;
   /** Endpoints not to take again if there is another. */
   readonly avoid: readonly Endpoint[];
+  /** Nor those with all labels of one of these. */
+  readonly omit?: readonly Readonly<Record<string, string>>[];
   /** For a mirrored copy of the request: ANSWERED drops the copy, and state of the exchange must not change. */
   readonly isMirror?: boolean;
 }
@@ -187,6 +191,8 @@ export type RetryVerdict =
   | {
       readonly kind: "retry";
       readonly delayMs: number;
+      /** The upstream asked for the delay: where the request has less time left than it, the answer is not waited for in vain. */
+      readonly isAsked?: boolean;
     }
   /** A retry was due, but is not allowed: the flag (URX, or RO for a spent budget) says which limit. */
   | { readonly kind: "exhausted"; readonly flag: ResponseFlag; readonly reason: string };

@@ -12,6 +12,14 @@ export function fullJitterMs(attempt: number, baseMs: number, maxMs: number, ran
   return random.next() * backoffCeilingMs(attempt, baseMs, maxMs);
 }
 
+/**
+ * A delay that somebody asked for, in ms: uniform in [least, 1.5 * least), so that not all who were told the same come back together
+ * (Envoy: rate_limited_retry_back_off).
+ */
+export function lowerJitterMs(leastMs: number, random: Random): number {
+  return leastMs * (1 + random.next() / 2);
+}
+
 /** The upper bound of `fullJitterMs`, exclusive. */
 export function backoffCeilingMs(attempt: number, baseMs: number, maxMs: number): number {
   if (attempt < 1) return 0;

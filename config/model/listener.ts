@@ -129,6 +129,8 @@ export interface HttpConnectionManager {
   readonly streamIdleTimeoutMs: number;
   readonly streamFlushTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** The longest life of a stream; Envoy `max_stream_duration`. */
+  readonly maxStreamMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly delayedCloseTimeoutMs: number;

@@ -74,6 +74,10 @@ export interface ForwardAction {
   readonly idleTimeoutMs: number | undefined;
   /** Longest `grpc-timeout` that is honoured: undefined = grpc-timeout is not looked at, 0 = any. */
   readonly maxGrpcTimeoutMs: number | undefined;
+  /** Taken off a caller's `grpc-timeout`, where that is longer. */
+  readonly grpcTimeoutOffsetMs: number;
+  /** The longest life of a stream, whatever moves on it; 0 = none, `undefined` = the listener's. */
+  readonly maxStreamMs: number | undefined;
   readonly retry: RetryPolicy | undefined;
   readonly hashPolicy: readonly HashPolicy[];
   readonly prefixRewrite: string | undefined;
@@ -137,8 +141,21 @@ export interface RetryPolicy {
   readonly perTryIdleTimeoutMs: number;
   readonly retriableStatusCodes: readonly number[];
   readonly retriableHeaders: readonly HeaderMatcher[];
+  /** Only requests with one of these headers are repeated; none: all. */
+  readonly retriableRequestHeaders: readonly HeaderMatcher[];
   readonly backoff: { readonly baseMs: number; readonly maxMs: number };
   /** Prefer an endpoint that was not tried yet (`previous_hosts`). */
   readonly avoidPreviousHosts: boolean;
   readonly hostSelectionAttempts: number;
+  /** Endpoints with all labels of one of these are not taken for a retry if there is another (`omit_host_metadata`). */
+  readonly omitHosts: readonly Labels[];
+  /** What an answer says about when to come again goes before `backoff` (`rate_limited_retry_back_off`). */
+  readonly rateLimitedBackoff: RateLimitedBackoff | undefined;
+}
+
+export interface RateLimitedBackoff {
+  /** In order: the first that is there and not above `maxMs` counts. */
+  readonly resetHeaders: readonly { readonly name: string; readonly format: "seconds" | "unixTimestamp" }[];
+  /** Envoy: 300 s. */
+  readonly maxMs: number;
 }

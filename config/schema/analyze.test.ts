@@ -51,6 +51,8 @@ test("defaults are filled in, at every depth", async () => {
     retryOn: ["5xx", "unavailable"],
     retryOnNonIdempotent: [],
     retriableStatusCodes: [],
+    retriableHeaders: [],
+    retryAfter: { maxInterval: "10s" },
     backoff: { baseInterval: "10ms", maxInterval: "250ms" },
     budget: { percent: 20, minConcurrency: 3 },
   });

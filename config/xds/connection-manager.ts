@@ -81,6 +81,7 @@ export function managerFromWire(wire: WireManager, scope: Scope): HttpConnection
     streamIdleTimeoutMs: toMsOr(wire.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
     streamFlushTimeoutMs: toMsOr(wire.streamFlushTimeout, toMsOr(wire.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs)),
     requestTimeoutMs: toMsOr(wire.requestTimeout, 0),
+    maxStreamMs: toMsOr(common?.maxStreamDuration, 0),
     requestHeadersTimeoutMs: toMsOr(wire.requestHeadersTimeout, 0),
     drainTimeoutMs: toMsOr(wire.drainTimeout, DEFAULTS.drainTimeoutMs),
     delayedCloseTimeoutMs: toMsOr(wire.delayedCloseTimeout, DEFAULTS.delayedCloseTimeoutMs),
@@ -116,6 +117,7 @@ export function managerToWire(model: HttpConnectionManager): WireManager {
   const common = {
     ...durationUnless("idleTimeout", model.idleTimeoutMs, DEFAULTS.idleTimeoutMs),
     ...durationUnless("maxConnectionDuration", model.maxConnectionDurationMs, 0),
+    ...durationUnless("maxStreamDuration", model.maxStreamMs, 0),
     ...unless("maxRequestsPerConnection", model.maxRequestsPerConnection, 0),
     ...unless("maxHeadersCount", model.maxRequestHeadersCount, DEFAULTS.maxHeadersCount),
   };

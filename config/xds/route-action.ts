@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { DirectResponseAction, ForwardAction, RedirectAction } from "../model/route.ts";
 import { clusterTargetFromWire, clusterTargetToWire } from "./cluster-target.ts";
 import { inlineText, readText } from "./data-source.ts";
-import { fromMs, toMs, toMsOr } from "./duration.ts";
+import { toMs, toMsOr } from "./duration.ts";
 import { durationGiven, durationUnless, given } from "./fields.ts";
 import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import {
@@ -12,6 +12,7 @@ import {
   RedirectAction_RedirectResponseCode as RedirectCode,
   RouteActionSchema,
   RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
+  RouteAction_MaxStreamDurationSchema,
   type DirectResponseAction as WireDirectResponse,
   type RedirectAction as WireRedirect,
   type RouteAction as WireAction,
@@ -51,6 +52,8 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     timeoutMs: toMsOr(wire.timeout, TIMEOUT_MS),
     idleTimeoutMs: wire.idleTimeout && toMs(wire.idleTimeout),
     maxGrpcTimeoutMs: maxGrpcTimeout(wire),
+    grpcTimeoutOffsetMs: toMsOr(wire.maxStreamDuration?.grpcTimeoutHeaderOffset ?? wire.grpcTimeoutOffset, 0),
+    maxStreamMs: wire.maxStreamDuration?.maxStreamDuration && toMs(wire.maxStreamDuration.maxStreamDuration),
     retry: retryFromWire(wire.retryPolicy, scope.field("retry_policy")),
     hashPolicy: wire.hashPolicy.flatMap(
       (item, index) => hashPolicyFromWire(item, scope.field("hash_policy").at(index)) ?? [],
@@ -90,6 +93,18 @@ function maxGrpcTimeout(wire: WireAction): number | undefined {
   return max && toMs(max);
 }
 
+function maxStreamToWire(
+  model: ForwardAction,
+): MessageInitShape<typeof RouteAction_MaxStreamDurationSchema> | undefined {
+  const { maxStreamMs, maxGrpcTimeoutMs, grpcTimeoutOffsetMs } = model;
+  const fields = {
+    ...durationGiven("maxStreamDuration", maxStreamMs),
+    ...durationGiven("grpcTimeoutHeaderMax", maxGrpcTimeoutMs),
+    ...durationUnless("grpcTimeoutHeaderOffset", grpcTimeoutOffsetMs, 0),
+  };
+  return Object.keys(fields).length === 0 ? undefined : fields;
+}
+
 function checkRewrites(wire: WireAction, scope: Scope): void {
   const all = { prefix_rewrite: wire.prefixRewrite, regex_rewrite: wire.regexRewrite, path_rewrite: wire.pathRewrite };
   const used = Object.entries(all)
@@ -101,17 +116,14 @@ function checkRewrites(wire: WireAction, scope: Scope): void {
 }
 
 export function forwardToWire(model: ForwardAction): WireAction {
-  const { hostRewrite, maxGrpcTimeoutMs, regexRewrite } = model;
+  const { hostRewrite, regexRewrite } = model;
   const init: MessageInitShape<typeof RouteActionSchema> = {
     clusterSpecifier: clusterTargetToWire(model.target),
     clusterNotFoundResponseCode:
       NOT_FOUND.find(([, status]) => status === model.clusterNotFoundStatus)?.[0] ?? NotFoundCode.SERVICE_UNAVAILABLE,
     ...durationUnless("timeout", model.timeoutMs, TIMEOUT_MS),
     ...durationGiven("idleTimeout", model.idleTimeoutMs),
-    ...given(
-      "maxStreamDuration",
-      maxGrpcTimeoutMs === undefined ? undefined : { grpcTimeoutHeaderMax: fromMs(maxGrpcTimeoutMs) },
-    ),
+    ...given("maxStreamDuration", maxStreamToWire(model)),
     ...given("retryPolicy", model.retry && retryToWire(model.retry)),
     hashPolicy: model.hashPolicy.map(hashPolicyToWire),
     prefixRewrite: model.prefixRewrite ?? "",

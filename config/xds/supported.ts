@@ -46,7 +46,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.core.v3.Metadata": "filter_metadata",
   "envoy.config.core.v3.Locality": "region zone sub_zone",
   "envoy.config.core.v3.HttpProtocolOptions":
-    "idle_timeout max_connection_duration max_headers_count max_response_headers_kb max_requests_per_connection",
+    "idle_timeout max_connection_duration max_stream_duration max_headers_count max_response_headers_kb max_requests_per_connection",
   "envoy.config.core.v3.Http1ProtocolOptions":
     "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length",
   "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat": "stateful_formatter",
@@ -117,8 +117,9 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty",
   "envoy.config.route.v3.QueryParameterMatcher": "name string_match present_match",
   "envoy.config.route.v3.RouteAction":
-    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout upgrade_configs max_stream_duration",
-  "envoy.config.route.v3.RouteAction.MaxStreamDuration": "grpc_timeout_header_max",
+    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration",
+  "envoy.config.route.v3.RouteAction.MaxStreamDuration":
+    "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": "cluster runtime_fraction",
   "envoy.config.route.v3.RouteAction.UpgradeConfig": "upgrade_type enabled",
   "envoy.config.route.v3.RouteAction.HashPolicy": "header cookie connection_properties query_parameter terminal",
@@ -134,7 +135,10 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.route.v3.DirectResponseAction": "status body",
   // host_selection_retry_max_attempts says how hard to look for an endpoint that was not tried; Heddle always finds one if there is.
   "envoy.config.route.v3.RetryPolicy":
-    "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers",
+    "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers",
+  "envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff": "reset_headers max_interval",
+  "envoy.config.route.v3.RetryPolicy.ResetHeader": "name format",
+  "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig": "metadata_match",
   "envoy.config.route.v3.RetryPolicy.RetryBackOff": "base_interval max_interval",
   "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": "name typed_config",
   "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": "",

@@ -31,20 +31,20 @@ function isMetByResponse(
   exchange: Pick<Exchange, "hasRetriableHeaders">,
 ): boolean {
   const { status, grpcStatus, head } = outcome;
-  const isRateLimited = head.has("x-envoy-ratelimited");
+  // As Envoy: what another Envoy's rate limit answered is repeated under that condition alone.
+  if (condition === "envoy-ratelimited" || head.has("x-envoy-ratelimited"))
+    return condition === "envoy-ratelimited" && head.has("x-envoy-ratelimited");
   switch (condition) {
     case "5xx":
-      return status >= 500 && !isRateLimited;
+      return status >= 500;
     case "gateway-error":
-      return (status === 502 || status === 503 || status === 504) && !isRateLimited;
+      return status === 502 || status === 503 || status === 504;
     case "retriable-4xx":
       return status === 409;
     case "retriable-status-codes":
       return policy.retriableStatusCodes.includes(status);
     case "retriable-headers":
       return exchange.hasRetriableHeaders(head);
-    case "envoy-ratelimited":
-      return isRateLimited;
     default: {
       const code = GRPC_CODES[condition];
       return code !== undefined && grpcStatus === code;
@@ -70,7 +70,12 @@ function isMetByFailure(condition: string, reason: Extract<AttemptOutcome, { kin
         reason === "tls"
       );
     case "reset-before-request":
-      return reason === "reset-before-request";
+      return (
+        reason === "reset-before-request" ||
+        reason === "connect-failure" ||
+        reason === "connect-timeout" ||
+        reason === "tls"
+      );
     case "connect-failure":
       return reason === "connect-failure" || reason === "connect-timeout" || reason === "tls";
     case "refused-stream":

@@ -5,7 +5,7 @@ import type { Endpoint } from "#config/model/endpoint.ts";
 import type { RetryPolicy } from "#config/model/route.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
-import type { AttemptOutcome, RetryVerdict } from "../filter.ts";
+import type { AttemptFailure, AttemptOutcome, RetryVerdict } from "../filter.ts";
 import { answered, FilterBench, type HarnessOptions } from "../testing/harness.ts";
 import { retryFilter } from "./filter.ts";
 
@@ -19,6 +19,9 @@ const POLICY: RetryPolicy = {
   backoff: { baseMs: 25, maxMs: 250 },
   avoidPreviousHosts: true,
   hostSelectionAttempts: 3,
+  retriableRequestHeaders: [],
+  omitHosts: [],
+  rateLimitedBackoff: undefined,
 };
 
 function verdicts(outcomes: readonly AttemptOutcome[], options: HarnessOptions, config: object = {}): RetryVerdict[] {
@@ -127,6 +130,97 @@ test("backoff is exponential with full jitter", () => {
   assert.deepEqual(delays, [25, 75, 175, 250, 250, 250]);
 });
 
-test("an envoy-ratelimited 503 is not repeated under 5xx", () => {
-  assert.deepEqual(verdicts([answered(503, [["x-envoy-ratelimited", "true"]])], { retry: POLICY }), [undefined]);
+test("an envoy-ratelimited 503 is repeated under that condition alone", () => {
+  const limited = answered(503, [["x-envoy-ratelimited", "true"]]);
+  for (const condition of ["5xx", "gateway-error", "retriable-status-codes", "retriable-headers"]) {
+    const retry = { ...POLICY, retryOn: [condition], retriableStatusCodes: [503] };
+    assert.deepEqual(verdicts([limited], { retry, isRetriable: () => true }), [undefined], condition);
+  }
+  assert.equal(verdicts([limited], { retry: { ...POLICY, retryOn: ["envoy-ratelimited"] } })[0]?.kind, "retry");
+});
+
+test("each condition holds for what Envoy means by it", () => {
+  const failed = (reason: AttemptFailure): AttemptOutcome => ({
+    kind: "failure",
+    reason,
+    isUnprocessed: false,
+    detail: "",
+  });
+  const all: readonly AttemptFailure[] = [
+    "connect-failure",
+    "connect-timeout",
+    "tls",
+    "refused-stream",
+    "reset",
+    "reset-before-request",
+    "protocol",
+    "per-try-timeout",
+    "unsayable",
+    "no-healthy-endpoint",
+    "overflow",
+  ];
+  const met = (condition: string): readonly string[] =>
+    all.filter((reason) => verdicts([failed(reason)], { retry: { ...POLICY, retryOn: [condition] } })[0] !== undefined);
+  const everything = all.slice(0, 8);
+  assert.deepEqual(met("5xx"), everything);
+  assert.deepEqual(met("gateway-error"), everything);
+  assert.deepEqual(met("reset"), everything);
+  assert.deepEqual(met("reset-before-request"), ["connect-failure", "connect-timeout", "tls", "reset-before-request"]);
+  assert.deepEqual(met("connect-failure"), ["connect-failure", "connect-timeout", "tls"]);
+  assert.deepEqual(met("refused-stream"), ["refused-stream"]);
+  assert.deepEqual(met("retriable-4xx"), []);
+});
+
+test("a request without the header that the policy is for is not repeated", () => {
+  assert.deepEqual(verdicts([answered(503)], { retry: POLICY, mayRepeat: false }), [undefined]);
+});
+
+const RETRY_AFTER: RetryPolicy = {
+  ...POLICY,
+  rateLimitedBackoff: { resetHeaders: [{ name: "retry-after", format: "seconds" }], maxMs: 10_000 },
+};
+
+function delayOf(value: string, policy = RETRY_AFTER, config: object = {}): number | string {
+  const [verdict] = verdicts(
+    [answered(503, [["retry-after", value]])],
+    { retry: policy, random: { next: () => 0.5 } },
+    config,
+  );
+  return verdict?.kind === "retry" ? verdict.delayMs : (verdict?.kind ?? "passed on");
+}
+
+test("Retry-After is waited for in both forms, and up to half as long again", () => {
+  assert.equal(delayOf("4"), 5000);
+  const date = new Date(new FilterBench().clock.wallMs() + 8000).toUTCString();
+  const delay = delayOf(date);
+  assert.ok(typeof delay === "number" && delay > 8000 && delay <= 12_000, String(delay));
+});
+
+test("a Retry-After of nothing, in the past or that cannot be read leaves the usual pause", () => {
+  for (const value of ["0", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"]) assert.equal(delayOf(value), 12.5, value);
+});
+
+test("a Retry-After above the maximum leaves the usual pause, as Envoy, or is passed on where the policy is ours", () => {
+  assert.equal(delayOf("11"), 12.5);
+  assert.equal(delayOf("11", RETRY_AFTER, { isLateAnswered: true }), "passed on");
+});
+
+test("of several reset headers the first that can be waited for counts; a moment is Unix time", () => {
+  const nowMs = new FilterBench().clock.wallMs();
+  const policy: RetryPolicy = {
+    ...POLICY,
+    rateLimitedBackoff: {
+      resetHeaders: [
+        { name: "retry-after", format: "seconds" },
+        { name: "x-reset", format: "unixTimestamp" },
+      ],
+      maxMs: 10_000,
+    },
+  };
+  const head: [string, string][] = [
+    ["retry-after", "60"],
+    ["x-reset", String(Math.floor(nowMs / 1000) + 5)],
+  ];
+  const [verdict] = verdicts([answered(503, head)], { retry: policy, random: { next: () => 0 } });
+  assert.ok(verdict?.kind === "retry" && Math.abs(verdict.delayMs - 5000) < 1000);
 });

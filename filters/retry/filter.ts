@@ -2,12 +2,13 @@
 // policy says more, only requests that the upstream provably did not process are repeated: once, and as long as there are instances
 // that were not asked yet (contracts.md: retries).
 import type { RetryPolicy } from "#config/model/route.ts";
-import { fullJitterMs } from "#lib/backoff.ts";
+import { fullJitterMs, lowerJitterMs } from "#lib/backoff.ts";
 
 import type { Attempt, Exchange, Filter, FilterContext, FilterFactory, RetryVerdict } from "../filter.ts";
 import { ConfigReader } from "../parse.ts";
 
 import { isConditionMet } from "./conditions.ts";
+import { askedWait } from "./asked-wait.ts";
 
 export interface RetryConfig {
   /** Conditions apply to idempotent methods (RFC 9110 §9.2.2) or with `Idempotency-Key` alone. Envoy itself does not look at methods. */
@@ -16,6 +17,8 @@ export interface RetryConfig {
   readonly retryOnNonIdempotent: readonly string[];
   /** Retries of provably unprocessed requests where the route has no policy, at most; those beyond the first only on other endpoints. */
   readonly unprocessedRetries: number;
+  /** An answer that asks for a longer wait than the policy allows is passed on, instead of repeated after the usual pause (Envoy). */
+  readonly isLateAnswered: boolean;
   /** The rule's name, for the answer and the record. */
   readonly rule: string;
 }
@@ -33,6 +36,7 @@ export const retryFilter = {
       safeOnly: reader.boolean("safeOnly", true),
       retryOnNonIdempotent: reader.strings("retryOnNonIdempotent"),
       unprocessedRetries: reader.number("unprocessedRetries", 10, 0, 10),
+      isLateAnswered: reader.boolean("isLateAnswered", false),
       rule: reader.string("rule", ""),
     };
     reader.done();
@@ -81,6 +85,11 @@ function makeFilter(base: RetryConfig, context: FilterContext): Filter {
           reason: `${config.rule === "" ? "the retry policy" : config.rule} allows ${most} retries`,
         };
       }
+      const wait = policy === undefined || unprocessed ? undefined : askedWait(policy, attempt, context.clock.wallMs());
+      if (wait === "too late" && config.isLateAnswered) {
+        exchange.note("retry_after_late", "the answer asks for a longer wait than the retry policy allows");
+        return undefined;
+      }
       if (!context.tryRetry(exchange, unprocessed)) {
         overBudget.add(1);
         return {
@@ -90,6 +99,8 @@ function makeFilter(base: RetryConfig, context: FilterContext): Filter {
         };
       }
       retries.add(1);
+      if (typeof wait === "number")
+        return { kind: "retry", delayMs: lowerJitterMs(wait, context.random), isAsked: true };
       const { baseMs, maxMs } = policy?.backoff ?? UNPROCESSED_BACKOFF;
       return { kind: "retry", delayMs: fullJitterMs(attempt.number, baseMs, maxMs, context.random) };
     },
@@ -120,7 +131,7 @@ const GRPC_CONDITIONS = new Set(["cancelled", "deadline-exceeded", "internal", "
 
 function wantsRetry(exchange: Exchange, attempt: Attempt, policy: RetryPolicy, config: RetryConfig): boolean {
   const outcome = attempt.outcome;
-  if (outcome === undefined) return false;
+  if (outcome === undefined || !exchange.isRetriable()) return false;
   const mayRepeat =
     !config.safeOnly ||
     IDEMPOTENT.has(exchange.request.get(":method") ?? "") ||

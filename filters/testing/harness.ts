@@ -35,6 +35,8 @@ export interface HarnessOptions {
   readonly breaker?: BreakerState;
   readonly mayRetry?: (isUnprocessed: boolean) => boolean;
   readonly isRetriable?: (head: HeaderBlock) => boolean;
+  /** The request has what `retriable_request_headers` names. */
+  readonly mayRepeat?: boolean;
   readonly random?: Random;
   readonly headers?: readonly (readonly [name: string, value: string])[];
 }
@@ -103,11 +105,13 @@ export class TestExchange implements Exchange {
   readonly requestTransforms: BodyTransform[] = [];
   readonly responseTransforms: BodyTransform[] = [];
   reply: LocalReply | undefined;
+  readonly #options: HarnessOptions;
   readonly #override: RouteOverride | undefined;
   readonly #isRetriable: ((head: HeaderBlock) => boolean) | undefined;
 
   constructor(options: HarnessOptions, startMs: number) {
     this.startMs = startMs;
+    this.#options = options;
     this.#override = options.override;
     this.#isRetriable = options.isRetriable;
     this.retry = options.retry;
@@ -132,6 +136,10 @@ export class TestExchange implements Exchange {
 
   hasRetriableHeaders(head: HeaderBlock): boolean {
     return this.#isRetriable?.(head) === true;
+  }
+
+  isRetriable(): boolean {
+    return this.#options.mayRepeat ?? true;
   }
 
   override(): RouteOverride | undefined {

@@ -32,9 +32,12 @@ export function exchangeTimeoutMs(
   maxGrpcTimeoutMs: number | undefined,
   isGrpc: boolean,
   grpcTimeout: string | undefined,
+  offsetMs = 0,
 ): number {
   if (!isGrpc || maxGrpcTimeoutMs === undefined) return routeTimeoutMs;
-  const asked = tryParseGrpcTimeoutMs(grpcTimeout) ?? 0;
+  let asked = tryParseGrpcTimeoutMs(grpcTimeout) ?? 0;
+  // A hop answers a little before its caller gives up; a time that is no longer than that stays as it is (Envoy).
+  if (asked > offsetMs) asked -= offsetMs;
   if (maxGrpcTimeoutMs === 0) return asked;
   return asked === 0 ? maxGrpcTimeoutMs : Math.min(asked, maxGrpcTimeoutMs);
 }

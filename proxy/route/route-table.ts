@@ -53,6 +53,8 @@ export interface CompiledRoute {
   /** Running sums of the weights; empty for a single target. */
   readonly weights: readonly number[];
   readonly retriableHeaders: readonly HeaderTest[];
+  /** Of the request. */
+  readonly retriableRequests: readonly HeaderTest[];
   readonly hash: RequestHasher;
   readonly regexRewrite: PathRewriter | undefined;
 }
@@ -191,6 +193,7 @@ function compileRoute(
     virtualHost: host,
     retry,
     retriableHeaders: (retry?.retriableHeaders ?? []).map(compileHeader),
+    retriableRequests: (retry?.retriableRequestHeaders ?? []).map(compileHeader),
     targets,
     weights,
     hash: compileHashPolicy(forward?.hashPolicy ?? []),

@@ -226,3 +226,62 @@ describe("a connection that ends before any answer", () => {
     assert.equal(bench.exchange.attempts.length, 2);
   });
 });
+
+describe("an answer that asks to come again later", () => {
+  const rateLimitedBackoff = { resetHeaders: [{ name: "retry-after", format: "seconds" as const }], maxMs: 60_000 };
+
+  function ask(timeoutMs: number, seconds: number): ExchangeBench {
+    const bench = new ExchangeBench({ filters: [RETRY_FILTER], retry: { rateLimitedBackoff }, action: { timeoutMs } });
+    bench.request("GET", "/a", true);
+    bench.attempt.answer(503, "later", ["retry-after", String(seconds)]);
+    return bench;
+  }
+
+  it("is asked again then, and not before", () => {
+    const bench = ask(0, 10);
+    bench.clock.advance(9900);
+    assert.equal(bench.attempts.length, 1);
+    bench.clock.advance(5200);
+    assert.equal(bench.attempts.length, 2);
+  });
+
+  it("goes to the client at once when the request has less time left than that", () => {
+    const bench = ask(5000, 10);
+    assert.deepEqual(bench.downstream.sent, ["head 503", "data later end"]);
+    assert.match(String(bench.exchange.notes.get("retry_after_late")), /less time left/);
+  });
+});
+
+describe("the longest life of a stream", () => {
+  it("ends a request without an answer with 504, one that is incomplete with 408, and flag DT", () => {
+    for (const [end, status] of [
+      [true, "head 504"],
+      [false, "head 408"],
+    ] as const) {
+      const bench = new ExchangeBench({ http: { maxStreamMs: 2000 } });
+      bench.request("POST", "/a", end);
+      bench.clock.advance(2100);
+      assert.equal(bench.downstream.sent[0], status);
+      assert.deepEqual(bench.exchange.flags, ["DT"]);
+    }
+  });
+
+  it("ends an answer that is still coming, however busy it is", () => {
+    const bench = new ExchangeBench({ action: { maxStreamMs: 2000 } });
+    bench.request("GET", "/a", true);
+    bench.attempt.handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+    for (let i = 0; i < 11; i++) {
+      bench.clock.advance(200);
+      bench.attempt.handler?.onData(Buffer.from("x"), 0, 1, false);
+    }
+    assert.equal(bench.downstream.sent.at(-1), `reset ${H2_ERROR.INTERNAL_ERROR}`);
+    assert.equal(bench.attempt.stream.sent.at(-1), `reset ${H2_ERROR.CANCEL}`);
+  });
+
+  it("is the route's own where it has one, none included", () => {
+    const bench = new ExchangeBench({ http: { maxStreamMs: 2000 }, action: { maxStreamMs: 0 } });
+    bench.request("GET", "/a", true);
+    bench.clock.advance(5000);
+    assert.deepEqual(bench.downstream.sent, []);
+  });
+});

@@ -29,6 +29,7 @@ import { mutateResponse, rewriteRequest } from "./rewrite.ts";
 
 const NO_LABELS: Labels = {};
 const NOBODY: readonly Endpoint[] = [];
+const NO_HOSTS: readonly Labels[] = [];
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export class AttemptLoop implements AttemptOwner {
@@ -73,6 +74,7 @@ export class AttemptLoop implements AttemptOwner {
       labels: this.#subset(),
       hash: compiled?.hash(exchange.request, exchange),
       avoid: compiled?.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
+      omit: exchange.attempts.length === 0 ? NO_HOSTS : (compiled?.retry?.omitHosts ?? NO_HOSTS),
       isMirror: false,
     };
     this.runPick(0);
@@ -162,7 +164,7 @@ export class AttemptLoop implements AttemptOwner {
     const isUnprocessed = isPeer && head.has(UNPROCESSED);
     if (isUnprocessed) head.delete(UNPROCESSED);
     if (!isPeer) removeMeshFields(head);
-    attempt.report({ kind: "response", status, grpcStatus, head, isUnprocessed }, nowMs);
+    attempt.report({ kind: "response", status, grpcStatus, head, isUnprocessed }, nowMs, exchange.service.clock);
     if (this.#wantsRetry(attempt)) {
       attempt.finish(!end);
       return;
@@ -220,7 +222,11 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     if (exchange.isOver || attempt !== this.current) return;
     exchange.body.detachUpstream();
-    attempt.report({ kind: "failure", reason, isUnprocessed, detail }, exchange.service.clock.nowMs());
+    attempt.report(
+      { kind: "failure", reason, isUnprocessed, detail },
+      exchange.service.clock.nowMs(),
+      exchange.service.clock,
+    );
     const retries = this.#wantsRetry(attempt);
     attempt.finish(reason === "per-try-timeout");
     if (retries) return;
@@ -270,6 +276,7 @@ export class AttemptLoop implements AttemptOwner {
     attempt?.report(
       { kind: "failure", reason: "per-try-timeout", isUnprocessed: false, detail: "the request's timeout" },
       exchange.service.clock.nowMs(),
+      exchange.service.clock,
     );
     if (attempt?.hasHead === false)
       for (const filter of exchange.service.chain.onAttemptEnd) callAttemptEnd(exchange, filter, attempt);
@@ -313,6 +320,10 @@ export class AttemptLoop implements AttemptOwner {
         "retry_impossible",
         isUpgradeRequest ? "an upgrade is not repeated" : "the request's body was not kept",
       );
+      return false;
+    }
+    if (decided.isAsked === true && decided.delayMs >= exchange.timers.routeLeftMs()) {
+      exchange.note("retry_after_late", "the request has less time left than the answer asks for");
       return false;
     }
     exchange.request.detach();

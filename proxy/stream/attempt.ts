@@ -1,7 +1,9 @@
 // One attempt to get an answer from one endpoint: the upstream half of an exchange.
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { Attempt, AttemptFailure, AttemptOutcome } from "#filters/filter.ts";
+import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { tryParseRetryAfterMs } from "#lib/http/retry-after.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import type { Care, OpenTicket, OpenWaiter, PickedEndpoint, UpstreamConnectionInfo } from "#proxy/upstream/contract.ts";
@@ -135,20 +137,18 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   }
 
   /** Tells the balancer how it went; once, when the head came or the attempt failed. */
-  report(outcome: AttemptOutcome, nowMs: number): void {
+  report(outcome: AttemptOutcome, nowMs: number, clock: Clock): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
     this.endMs = nowMs;
     const latencyMs = nowMs - this.startMs;
     if (outcome.kind === "response") {
-      const retryAfter =
-        outcome.status === 429 || outcome.status === 503 ? Number(outcome.head.get("retry-after") ?? "0") : 0;
       this.#picked.report({
         kind: "response",
         status: outcome.status,
         grpcStatus: outcome.grpcStatus,
         latencyMs,
-        retryAfterMs: retryAfter > 0 ? retryAfter * 1000 : 0,
+        retryAfterMs: outcome.status === 429 || outcome.status === 503 ? retryAfterMs(outcome.head, clock) : 0,
       });
     } else {
       this.#picked.report({ kind: "failure", reason: outcome.reason, latencyMs });
@@ -164,6 +164,11 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     if (reset) this.stream?.reset(error);
     this.#picked.done();
   }
+}
+
+function retryAfterMs(head: HeaderBlock, clock: Clock): number {
+  const value = head.get("retry-after");
+  return value === undefined ? 0 : (tryParseRetryAfterMs(value, clock.wallMs()) ?? 0);
 }
 
 /** What we say of an upstream that does not keep to its protocol (Envoy: `protocol_error`, 502). */

@@ -13,6 +13,7 @@ export interface TimerOwner {
     | undefined;
   onIdleTimeout(): void;
   onRequestTimeout(): void;
+  onStreamTimeout(maxStreamMs: number): void;
   readonly loop: {
     start(): void;
     onRouteTimeout(timeoutMs: number): void;
@@ -34,6 +35,8 @@ export class ExchangeTimers extends WheelTimer {
   #idleMs = 0;
   #lastActivityMs = 0;
   #requestAt = NEVER;
+  #streamMs = 0;
+  #streamAt = NEVER;
   #routeMs = 0;
   #routeAt = NEVER;
   #isRequestComplete = false;
@@ -50,10 +53,11 @@ export class ExchangeTimers extends WheelTimer {
   }
 
   /** The request's head is there. Readings of the clock cost 50 ns each, so one serves for several things here. */
-  start(nowMs: number, idleMs: number, requestTimeoutMs: number): void {
+  start(nowMs: number, idleMs: number, requestTimeoutMs: number, maxStreamMs: number): void {
     this.#idleMs = idleMs;
     this.#lastActivityMs = nowMs;
     if (requestTimeoutMs > 0) this.#requestAt = nowMs + requestTimeoutMs;
+    if (maxStreamMs > 0) this.#setStream(maxStreamMs, nowMs);
     this.#arm(nowMs);
   }
 
@@ -62,6 +66,18 @@ export class ExchangeTimers extends WheelTimer {
     if (idleMs === undefined || idleMs === this.#idleMs) return;
     this.#idleMs = idleMs;
     this.#arm();
+  }
+
+  /** The route's own longest life of a stream, from its beginning on, replaces the listener's; undefined = keep. */
+  setStream(maxStreamMs: number | undefined, startMs: number): void {
+    if (maxStreamMs === undefined || maxStreamMs === this.#streamMs) return;
+    this.#setStream(maxStreamMs, startMs);
+    this.#arm();
+  }
+
+  #setStream(maxStreamMs: number, startMs: number): void {
+    this.#streamMs = maxStreamMs;
+    this.#streamAt = maxStreamMs > 0 ? startMs + maxStreamMs : NEVER;
   }
 
   /** Something moved on the stream. Cheap: the timer is put off when it fires. */
@@ -78,13 +94,19 @@ export class ExchangeTimers extends WheelTimer {
   /** The route's timeout, or the caller's `grpc-timeout` where the route honours it. */
   prepareRoute(action: ForwardAction, isGrpc: boolean, head: HeaderBlock): void {
     const asked = isGrpc && action.maxGrpcTimeoutMs !== undefined ? head.get("grpc-timeout") : undefined;
-    this.#routeMs = exchangeTimeoutMs(action.timeoutMs, action.maxGrpcTimeoutMs, isGrpc, asked);
+    const { timeoutMs, maxGrpcTimeoutMs, grpcTimeoutOffsetMs } = action;
+    this.#routeMs = exchangeTimeoutMs(timeoutMs, maxGrpcTimeoutMs, isGrpc, asked, grpcTimeoutOffsetMs);
   }
 
   /** The time that an attempt which begins now has, in ms; 0 = no limit. */
   attemptLeftMs(): number {
     const elapsed = this.#routeAt === NEVER ? 0 : this.#routeMs - (this.#routeAt - this.#clock.nowMs());
     return attemptTimeoutMs(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0, this.#routeMs, elapsed);
+  }
+
+  /** What is left of the route's timeout in ms; `Infinity` = there is none. */
+  routeLeftMs(): number {
+    return this.#routeAt === NEVER ? NEVER : this.#routeAt - this.#clock.nowMs();
   }
 
   onRequestComplete(): void {
@@ -141,6 +163,7 @@ export class ExchangeTimers extends WheelTimer {
     this.#retryTimer = undefined;
     this.#firesAt = NEVER;
     this.#idleMs = 0;
+    this.#streamAt = NEVER;
     this.stopRoute();
     this.endTry();
   }
@@ -148,7 +171,7 @@ export class ExchangeTimers extends WheelTimer {
   #arm(nowMs?: number): void {
     const idleAt = this.#idleMs > 0 ? this.#lastActivityMs + this.#idleMs : NEVER;
     const tryIdleAt = this.#tryIdleMs > 0 ? this.#lastAnswerMs + this.#tryIdleMs : NEVER;
-    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, tryIdleAt);
+    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, tryIdleAt, this.#streamAt);
     if (next >= this.#firesAt) return;
     const now = nowMs ?? this.#clock.nowMs();
     this.#firesAt = next;
@@ -166,7 +189,10 @@ export class ExchangeTimers extends WheelTimer {
       this.endTry();
       this.#owner.loop.onTryIdleTimeout(idleMs);
     }
-    if (this.#routeAt <= now) {
+    if (this.#streamAt <= now) {
+      this.#streamAt = NEVER;
+      this.#owner.onStreamTimeout(this.#streamMs);
+    } else if (this.#routeAt <= now) {
       this.#routeAt = NEVER;
       this.#owner.loop.onRouteTimeout(this.#routeMs);
     } else if (this.#requestAt <= now) {

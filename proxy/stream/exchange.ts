@@ -46,6 +46,7 @@ import {
   replyNoCluster,
   replyNoRoute,
   replyRequestTimeout,
+  replyStreamTimeout,
   replyUpgradeRefused,
 } from "./replies.ts";
 import { unpackOrigProto } from "./orig-proto.ts";
@@ -165,6 +166,12 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     return this.compiled?.retriableHeaders.some((test) => test.matches(head)) === true;
   }
 
+  /** For `retriable_request_headers`. */
+  isRetriable(): boolean {
+    const tests = this.compiled?.retriableRequests;
+    return tests === undefined || tests.length === 0 || tests.some((test) => test.matches(this.request));
+  }
+
   /** Sends a cookie to the client with the answer. */
   setCookie(cookie: string): void {
     this.cookies ??= [];
@@ -211,8 +218,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     if (hosts !== undefined && originalDestination !== undefined && !this.isTerminated)
       this.namesAnotherHost = namesAnotherHost(head.get(":authority") ?? "", hosts, originalDestination);
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
-    const { streamIdleTimeoutMs, requestTimeoutMs } = this.service.config;
-    this.timers.start(this.startMs, streamIdleTimeoutMs, requestTimeoutMs);
+    const { streamIdleTimeoutMs, requestTimeoutMs, maxStreamMs } = this.service.config;
+    this.timers.start(this.startMs, streamIdleTimeoutMs, requestTimeoutMs, maxStreamMs);
     if (this.#refusal === undefined) this.#runRequestHead(0);
     else this.answer(this.#refusal);
   }
@@ -279,6 +286,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.upstream = this.service.clusters.get(name);
       if (this.upstream === undefined) this.note("missing_cluster", name);
       this.timers.setIdle(action.idleTimeoutMs);
+      this.timers.setStream(action.maxStreamMs, this.startMs);
     }
     this.#runRouted(0);
   }
@@ -350,13 +358,21 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   // ---- timers, called by ExchangeTimers
 
   onIdleTimeout(): void {
-    this.flag("SI");
+    this.#timeOut("SI", "the stream was idle for too long", replyIdle(this.body.isComplete));
+  }
+
+  onStreamTimeout(maxStreamMs: number): void {
+    const reply = replyStreamTimeout(maxStreamMs, this.body.isComplete);
+    this.#timeOut("DT", reply.detail, reply);
+  }
+
+  #timeOut(flag: ResponseFlag, reason: string, reply: LocalReply): void {
+    this.flag(flag);
     if (this.answering.isHeadSent) {
       // Never NO_ERROR, with which a client would take what it has for the whole answer.
-      const error = makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, "the stream was idle for too long");
-      this.downstream.reset(error);
-      this.finish(makeStreamError("us", "stream", H2_ERROR.CANCEL, "the stream was idle for too long"));
-    } else this.answer(replyIdle());
+      this.downstream.reset(makeStreamError("us", "stream", H2_ERROR.INTERNAL_ERROR, reason));
+      this.finish(makeStreamError("us", "stream", H2_ERROR.CANCEL, reason));
+    } else this.answer(reply);
   }
 
   onRequestTimeout(): void {

@@ -56,9 +56,28 @@ export function replyFilterTimeout(timeoutMs: number): LocalReply {
   return { status: 500, flag: "LR", code: "filter_timeout", proxyStatus: "proxy_internal_error", detail };
 }
 
-export function replyIdle(): LocalReply {
+/** Envoy: 504 once the request has come wholly, 408 while the client owes the rest of it. */
+function timeoutStatus(isComplete: boolean): number {
+  return isComplete ? 504 : 408;
+}
+
+export function replyIdle(isComplete: boolean): LocalReply {
   const detail = "nothing happened on the stream for its idle timeout";
-  return { status: 408, flag: "SI", code: "stream_idle_timeout", proxyStatus: "http_response_timeout", detail };
+  const status = timeoutStatus(isComplete);
+  return { status, flag: "SI", code: "stream_idle_timeout", proxyStatus: "http_response_timeout", detail };
+}
+
+export function replyStreamTimeout(maxStreamMs: number, isComplete: boolean): LocalReply {
+  const detail = `the stream lasted for ${maxStreamMs} ms, the longest that it may`;
+  const status = timeoutStatus(isComplete);
+  return {
+    status,
+    grpcStatus: 4,
+    flag: "DT",
+    code: "max_stream_duration",
+    proxyStatus: "http_response_timeout",
+    detail,
+  };
 }
 
 export function replyRequestTimeout(timeoutMs: number): LocalReply {

@@ -46,6 +46,7 @@ export interface UpstreamContext {
   readonly onEjection?: (cluster: string, address: string, reason: string | undefined) => void;
 }
 
+const NO_OMIT: NonNullable<Pick["omit"]> = [];
 const NO_AVOID = (): boolean => false;
 /** A failed attempt counts for peak EWMA as if it had taken at least so long (Linkerd's load-biaser: 5 s). */
 const FAILURE_PENALTY_MS = 5000;
@@ -129,9 +130,12 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     this.#index ??= this.#compile();
     const selector = this.#index.find(pick.labels);
     if (selector === undefined) return "no-endpoint-in-subset";
-    const { avoid } = pick;
-    const hasAvoid = avoid.length > 0;
-    const isAvoided = hasAvoid ? (host: EndpointState) => avoid.some((one) => isSameAddress(one, host)) : NO_AVOID;
+    const { avoid, omit = NO_OMIT } = pick;
+    const hasAvoid = avoid.length > 0 || omit.length > 0;
+    const isAvoided = hasAvoid
+      ? (host: EndpointState) =>
+          avoid.some((one) => isSameAddress(one, host)) || omit.some((one) => hasLabels(host.endpoint.labels, one))
+      : NO_AVOID;
     const hash = pick.hash === undefined ? undefined : pick.hash >>> 0;
     const host = selector.pick(hash, isAvoided, hasAvoid);
     return host === undefined ? "no-healthy-endpoint" : new Picked(this, host);

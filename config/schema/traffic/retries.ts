@@ -1,7 +1,7 @@
 // The block `retries` of TrafficPolicy: conditions, number, pauses and budget.
 
 import type { Static } from "typebox";
-import { choice, duration, list, notLonger, percent, record, whole } from "../fields.ts";
+import { choice, duration, formatted, list, notLonger, percent, record, whole } from "../fields.ts";
 import type { Immutable } from "../structural.ts";
 
 const uint32 = 2 ** 32 - 1;
@@ -16,6 +16,7 @@ const httpRetryConditions = [
   "refused-stream",
   "retriable-4xx",
   "retriable-status-codes",
+  "retriable-headers",
   "envoy-ratelimited",
 ] as const;
 /** Conditions of gRPC (`x-envoy-retry-grpc-on`). */
@@ -34,7 +35,7 @@ export const retries = record("When, how often and how fast a request is tried a
   retryOn: list(
     choice([...httpRetryConditions, ...grpcRetryConditions], "A condition."),
     "Conditions on which an idempotent request, or one with `Idempotency-Key`, is tried again; conditions of gRPC are for gRPC calls.",
-    14,
+    15,
     {
       "x-kubernetes-list-type": "set",
       default: ["connect-failure", "refused-stream", "reset-before-request", "retriable-status-codes"],
@@ -43,13 +44,26 @@ export const retries = record("When, how often and how fast a request is tried a
   retryOnNonIdempotent: list(
     choice(httpRetryConditions, "A condition."),
     "Conditions on which other requests (POST, PATCH) are tried again too. Those that were certainly not processed always are.",
-    9,
+    10,
     { "x-kubernetes-list-type": "set", default: [] },
   ),
   retriableStatusCodes: list(whole("A status.", 400, 599), "Statuses that `retriable-status-codes` means.", 64, {
     "x-kubernetes-list-type": "set",
     default: [],
   }),
+  retriableHeaders: list(
+    formatted("headerName", "A header of the answer."),
+    "An answer that has one of these headers is what `retriable-headers` means.",
+    16,
+    { "x-kubernetes-list-type": "set", default: [] },
+  ),
+  retryAfter: record(
+    "An answer that says when to come again (`Retry-After`, in seconds or as a date) is tried again then, and not before. Where that is too late for the request, the answer itself goes to the client at once.",
+    {
+      maxInterval: duration("The longest wait. 0s: what answers say is not looked at.", { default: "10s" }),
+    },
+    { default: {} },
+  ),
   backoff: record(
     "Pauses before tries: uniform between 0 and baseInterval x (2^n - 1), at most maxInterval (full jitter).",
     {

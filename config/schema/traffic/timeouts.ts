@@ -16,6 +16,19 @@ export const timeouts = record(
       }),
     ),
     backendRequest: optional(duration("For one attempt.", { "x-heddle-absent": "no limit" })),
+    backendIdle: optional(
+      duration("For one attempt on which its endpoint sends nothing, before its answer and within it.", {
+        "x-heddle-absent": "no limit",
+      }),
+    ),
+    stream: optional(
+      duration(
+        "From the beginning of a request, whatever moves on it: also streams that are busy end then. 0s is no limit.",
+        {
+          "x-heddle-absent": "no limit",
+        },
+      ),
+    ),
     idle: optional(
       duration("For a request on which nothing moves in either direction.", {
         "x-heddle-absent": timeoutDefaults.idle,

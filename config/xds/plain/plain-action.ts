@@ -34,7 +34,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
   let timeoutMs = TIMEOUT_MS;
   let idleTimeoutMs: number | undefined;
   let maxGrpcMs: number | undefined;
-  let maxStreamMs: number | undefined;
+  let stream: MaxStream = NO_MAX_STREAM;
   let retry: RetryPolicy | undefined;
   let prefixRewrite: string | undefined;
   let pathRewrite: string | undefined;
@@ -104,7 +104,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
         break;
       case 0x122:
         seen = onceBit(seen, STREAM);
-        maxStreamMs = readMaxStream(reader, stop);
+        stream = readMaxStream(reader, stop);
         break;
       case 0x16a:
         seen = onceBit(seen, PATH);
@@ -124,7 +124,9 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
     clusterNotFoundStatus,
     timeoutMs,
     idleTimeoutMs,
-    maxGrpcTimeoutMs: maxStreamMs ?? maxGrpcMs,
+    maxGrpcTimeoutMs: stream.grpcMs ?? maxGrpcMs,
+    grpcTimeoutOffsetMs: 0,
+    maxStreamMs: stream.maxMs,
     retry,
     hashPolicy: NONE,
     prefixRewrite,
@@ -149,16 +151,28 @@ function oneOf(values: readonly number[], index: number): number {
   return value;
 }
 
-/** `grpc_timeout_header_max` of a MaxStreamDuration. */
-function readMaxStream(reader: PlainReader, end: number): number | undefined {
+interface MaxStream {
+  readonly maxMs: number | undefined;
+  readonly grpcMs: number | undefined;
+}
+
+const NO_MAX_STREAM: MaxStream = { maxMs: undefined, grpcMs: undefined };
+
+/** MaxStreamDuration, without `grpc_timeout_header_offset`. */
+function readMaxStream(reader: PlainReader, end: number): MaxStream {
   const stop = reader.stop(end);
-  let ms: number | undefined;
-  if (reader.at < stop) {
-    if (reader.varint() !== 0x12) throw NOT_PLAIN;
-    ms = reader.durationMs(stop);
+  let maxMs: number | undefined;
+  let grpcMs: number | undefined;
+  let seen = 0;
+  while (reader.at < stop) {
+    const tag = reader.varint();
+    seen = once(seen, tag);
+    if (tag === 0x0a) maxMs = reader.durationMs(stop);
+    else if (tag === 0x12) grpcMs = reader.durationMs(stop);
+    else throw NOT_PLAIN;
   }
   reader.close(stop);
-  return ms;
+  return { maxMs, grpcMs };
 }
 
 function readUpgrade(reader: PlainReader, end: number): ForwardAction["upgrades"][number] {

@@ -83,6 +83,7 @@ function simpleAction(action: RouteAction): RouteAction {
         ? { kind: "weighted", clusters: target.clusters.map((cluster) => ({ ...cluster, ...simpleScope(cluster) })) }
         : target,
     retry: retry && simpleRetry(retry),
+    grpcTimeoutOffsetMs: 0,
     hashPolicy: [],
     mirrors: [],
     regexRewrite: undefined,
@@ -90,7 +91,15 @@ function simpleAction(action: RouteAction): RouteAction {
 }
 
 function simpleRetry(retry: RetryPolicy): RetryPolicy {
-  return { ...retry, retriableHeaders: retry.retriableHeaders.filter(isSimple) };
+  const { retriableHeaders, rateLimitedBackoff } = retry;
+  const isInSeconds = rateLimitedBackoff?.resetHeaders.every(({ format }) => format === "seconds") === true;
+  return {
+    ...retry,
+    retriableHeaders: retriableHeaders.filter(isSimple),
+    retriableRequestHeaders: [],
+    omitHosts: [],
+    rateLimitedBackoff: isInSeconds && rateLimitedBackoff?.maxMs !== 300_000 ? rateLimitedBackoff : undefined,
+  };
 }
 
 function isSimple({ match }: HeaderMatcher | QueryMatcher): boolean {

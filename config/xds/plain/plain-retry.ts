@@ -1,6 +1,6 @@
 // RetryPolicy in its plain form.
 import type { HeaderMatcher } from "../../model/matcher.ts";
-import type { RetryPolicy } from "../../model/route.ts";
+import type { RateLimitedBackoff, RetryPolicy } from "../../model/route.ts";
 import { BACKOFF_CAP, BASE_BACKOFF_MS, RETRY_CONDITIONS, splitConditions } from "../retry-conditions.ts";
 import { readHeaderMatcher } from "./plain-matcher.ts";
 import { NONE, NOT_PLAIN, once, type PlainReader } from "./plain-reader.ts";
@@ -19,6 +19,7 @@ export function readRetry(reader: PlainReader, end: number): RetryPolicy {
   let backoff = { baseMs: BASE_BACKOFF_MS, maxMs: BASE_BACKOFF_MS * BACKOFF_CAP };
   let avoidPreviousHosts = false;
   let hostSelectionAttempts = 1;
+  let rateLimitedBackoff: RateLimitedBackoff | undefined;
   let seen = 0;
   while (reader.at < stop) {
     const tag = reader.varint();
@@ -49,6 +50,9 @@ export function readRetry(reader: PlainReader, end: number): RetryPolicy {
       case 0x42:
         backoff = readBackoff(reader, stop);
         break;
+      case 0x5a:
+        rateLimitedBackoff = readRateLimited(reader, stop);
+        break;
       case 0x4a:
         (retriableHeaders ??= []).push(readHeaderMatcher(reader, stop));
         break;
@@ -64,9 +68,12 @@ export function readRetry(reader: PlainReader, end: number): RetryPolicy {
     perTryIdleTimeoutMs,
     retriableStatusCodes,
     retriableHeaders: retriableHeaders ?? NONE,
+    retriableRequestHeaders: NONE,
     backoff,
     avoidPreviousHosts,
     hostSelectionAttempts,
+    omitHosts: NONE,
+    rateLimitedBackoff,
   };
 }
 
@@ -102,6 +109,31 @@ function readBackoff(reader: PlainReader, end: number): RetryPolicy["backoff"] {
   const most = maxMs ?? baseMs * BACKOFF_CAP;
   if (most < baseMs) throw NOT_PLAIN;
   return { baseMs, maxMs: most };
+}
+
+/** RateLimitedRetryBackOff, as our control plane writes it: seconds alone, with a maximum. */
+function readRateLimited(reader: PlainReader, end: number): RateLimitedBackoff {
+  const stop = reader.stop(end);
+  const resetHeaders: RateLimitedBackoff["resetHeaders"][number][] = [];
+  let maxMs: number | undefined;
+  while (reader.at < stop) {
+    const tag = reader.varint();
+    if (tag === 0x12 && maxMs === undefined) {
+      maxMs = reader.durationMs(stop);
+      continue;
+    }
+    if (tag !== 0x0a) throw NOT_PLAIN;
+    const inner = reader.stop(stop);
+    if (reader.varint() !== 0x0a) throw NOT_PLAIN;
+    const name = reader.someText(inner);
+    // Nothing but a name that the whole decoder would take too.
+    if (!/^[a-z0-9-]+$/.test(name)) throw NOT_PLAIN;
+    reader.close(inner);
+    resetHeaders.push({ name, format: "seconds" });
+  }
+  reader.close(stop);
+  if (resetHeaders.length === 0 || maxMs === undefined || maxMs <= 0) throw NOT_PLAIN;
+  return { resetHeaders, maxMs };
 }
 
 /** A RetryHostPredicate, of which there is one that we know: it has a name, and its message is empty. */

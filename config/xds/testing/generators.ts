@@ -99,6 +99,17 @@ export const retry: fc.Arbitrary<RetryPolicy> = fc.record({
   backoff: fc.record({ baseMs: fc.integer({ min: 1, max: 100 }), maxMs: fc.integer({ min: 100, max: 1000 }) }),
   avoidPreviousHosts: fc.boolean(),
   hostSelectionAttempts: fc.integer({ min: 1, max: 9 }),
+  retriableRequestHeaders: few(headerMatcher),
+  omitHosts: few(labels),
+  rateLimitedBackoff: maybe(
+    fc.record({
+      resetHeaders: fc.array(fc.record({ name: word, format: fc.constantFrom("seconds" as const, "unixTimestamp") }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+      maxMs: fc.integer({ min: 1, max: 400_000 }),
+    }),
+  ),
 });
 
 export const hashPolicy: fc.Arbitrary<HashPolicy> = fc.oneof(

@@ -60,6 +60,7 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
   streamIdleTimeoutMs: ms,
   streamFlushTimeoutMs: ms,
   requestTimeoutMs: ms,
+  maxStreamMs: ms,
   requestHeadersTimeoutMs: ms,
   drainTimeoutMs: ms,
   delayedCloseTimeoutMs: ms,

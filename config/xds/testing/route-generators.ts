@@ -73,6 +73,8 @@ const forward: fc.Arbitrary<ForwardAction> = fc
       timeoutMs: ms,
       idleTimeoutMs: maybe(ms),
       maxGrpcTimeoutMs: maybe(ms),
+      grpcTimeoutOffsetMs: ms,
+      maxStreamMs: maybe(ms),
       retry: maybe(retry),
       hashPolicy: few(hashPolicy),
       subset: labels,

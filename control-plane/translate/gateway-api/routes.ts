@@ -241,13 +241,17 @@ function hashOf(
 function carriage(
   blocks: TrafficBlocks,
   rule: Pick<HTTPRouteRule, "timeouts" | "retry"> | undefined,
-): Pick<ForwardAction, "timeoutMs" | "idleTimeoutMs" | "retry"> {
+): Pick<ForwardAction, "timeoutMs" | "idleTimeoutMs" | "maxStreamMs" | "retry"> {
   const request = rule?.timeouts?.request ?? blocks.timeouts?.request;
   const attempt = rule?.timeouts?.backendRequest ?? blocks.timeouts?.backendRequest;
-  const idle = blocks.timeouts?.idle;
+  const { idle, backendIdle, stream } = blocks.timeouts ?? {};
   return {
     timeoutMs: request === undefined ? 0 : durationMs(request),
     idleTimeoutMs: idle === undefined ? undefined : durationMs(idle),
-    retry: retryPolicy(blocks.retries, rule?.retry, attempt === undefined ? 0 : durationMs(attempt)),
+    maxStreamMs: stream === undefined ? undefined : durationMs(stream),
+    retry: retryPolicy(blocks.retries, rule?.retry, {
+      perTryTimeoutMs: attempt === undefined ? 0 : durationMs(attempt),
+      perTryIdleTimeoutMs: backendIdle === undefined ? 0 : durationMs(backendIdle),
+    }),
   };
 }

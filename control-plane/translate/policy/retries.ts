@@ -17,13 +17,19 @@ const base: Omit<RetryPolicy, "retryOn" | "numRetries"> = {
   avoidPreviousHosts: true,
   // Istio's: draws before an endpoint that was tried already is taken again.
   hostSelectionAttempts: 5,
+  retriableRequestHeaders: [],
+  omitHosts: [],
+  rateLimitedBackoff: undefined,
 };
+
+/** Limits of one attempt in ms; 0 = none. */
+export type TryLimits = Pick<RetryPolicy, "perTryTimeoutMs" | "perTryIdleTimeoutMs">;
 
 /** undefined: only requests that were certainly not processed are sent again, once. */
 export function retryPolicy(
   policy: Retries | undefined,
   rule: HTTPRouteRule["retry"],
-  perTryTimeoutMs: number,
+  limits: TryLimits,
 ): RetryPolicy | undefined {
   if (rule !== undefined) {
     const baseMs = rule.backoff === undefined ? base.backoff.baseMs : Math.max(1, durationMs(rule.backoff));
@@ -33,7 +39,7 @@ export function retryPolicy(
       numRetries: rule.attempts ?? policy?.attempts ?? 2,
       retriableStatusCodes: rule.codes ?? [],
       backoff: { baseMs, maxMs: baseMs * 10 },
-      perTryTimeoutMs,
+      ...limits,
     };
   }
   if (policy !== undefined)
@@ -43,17 +49,29 @@ export function retryPolicy(
       numRetries: policy.attempts,
       retriableStatusCodes: policy.retriableStatusCodes,
       backoff: { baseMs: durationMs(policy.backoff.baseInterval), maxMs: durationMs(policy.backoff.maxInterval) },
-      perTryTimeoutMs,
+      retriableHeaders: policy.retriableHeaders.map((name) => ({
+        name: name.toLowerCase(),
+        match: { kind: "present", present: true },
+        invert: false,
+        missingAsEmpty: false,
+      })),
+      rateLimitedBackoff: retryAfter(durationMs(policy.retryAfter.maxInterval)),
+      ...limits,
     };
   // A limit for one attempt alone: repeats what no policy at all would repeat.
-  return perTryTimeoutMs === 0
+  return limits.perTryTimeoutMs === 0 && limits.perTryIdleTimeoutMs === 0
     ? undefined
-    : { ...base, retryOn: ["connect-failure", "refused-stream"], numRetries: 1, perTryTimeoutMs };
+    : { ...base, retryOn: ["connect-failure", "refused-stream"], numRetries: 1, ...limits };
+}
+
+/** An Envoy reads the form in seconds alone. */
+function retryAfter(maxMs: number): RetryPolicy["rateLimitedBackoff"] {
+  return maxMs === 0 ? undefined : { resetHeaders: [{ name: "retry-after", format: "seconds" }], maxMs };
 }
 
 /** What Envoy's retry policy has no field for, for our own filter. `rule` is the object that said it. */
 export function retryOverride(policy: Retries | undefined, rule: string): readonly FilterOverride[] {
   if (policy === undefined) return [];
-  const config = { rule, retryOnNonIdempotent: policy.retryOnNonIdempotent };
+  const config = { rule, retryOnNonIdempotent: policy.retryOnNonIdempotent, isLateAnswered: true };
   return [{ filter: filterTypes.retry.name, typeUrl: filterTypes.retry.typeUrl, config, disabled: false }];
 }

@@ -14,6 +14,8 @@ export const FORWARD: ForwardAction = {
   timeoutMs: 0,
   idleTimeoutMs: undefined,
   maxGrpcTimeoutMs: undefined,
+  grpcTimeoutOffsetMs: 0,
+  maxStreamMs: undefined,
   retry: undefined,
   hashPolicy: [],
   prefixRewrite: undefined,

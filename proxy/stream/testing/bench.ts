@@ -349,6 +349,7 @@ function makeHttp(options: BenchOptions): HttpConnectionManager {
     streamIdleTimeoutMs: 300_000,
     streamFlushTimeoutMs: 300_000,
     requestTimeoutMs: 0,
+    maxStreamMs: 0,
     useRemoteAddress: false,
     generateRequestId: true,
     preserveExternalRequestId: true,
@@ -373,6 +374,9 @@ const RETRY: RetryPolicy = {
   backoff: { baseMs: 25, maxMs: 250 },
   avoidPreviousHosts: true,
   hostSelectionAttempts: 3,
+  retriableRequestHeaders: [],
+  omitHosts: [],
+  rateLimitedBackoff: undefined,
 };
 
 function makeTable(options: BenchOptions): RouteTable {
@@ -383,6 +387,8 @@ function makeTable(options: BenchOptions): RouteTable {
     timeoutMs: 0,
     idleTimeoutMs: undefined,
     maxGrpcTimeoutMs: undefined,
+    grpcTimeoutOffsetMs: 0,
+    maxStreamMs: undefined,
     retry: options.retry === undefined ? undefined : { ...RETRY, ...options.retry },
     hashPolicy: [],
     prefixRewrite: undefined,
