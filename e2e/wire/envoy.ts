@@ -19,20 +19,22 @@ export class Envoy {
   readonly #child: ChildProcess;
   readonly #ports: ReadonlyMap<string, number>;
   readonly #folder: string;
+  readonly adminPort: number;
 
-  private constructor(child: ChildProcess, ports: ReadonlyMap<string, number>, folder: string) {
+  private constructor(child: ChildProcess, ports: ReadonlyMap<string, number>, adminPort: number, folder: string) {
     this.#child = child;
     this.#ports = ports;
+    this.adminPort = adminPort;
     this.#folder = folder;
   }
 
-  /** Resolves when all listeners are open; throws with what Envoy said when it ends before. */
-  static async start(config: ProxyConfig): Promise<Envoy> {
+  /** Resolves when all listeners are open; throws with what Envoy said when it ends before. `more`: of the bootstrap. */
+  static async start(config: ProxyConfig, more: object = {}): Promise<Envoy> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "heddle-envoy-"));
     const file = path.join(folder, "bootstrap.json");
     const admin = path.join(folder, "admin");
     const address = { socket_address: { address: "127.0.0.1", port_value: 0 } };
-    fs.writeFileSync(file, JSON.stringify({ admin: { address }, static_resources: config }));
+    fs.writeFileSync(file, JSON.stringify({ admin: { address }, static_resources: config, ...more }));
     const flags = ["--concurrency", "1", "--use-dynamic-base-id", "-l", "warn", "--admin-address-path", admin];
     const child = spawn(getEnvoy(), ["-c", file, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
     let complaints = "";
@@ -44,7 +46,7 @@ export class Envoy {
         ports.set(name, local.socket_address.port_value);
       return ports.size === config.listeners.length;
     });
-    return new Envoy(child, ports, folder);
+    return new Envoy(child, ports, Number(adminOf(admin).split(":").at(-1)), folder);
   }
 
   port(listener: string): number {
@@ -62,10 +64,15 @@ export class Envoy {
 
 /** None while Envoy is still starting. */
 async function readListeners(adminFile: string): Promise<readonly ListenerStatus[]> {
-  const admin = fs.existsSync(adminFile) ? fs.readFileSync(adminFile, "utf8").trim() : "";
+  const admin = adminOf(adminFile);
   if (admin === "") return [];
   const answer = await fetch(`http://${admin}/listeners?format=json`).catch(() => undefined);
   if (answer?.ok !== true) return [];
   const { listener_statuses: statuses } = (await answer.json()) as { listener_statuses?: ListenerStatus[] }; // as: Envoy's admin API
   return statuses ?? [];
+}
+
+/** Address and port; "" while Envoy has not written it. */
+function adminOf(file: string): string {
+  return fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim() : "";
 }

@@ -1,0 +1,4 @@
+// The cases of cases/smoke.
+import { runArea } from "./area.ts";
+
+runArea("smoke");
