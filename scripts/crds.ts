@@ -1,14 +1,15 @@
-// `npm run crds` writes the CRDs and the reference page of the kinds; with --check it only compares, and fails where they are stale.
+// `npm run crds` writes the CRDs, the reference page of the kinds and what is told of mistakes in them; with --check it only compares, and fails where they are stale.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { generatedFiles } from "#config/schema/generated-files.ts";
+import { goldenOf, tellAll } from "#config/schema/testing/mistakes.ts";
 
 const root = join(import.meta.dirname, "..");
 const isCheck = process.argv.includes("--check");
 const stale: string[] = [];
 
-for (const [path, text] of generatedFiles()) {
+for (const [path, text] of [...generatedFiles(), ...goldenOf(tellAll())]) {
   const file = join(root, path);
   if (tryRead(file) === text) continue;
   stale.push(path);

@@ -326,5 +326,5 @@ function booleanHint(value: unknown): string | undefined {
 }
 
 function firstSentence(description: string | undefined): string | undefined {
-  return description?.split(/\.(?:\s|$)/, 1)[0];
+  return description?.split(/(?<!\.)\.(?:\s|$)/, 1)[0];
 }
