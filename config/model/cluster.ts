@@ -115,13 +115,27 @@ export interface OutlierStages {
   readonly confirmUntilMs: number;
 }
 
+/** Envoy `HealthCheck`. Of the intervals those that are absent are as `intervalMs`, or as the one that they refine. */
 export interface HealthCheck {
   readonly timeoutMs: number;
   readonly intervalMs: number;
+  /** Up to this is added to each interval, by chance; and before the first check. */
   readonly jitterMs: number;
+  readonly initialJitterMs?: number;
+  /** The same as a share of the interval. */
+  readonly jitterPercent?: number;
+  /** While the cluster has had no traffic at all. */
   readonly noTrafficIntervalMs: number;
+  readonly noTrafficHealthyIntervalMs?: number;
+  /** After a failed check. */
+  readonly unhealthyIntervalMs?: number;
+  /** After a check that speaks against what is held of the endpoint, while the threshold is not reached. */
+  readonly unhealthyEdgeIntervalMs?: number;
+  readonly healthyEdgeIntervalMs?: number;
   readonly unhealthyThreshold: number;
   readonly healthyThreshold: number;
+  /** False: each check by HTTP or gRPC makes a connection of its own. Absent = true. */
+  readonly reuseConnection?: boolean;
   readonly check:
     | {
         readonly kind: "http";
@@ -129,10 +143,19 @@ export interface HealthCheck {
         readonly host: string;
         readonly method: string;
         readonly http2: boolean;
-        readonly expectedStatuses: readonly { readonly start: number; readonly end: number }[];
+        readonly expectedStatuses: readonly StatusRange[];
+        /** Statuses that count towards the threshold, where others take the endpoint out at once. */
+        readonly retriableStatuses?: readonly StatusRange[];
       }
     | { readonly kind: "grpc"; readonly serviceName: string; readonly authority: string }
-    | { readonly kind: "tcp" };
+    /** `send` and `receive` in hex; what is received must have these parts, in this order. */
+    | { readonly kind: "tcp"; readonly send?: string; readonly receive?: readonly string[] };
+}
+
+/** `end` is exclusive. */
+interface StatusRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** Envoy `HttpProtocolOptions`. */

@@ -167,11 +167,12 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget": "budget_percent min_retry_concurrency",
   "envoy.config.cluster.v3.OutlierDetection":
     "consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time max_ejection_time_jitter enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin successful_active_health_check_uneject_host always_eject_one_host",
-  // no_traffic_interval must be what `interval` is (health-check.ts).
   "envoy.config.core.v3.HealthCheck":
-    "timeout interval interval_jitter unhealthy_threshold healthy_threshold http_health_check tcp_health_check grpc_health_check no_traffic_interval",
-  "envoy.config.core.v3.HealthCheck.HttpHealthCheck": "host path expected_statuses codec_client_type method",
-  "envoy.config.core.v3.HealthCheck.TcpHealthCheck": "",
+    "timeout interval interval_jitter unhealthy_threshold healthy_threshold http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval initial_jitter interval_jitter_percent reuse_connection",
+  "envoy.config.core.v3.HealthCheck.HttpHealthCheck":
+    "host path expected_statuses retriable_statuses codec_client_type method",
+  "envoy.config.core.v3.HealthCheck.TcpHealthCheck": "send receive",
+  "envoy.config.core.v3.HealthCheck.Payload": "text binary",
   "envoy.config.core.v3.HealthCheck.GrpcHealthCheck": "service_name authority",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
     "common_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config",

@@ -25,6 +25,7 @@ import type { IdentityMaterial } from "#proxy/identity/material.ts";
 import { makeGrpcSigner } from "#proxy/identity/signing-client.ts";
 import { WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
 import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
+import { trafficCell } from "#proxy/upstream/cluster.ts";
 import { HealthRunner } from "#proxy/upstream/health/health-runner.ts";
 import { makeStandardProbe } from "#proxy/upstream/health/standard-probes.ts";
 import { UpstreamTlsContexts } from "#proxy/upstream/tls-contexts.ts";
@@ -70,6 +71,7 @@ export class ProxyApp {
   readonly #identity: WorkloadIdentity | undefined;
   #discovery: DiscoveryClient | undefined;
   readonly #secrets = new MemorySecretStore();
+  readonly #cells = new SharedCells();
   readonly #health: HealthRunner;
   readonly #memory: MemoryWatch;
   readonly #trim: MemoryTrim;
@@ -99,7 +101,7 @@ export class ProxyApp {
       proxyName: bootstrap.node.id === "" ? "heddle" : `heddle:${bootstrap.node.id}`,
       drainTimeMs: bootstrap.heddle.drainTimeMs,
       entry: options.workerEntry,
-      cells: new SharedCells().buffer,
+      cells: this.#cells.buffer,
       onSpans: (spans) => this.#export(spans),
       onLookup: (table, host) => this.#lookUpHost(table, host),
       fullConfig: () => diffSnapshots(EMPTY_SNAPSHOT, this.#current),
@@ -120,6 +122,9 @@ export class ProxyApp {
             random: systemRandom,
             log,
           });
+    const checks = (result: string) =>
+      this.#metrics.counter("heddle_health_checks_total", "Active health checks by their result.", { result });
+    const results = { healthy: checks("success"), failed: checks("failure"), refused: checks("refusal") };
     const contexts = new UpstreamTlsContexts(this.#secrets, this.#clock);
     this.#health = new HealthRunner({
       clock: this.#clock,
@@ -127,6 +132,8 @@ export class ProxyApp {
       log,
       makeProbe: makeStandardProbe,
       makeTls: (target) => contexts.forTarget(target),
+      onResult: (result) => results[result].add(1),
+      hasTraffic: (cluster) => Atomics.load(this.#cells.cells(trafficCell(cluster), 1), 0) !== 0,
       onHealth: (cluster, address, health) => this.#workers.setHealth(cluster, address, health),
     });
     this.#memory = new MemoryWatch({

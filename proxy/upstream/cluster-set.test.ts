@@ -366,3 +366,46 @@ test("connections come from the source address of the endpoint's family", () => 
   assert.equal(sourceOf("fd00::1"), "::6");
   assert.equal(sourceOf("fd00::1", ["127.0.0.6"]), undefined);
 });
+
+test("an endpoint that comes new to a checked cluster waits for its first check", () => {
+  const cluster = clusterOf("reviews", {
+    healthChecks: [
+      {
+        timeoutMs: 1000,
+        intervalMs: 5000,
+        jitterMs: 0,
+        noTrafficIntervalMs: 60_000,
+        unhealthyThreshold: 3,
+        healthyThreshold: 2,
+        check: { kind: "tcp" },
+      },
+    ],
+  });
+  const { table } = setUp(cluster, assignmentOf("reviews", endpointsOf(2)));
+  assert.equal(addresses(table, cluster, 10).size, 2, "the first ones are taken for well");
+  table.apply([cluster], new Map([["reviews", assignmentOf("reviews", endpointsOf(3))]]));
+  assert.equal(addresses(table, cluster, 10).has("10.0.0.2"), false);
+  table.setHealth("reviews", "10.0.0.2:80", "healthy");
+  assert.equal(addresses(table, cluster, 30).get("10.0.0.2"), 10);
+  table.setHealth("reviews", "10.0.0.2:80", "unhealthy");
+  assert.equal(addresses(table, cluster, 10).has("10.0.0.2"), false);
+  const unchecked = { ...cluster, healthChecks: [] };
+  table.apply([unchecked], new Map());
+  assert.equal(addresses(table, unchecked, 30).get("10.0.0.2"), 10, "nobody checks any more");
+});
+
+test("a suspect gets single requests when its time is over, and comes back with the first success", () => {
+  const cluster = clusterOf("reviews", {
+    outlier: { ...OUTLIER, stages: { suspectForMs: 10_000, confirmUntilMs: 30_000 } },
+  });
+  const { clock, table } = setUp(cluster, assignmentOf("reviews", endpointsOf(3)));
+  failFiveTimes(table, cluster, "10.0.0.1");
+  assert.equal(addresses(table, cluster, 30).has("10.0.0.1"), false);
+  clock.advance(10_000);
+  const trial = pickFrom(table, cluster);
+  assert.equal(trial.endpoint.address, "10.0.0.1");
+  assert.equal(addresses(table, cluster, 30).has("10.0.0.1"), false, "one at a time");
+  trial.report({ kind: "response", status: 200, grpcStatus: undefined, latencyMs: 1, retryAfterMs: 0 });
+  trial.done();
+  assert.equal(addresses(table, cluster, 30).get("10.0.0.1"), 10);
+});

@@ -64,6 +64,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   /** Compiled at the first pick after a change. */
   #index: SubsetIndex | undefined = undefined;
   #detector: OutlierDetector | undefined = undefined;
+  /** Where the first request is noted, for checks that wait for it; undefined = nobody asks. */
+  #traffic: Int32Array | undefined = undefined;
 
   constructor(config: Cluster, assignment: ClusterLoadAssignment, context: UpstreamContext, lifetimes: PeerLifetimes) {
     this.config = config;
@@ -79,6 +81,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     this.#destinations = new OriginalDestinations(context.clock);
     this.#assignment = assignment;
     this.#setDetector();
+    this.#setTraffic();
     this.#setEndpoints(Number.NEGATIVE_INFINITY);
   }
 
@@ -96,6 +99,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       this.#circuit.limits = config.limits;
       this.#highCircuit.limits = config.highPriorityLimits;
       this.#setDetector();
+      this.#setTraffic();
     }
     this.#setEndpoints(this.#context.clock.nowMs());
     this.#destinations.update(identityOf(config));
@@ -117,6 +121,10 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     if (this.config.discovery.kind === "originalDst") {
       if (destination === undefined) return "cluster-empty";
       return new Picked(this, this.#destinations.get(destination, this.config.discovery.identity));
+    }
+    if (this.#traffic !== undefined) {
+      Atomics.store(this.#traffic, 0, 1);
+      this.#traffic = undefined;
     }
     if (this.#hosts.size === 0) return "cluster-empty";
     if (this.config.lb.kind === "originalEndpoint") {
@@ -233,6 +241,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     } else this.#detector.update(outlier);
   }
 
+  #setTraffic(): void {
+    const { healthChecks, name } = this.config;
+    this.#traffic = healthChecks.length === 0 ? undefined : this.#context.cells.cells(trafficCell(name), 1);
+  }
+
   #onEjection(host: EndpointState, reason: string | undefined): void {
     this.#index = undefined;
     const cluster = this.config.name;
@@ -268,10 +281,16 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     if (host === undefined) {
       host = new EndpointState(endpoint);
       host.slowStartMs = startMs;
+      host.isUnchecked = startMs !== Number.NEGATIVE_INFINITY;
       this.#hosts.set(key, host);
     } else {
       host.endpoint = endpoint;
       pools.refreshPools(this.config, host);
+    }
+    // The first endpoints of a cluster are taken for well: nothing waits until they were checked. Names are resolved by workers alone.
+    if (this.config.healthChecks.length === 0 || !isCheckable(this.config)) {
+      host.isUnchecked = false;
+      host.checkedHealth = undefined;
     }
     host.setSlowStart(this.config.slowStart);
     seen.add(host);
@@ -289,6 +308,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   }
 }
 
+/** The name of the shared cell that says whether a cluster has had a request. */
+export function trafficCell(cluster: string): string {
+  return `traffic/${cluster}`;
+}
+
 function identityOf({ discovery }: Cluster): string | undefined {
   return discovery.kind === "originalDst" ? discovery.identity : undefined;
 }
@@ -296,6 +320,10 @@ function identityOf({ discovery }: Cluster): string | undefined {
 /** The first `setImmediate` runs at the end of this turn, the second at the end of the next, after its socket events. */
 function afterNextPoll(callback: () => void): void {
   setImmediate(() => setImmediate(callback));
+}
+
+function isCheckable({ discovery }: Cluster): boolean {
+  return discovery.kind === "eds" || discovery.kind === "static";
 }
 
 function isSameAddress(endpoint: Endpoint, host: EndpointState): boolean {

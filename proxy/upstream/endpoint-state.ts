@@ -59,6 +59,8 @@ export class EndpointState {
   readonly pools: (Pool | undefined)[] = [undefined, undefined, undefined];
   /** From active health checks; undefined while there was none. */
   checkedHealth: EndpointHealth | undefined = undefined;
+  /** It came new and waits for its first active check (Envoy: PENDING_ACTIVE_HC). */
+  isUnchecked = false;
   /** Until then its `Retry-After` asked for quiet (peak EWMA). */
   quietUntilMs = 0;
   /** When its slow start began; -Infinity = never. */
@@ -91,6 +93,7 @@ export class EndpointState {
     if (told === "draining") return "draining";
     if (told === "unhealthy" || told === "timeout") return "unhealthy";
     const checked = this.checkedHealth;
+    if (checked === undefined && this.isUnchecked) return "unhealthy";
     if (checked === "unhealthy" || checked === "timeout") return "unhealthy";
     if (checked === "draining") return "draining";
     return told === "degraded" || checked === "degraded" ? "degraded" : "healthy";

@@ -233,13 +233,23 @@ const checked = fc.record({
     }),
     fc.record({ kind: fc.constant("grpc" as const), serviceName: maybeWord, authority: maybeWord }),
     fc.record({ kind: fc.constant("tcp" as const) }),
+    fc.record({
+      kind: fc.constant("tcp" as const),
+      send: fc.constantFrom("50494e47", "00"),
+      receive: fc.constant(["504f4e47"]),
+    }),
   ),
 });
 
-const healthCheck: fc.Arbitrary<HealthCheck> = checked.map((check) => ({
-  ...check,
-  noTrafficIntervalMs: check.intervalMs,
-}));
+const healthCheck: fc.Arbitrary<HealthCheck> = fc
+  .tuple(checked, positiveMs, fc.boolean())
+  .map(([check, other, has]) => ({
+    ...check,
+    noTrafficIntervalMs: other,
+    ...(has
+      ? { unhealthyIntervalMs: other, healthyEdgeIntervalMs: other, jitterPercent: 10, reuseConnection: false }
+      : {}),
+  }));
 
 const slowStart = maybe(
   fc.record({

@@ -152,13 +152,15 @@ function healthCheck(
 }
 
 function checkTimes(block: HealthCheck): Omit<ClusterHealthCheck, "check"> {
-  const intervalMs = durationMs(block.interval);
   return {
     timeoutMs: durationMs(block.timeout),
-    intervalMs,
-    // A tenth of the interval keeps the proxies of a mesh from asking in step.
-    jitterMs: Math.floor(intervalMs / 10),
-    noTrafficIntervalMs: intervalMs,
+    intervalMs: durationMs(block.interval),
+    jitterMs: 0,
+    initialJitterMs: (durationMs(block.interval) * block.jitter) / 100,
+    ...(block.jitter === 0 ? {} : { jitterPercent: block.jitter }),
+    noTrafficIntervalMs: durationMs(block.noTrafficInterval),
+    ...(block.unhealthyInterval === undefined ? {} : { unhealthyIntervalMs: durationMs(block.unhealthyInterval) }),
+    ...(block.reuseConnection ? {} : { reuseConnection: false }),
     unhealthyThreshold: block.unhealthyThreshold,
     healthyThreshold: block.healthyThreshold,
   };
@@ -166,16 +168,32 @@ function checkTimes(block: HealthCheck): Omit<ClusterHealthCheck, "check"> {
 
 function checkOf(block: HealthCheck, serviceHost: string, http2: boolean): ClusterHealthCheck["check"] {
   if (block.grpc !== undefined) return { kind: "grpc", serviceName: block.grpc.service ?? "", authority: serviceHost };
-  if (block.http === undefined) return { kind: "tcp" };
-  const { path, host, expectedStatuses } = block.http;
+  if (block.http === undefined) {
+    const { send, receive } = block.tcp ?? {};
+    return {
+      kind: "tcp",
+      ...(send === undefined ? {} : { send: toHex(send) }),
+      ...(receive === undefined ? {} : { receive: receive.map(toHex) }),
+    };
+  }
+  const { path, host, expectedStatuses, retriableStatuses } = block.http;
   return {
     kind: "http",
     path,
     host: host ?? serviceHost,
     method: "GET",
     http2,
-    expectedStatuses: expectedStatuses.map((status) => ({ start: status, end: status + 1 })),
+    expectedStatuses: expectedStatuses.map(toRange),
+    ...(retriableStatuses === undefined ? {} : { retriableStatuses: retriableStatuses.map(toRange) }),
   };
+}
+
+function toRange(status: number): { readonly start: number; readonly end: number } {
+  return { start: status, end: status + 1 };
+}
+
+function toHex(text: string): string {
+  return Buffer.from(text).toString("hex");
 }
 
 /** What a hashing balancer hashes; empty for the others. */

@@ -19,7 +19,13 @@ export interface HealthRunnerContext {
   readonly makeProbe: MakeProbe;
   /** TLS towards an endpoint (`UpstreamTlsContext.forTarget`). */
   readonly makeTls: (target: ConnectTarget) => ClientTls | undefined;
-  /** For `ClusterSet.setHealth` of every worker; only changes, and the first result. */
+  /** Whether any request was for the cluster so far: others are asked less often. */
+  readonly hasTraffic: (cluster: string) => boolean;
+  readonly onResult?: (result: ProbeResult) => void;
+  /**
+   * For `ClusterSet.setHealth` of every worker: changes and the first result, and each success where it may end an ejection, which
+   * only workers know of.
+   */
   readonly onHealth: (cluster: string, address: string, health: EndpointHealth) => void;
 }
 
@@ -82,15 +88,18 @@ export class HealthRunner {
     const tls = target.tls === undefined ? undefined : this.#context.makeTls(target);
     const { address, port } = target;
     const probe = this.#context.makeProbe({ cluster, endpoint, check, address, port, tls });
-    return new EndpointCheck(check, probe, this.#context, (error) => this.#onResult(key, error));
+    const hasTraffic = (): boolean => this.#context.hasTraffic(cluster.name);
+    return new EndpointCheck(check, probe, this.#context, hasTraffic, (error) => this.#onResult(key, error));
   }
 
   #onResult(key: string, error: string | undefined): void {
     const watched = this.#watched.get(key);
     if (watched === undefined || watched.checks.some(({ isHealthy }) => isHealthy === undefined)) return;
     const health = watched.checks.every(({ isHealthy }) => isHealthy) ? "healthy" : "unhealthy";
-    if (watched.health === health) return;
-    const isNews = watched.health !== undefined || health === "unhealthy";
+    const mayReturn = health === "healthy" && watched.cluster.outlier?.successfulHealthCheckUnejects === true;
+    if (watched.health === health && !mayReturn) return;
+    const isChange = watched.health !== health;
+    const isNews = isChange && (watched.health !== undefined || health === "unhealthy");
     watched.health = health;
     const { name } = watched.cluster;
     const address = formatAddress(watched.endpoint);
@@ -113,6 +122,7 @@ class EndpointCheck {
   readonly #check: HealthCheck;
   readonly #probe: Probe;
   readonly #context: HealthRunnerContext;
+  readonly #hasTraffic: () => boolean;
   readonly #onResult: (error: string | undefined) => void;
   #timer: Timer;
   /** Results in a row that speak against `isHealthy`. */
@@ -123,14 +133,19 @@ class EndpointCheck {
     check: HealthCheck,
     probe: Probe,
     context: HealthRunnerContext,
+    hasTraffic: () => boolean,
     onResult: (error: string | undefined) => void,
   ) {
     this.#check = check;
     this.#probe = probe;
     this.#context = context;
+    this.#hasTraffic = hasTraffic;
     this.#onResult = onResult;
     // Spread over the first interval only as far as the jitter says: a new endpoint should be known soon.
-    this.#timer = context.clock.setTimer(context.random.next() * check.jitterMs, () => void this.#run());
+    this.#timer = context.clock.setTimer(
+      context.random.next() * (check.initialJitterMs ?? check.jitterMs),
+      () => void this.#run(),
+    );
   }
 
   close(): void {
@@ -148,11 +163,27 @@ class EndpointCheck {
       error = describeError(thrown);
     }
     if (this.#isClosed) return;
-    const { intervalMs, jitterMs } = this.#check;
-    const delayMs = intervalMs + this.#context.random.next() * jitterMs;
-    this.#timer = this.#context.clock.setTimer(delayMs, () => void this.#run());
+    if (this.#check.reuseConnection === false) this.#probe.close();
+    this.#context.onResult?.(result);
     this.#take(result);
+    this.#timer = this.#context.clock.setTimer(this.#delayMs(result === "healthy"), () => void this.#run());
     this.#onResult(error);
+  }
+
+  /** Envoy's choice of interval: by traffic, by the result, and by whether a threshold is being waited for. */
+  #delayMs(isWell: boolean): number {
+    const { random } = this.#context;
+    const { jitterMs, jitterPercent = 0 } = this.#check;
+    const baseMs = this.#baseMs(isWell, this.#against > 0);
+    return baseMs + random.next() * jitterMs + (random.next() * baseMs * jitterPercent) / 100;
+  }
+
+  #baseMs(isWell: boolean, isEdge: boolean): number {
+    const { intervalMs, noTrafficIntervalMs, unhealthyIntervalMs = intervalMs, ...check } = this.#check;
+    if (!this.#hasTraffic())
+      return isWell && !isEdge ? (check.noTrafficHealthyIntervalMs ?? noTrafficIntervalMs) : noTrafficIntervalMs;
+    if (isWell) return isEdge ? (check.healthyEdgeIntervalMs ?? intervalMs) : intervalMs;
+    return isEdge ? (check.unhealthyEdgeIntervalMs ?? unhealthyIntervalMs) : unhealthyIntervalMs;
   }
 
   #take(result: ProbeResult): void {

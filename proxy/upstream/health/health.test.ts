@@ -34,7 +34,7 @@ after(() => {
 });
 
 /** A runner whose probes answer what the test says. */
-function setUp(count: number) {
+function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic = true) {
   const clock = new FakeClock();
   const answers = new Map<string, ProbeResult | Error>();
   const told: string[] = [];
@@ -43,6 +43,7 @@ function setUp(count: number) {
     random: makeSeededRandom(1),
     log: silentLog,
     makeTls: () => undefined,
+    hasTraffic: () => hasTraffic,
     makeProbe: ({ address }) => ({
       async check() {
         const answer = answers.get(address) ?? "healthy";
@@ -53,7 +54,7 @@ function setUp(count: number) {
     }),
     onHealth: (_cluster, address, health) => told.push(`${address} ${health}`),
   });
-  const cluster = clusterOf("c", { healthChecks: [CHECK] });
+  const cluster = clusterOf("c", { healthChecks: [{ ...CHECK, ...overrides }] });
   const apply = (endpoints = endpointsOf(count)): void =>
     runner.apply([cluster], new Map([["c", assignmentOf("c", endpoints)]]));
   const round = async (times = 1): Promise<void> => {
@@ -105,6 +106,39 @@ test("a new configuration leaves endpoints that stay alone, and ends checks of t
   assert.equal(clock.pendingTimers, 1);
   runner.close();
   assert.equal(clock.pendingTimers, 0);
+});
+
+test("an endpoint of a cluster without traffic is asked less often", async () => {
+  const { clock, told, answers, apply, round } = setUp(
+    1,
+    { noTrafficIntervalMs: 60_000, unhealthyThreshold: 1 },
+    false,
+  );
+  apply();
+  await round();
+  answers.set("10.0.0.0", "failed");
+  await round(11);
+  assert.deepEqual(told, ["10.0.0.0:80 healthy"]);
+  await round(2);
+  assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
+  assert.equal(clock.pendingTimers, 1);
+});
+
+test("after a failed check the next one comes at its own interval, and at the edge at another", async () => {
+  const { told, answers, apply, round } = setUp(1, { unhealthyIntervalMs: 20_000, unhealthyEdgeIntervalMs: 10_000 });
+  apply();
+  await round();
+  answers.set("10.0.0.0", "failed");
+  // The first failure after 5 s, then two more at 10 s each.
+  await round(4);
+  assert.equal(told.length, 1);
+  await round();
+  assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
+  answers.set("10.0.0.0", "healthy");
+  await round(3);
+  assert.equal(told.length, 2);
+  await round(2);
+  assert.deepEqual(told.slice(2), ["10.0.0.0:80 healthy"]);
 });
 
 async function listen(server: Server): Promise<number> {
@@ -186,4 +220,30 @@ test("a gRPC probe reads the serving status of the service", async () => {
     assert.equal(await probe.check(), expected);
     probe.close();
   }
+});
+
+test("a TCP check sends and waits for the parts of the answer, in order", async () => {
+  const port = await listen(
+    createTcpServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.on("data", (bytes: Buffer) => {
+        if (bytes.toString() !== "PING") socket.end();
+        else {
+          socket.write("+PO");
+          setImmediate(() => socket.write("NG ok"));
+        }
+      });
+    }),
+  );
+  const hex = (text: string): string => Buffer.from(text).toString("hex");
+  const check = (send: string, ...receive: readonly string[]): Promise<ProbeResult> =>
+    makeStandardProbe(targetOf(port, { kind: "tcp", send: hex(send), receive: receive.map(hex) })).check();
+  assert.equal(await check("PING", "+PONG", "ok"), "healthy");
+  await assert.rejects(check("QUIT", "+PONG"), /it closed the connection/);
+});
+
+test("a retriable status is a failure, and no refusal", async () => {
+  const port = await listen(createHttpServer((_request, response) => response.writeHead(503).end()));
+  const retriableStatuses = [{ start: 500, end: 600 }];
+  assert.equal(await makeStandardProbe(targetOf(port, { ...HTTP, retriableStatuses })).check(), "failed");
 });

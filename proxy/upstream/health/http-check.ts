@@ -18,11 +18,9 @@ export function requestOf(target: ProbeTarget, check: HttpCheck): CheckRequest {
   };
 }
 
-/** Without expected statuses only 200 is healthy (Envoy `expected_statuses`). */
-export function judgeStatus({ expectedStatuses }: HttpCheck, status: number): ProbeResult {
-  const isExpected =
-    expectedStatuses.length === 0
-      ? status === 200
-      : expectedStatuses.some(({ start, end }) => status >= start && status < end);
-  return isExpected ? "healthy" : "refused";
+/** Without expected statuses only 200 is healthy (Envoy `expected_statuses`); retriable ones are failures as any other. */
+export function judgeStatus({ expectedStatuses, retriableStatuses }: HttpCheck, status: number): ProbeResult {
+  const isIn = ({ start, end }: HttpCheck["expectedStatuses"][number]): boolean => status >= start && status < end;
+  if (expectedStatuses.length === 0 ? status === 200 : expectedStatuses.some(isIn)) return "healthy";
+  return retriableStatuses?.some(isIn) === true ? "failed" : "refused";
 }
