@@ -111,8 +111,14 @@ export interface Exchange {
   transformRequest(transform: BodyTransform): void;
   /** Changes the response's body; call in onResponseHead. Several act in the order of the calls. */
   transformResponse(transform: BodyTransform): void;
+  /** The pause that the running hook asks for may last so long; else the proxy's limit for all filters ends it with an error. */
+  allowPause(ms: number): void;
   /** Goes on after PAUSE. False: the exchange is over. */
   resume(): boolean;
+  /** The response's body leaves no faster than this. */
+  paceResponse(bytesPerSecond: number): void;
+  /** Shows in access logs and records, beside the flags of how the exchange ended. */
+  flag(flag: ResponseFlag): void;
   /** Says something in the record that `heddle explain` prints and access logs show. */
   note(key: string, value: string | number | boolean): void;
   readonly notes: ReadonlyMap<string, string | number | boolean>;

@@ -4,6 +4,7 @@ import { describeError } from "#lib/errors.ts";
 
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
 import { corsFilter } from "./cors/filter.ts";
+import { faultFilter } from "./fault/filter.ts";
 import type { FilterFactory } from "./filter.ts";
 import { grpcJsonFilter } from "./grpc-json/filter.ts";
 import { grpcWebFilter } from "./grpc-web/filter.ts";
@@ -30,6 +31,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   mtlsFilter,
   routingFilter,
   corsFilter,
+  faultFilter,
   localRateLimitFilter,
   circuitBreakerFilter,
   retryFilter,

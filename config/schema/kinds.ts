@@ -1,5 +1,6 @@
 // The list of every kind that Heddle reads, and the union of what they become.
 
+import { faultPolicyKind, type FaultPolicy } from "./fault-policy.ts";
 import { grpcRouteKind, type GRPCRoute } from "./grpc-route.ts";
 import { httpRouteKind, type HTTPRoute } from "./http-route.ts";
 import type { KindDefinition } from "./kind.ts";
@@ -20,6 +21,7 @@ export type Resource =
   | GRPCRoute
   | TrafficPolicy
   | RateLimitPolicy
+  | FaultPolicy
   | PeerAuthentication
   | Telemetry;
 
@@ -34,6 +36,7 @@ export const kinds: readonly KindDefinition<ResourceKind>[] = [
   grpcRouteKind,
   trafficPolicyKind,
   rateLimitPolicyKind,
+  faultPolicyKind,
   peerAuthenticationKind,
   telemetryKind,
 ];

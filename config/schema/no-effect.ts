@@ -36,6 +36,7 @@ function fieldsOf(resource: Resource): Found[] {
       return routeFields(resource);
     case "TrafficPolicy":
       return policyFields(resource);
+    case "FaultPolicy":
     case "PeerAuthentication":
     case "RateLimitPolicy":
     case "ServiceEntry":

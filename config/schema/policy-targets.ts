@@ -62,3 +62,14 @@ export const serviceTargetRefs = list(
     ],
   },
 );
+
+/** Targets of a policy about requests as their callers send them, before an endpoint is chosen. */
+export const requestTargetRefs = list(target, "The Services or routes that the policy is for.", 16, {
+  minItems: 1,
+  "x-kubernetes-validations": [
+    {
+      rule: "self.all(target, target.kind != 'ServiceSubset')",
+      message: "every target must be a Service or a route",
+    },
+  ],
+});

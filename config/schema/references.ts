@@ -98,6 +98,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       break;
     case "TrafficPolicy":
     case "RateLimitPolicy":
+    case "FaultPolicy":
     case "PeerAuthentication":
     case "Telemetry":
       for (const [at, target] of (resource.spec.targetRefs ?? []).entries())

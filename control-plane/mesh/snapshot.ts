@@ -1,5 +1,6 @@
 // The mesh at one moment: immutable, indexed for translation, and sharing with the moment before whatever did not change.
 import { createHash } from "node:crypto";
+import type { FaultPolicy } from "#config/schema/fault-policy.ts";
 import type { GRPCRoute } from "#config/schema/grpc-route.ts";
 import type { HTTPRoute } from "#config/schema/http-route.ts";
 import type { Resource } from "#config/schema/kinds.ts";
@@ -29,6 +30,7 @@ export interface MeshTables {
   /** Policies by what they target: `targetKey`. */
   readonly trafficPolicies: ReadonlyMap<string, readonly TrafficPolicy[]>;
   readonly rateLimits: ReadonlyMap<string, readonly RateLimitPolicy[]>;
+  readonly faults: ReadonlyMap<string, readonly FaultPolicy[]>;
   readonly peerAuthentications: ReadonlyMap<string, readonly PeerAuthentication[]>;
   readonly telemetries: ReadonlyMap<string, readonly Telemetry[]>;
   /** The one MeshConfig, under "mesh"; absent: defaults. */
@@ -91,6 +93,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
       routes: shareLists(before?.routes, policies.routes),
       trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),
       rateLimits: shareLists(before?.rateLimits, policies.rateLimits),
+      faults: shareLists(before?.faults, policies.faults),
       peerAuthentications: shareLists(before?.peerAuthentications, policies.peerAuthentications),
       telemetries: shareLists(before?.telemetries, policies.telemetries),
       meshConfig:
@@ -108,6 +111,7 @@ function indexResources(resources: readonly Resource[]) {
   const subsets = new Map<string, ServiceSubset>();
   const trafficPolicies = new Map<string, TrafficPolicy[]>();
   const rateLimits = new Map<string, RateLimitPolicy[]>();
+  const faults = new Map<string, FaultPolicy[]>();
   const peerAuthentications = new Map<string, PeerAuthentication[]>();
   const telemetries = new Map<string, Telemetry[]>();
   const meshConfig = new Map<string, MeshConfigSpec>();
@@ -131,6 +135,9 @@ function indexResources(resources: readonly Resource[]) {
       case "RateLimitPolicy":
         for (const key of targetsOf(resource)) put(rateLimits, key, resource);
         break;
+      case "FaultPolicy":
+        for (const key of targetsOf(resource)) put(faults, key, resource);
+        break;
       case "PeerAuthentication":
         for (const key of targetsOf(resource)) put(peerAuthentications, key, resource);
         break;
@@ -144,7 +151,7 @@ function indexResources(resources: readonly Resource[]) {
         break;
     }
   }
-  return { routes, subsets, trafficPolicies, rateLimits, peerAuthentications, telemetries, meshConfig };
+  return { routes, subsets, trafficPolicies, rateLimits, faults, peerAuthentications, telemetries, meshConfig };
 }
 
 interface Targeting {

@@ -11,10 +11,14 @@ export const filterTypes = {
     name: "envoy.filters.http.cors",
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
   },
+  fault: { name: "envoy.filters.http.fault", typeUrl: `${ours}.fault.v1.Faults` },
   rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },
 } as const;
+
+/** Envoy's own message, for faults that it can say. */
+export const envoyFaultType = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
 
 /** Envoy's own message, for limits that it can say. */
 export const envoyRateLimitType = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";

@@ -119,6 +119,7 @@ function conditionsOf(scope: Scope, resource: Resource, known: ReadonlySet<strin
   switch (resource.kind) {
     case "TrafficPolicy":
     case "RateLimitPolicy":
+    case "FaultPolicy":
     case "PeerAuthentication":
     case "Telemetry":
       return [targetsCondition(scope, resource, known)];
@@ -162,7 +163,10 @@ function dividedTcp(scope: Scope, key: string): readonly Condition[] {
   ];
 }
 
-type Policy = Extract<Resource, { kind: "TrafficPolicy" | "RateLimitPolicy" | "PeerAuthentication" | "Telemetry" }>;
+type Policy = Extract<
+  Resource,
+  { kind: "TrafficPolicy" | "RateLimitPolicy" | "FaultPolicy" | "PeerAuthentication" | "Telemetry" }
+>;
 
 function targetsCondition(scope: Scope, policy: Policy, known: ReadonlySet<string>): Condition {
   for (const ref of policy.spec.targetRefs ?? []) {

@@ -4,11 +4,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decodeResource, encodeResource, type ResourceModel } from "#config/xds/resource.ts";
 import { TYPE_URLS } from "#config/xds/type-urls.ts";
-import { envoyRateLimitType, filterTypes } from "./filter-types.ts";
+import { envoyFaultType, envoyRateLimitType, filterTypes } from "./filter-types.ts";
 import { makeMesh, nodeOf } from "./testing/make-mesh.ts";
 
 const folder = new URL("testdata/", import.meta.url);
-const knownFilters = new Set<string>([...Object.values(filterTypes).map(({ typeUrl }) => typeUrl), envoyRateLimitType]);
+const knownFilters = new Set<string>([
+  ...Object.values(filterTypes).map(({ typeUrl }) => typeUrl),
+  envoyFaultType,
+  envoyRateLimitType,
+]);
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith(".in.yaml"))) {
   test(`everything that ${file} becomes is read back from xDS as it was`, () => {

@@ -19,6 +19,7 @@ import type {
   FilterContext,
   FilterFactory,
   LocalReply,
+  ResponseFlag,
   RouteOverride,
   TraceContext,
 } from "../filter.ts";
@@ -104,8 +105,12 @@ export class TestExchange implements Exchange {
   readonly notes = new Map<string, string | number | boolean>();
   readonly requestTransforms: BodyTransform[] = [];
   readonly responseTransforms: BodyTransform[] = [];
+  readonly flags: ResponseFlag[] = [];
   reply: LocalReply | undefined;
   readonly #options: HarnessOptions;
+  resumes = 0;
+  allowedPauseMs: number | undefined;
+  bytesPerSecond: number | undefined;
   readonly #override: RouteOverride | undefined;
   readonly #isRetriable: ((head: HeaderBlock) => boolean) | undefined;
 
@@ -158,8 +163,21 @@ export class TestExchange implements Exchange {
     this.responseTransforms.push(transform);
   }
 
+  allowPause(ms: number): void {
+    this.allowedPauseMs = ms;
+  }
+
   resume(): boolean {
+    this.resumes++;
     return true;
+  }
+
+  paceResponse(bytesPerSecond: number): void {
+    this.bytesPerSecond = bytesPerSecond;
+  }
+
+  flag(flag: ResponseFlag): void {
+    this.flags.push(flag);
   }
 
   note(key: string, value: string | number | boolean): void {

@@ -20,7 +20,7 @@ import type { Random } from "#lib/random.ts";
 
 import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
-import { compileHeader, compileQuery, type HeaderTest } from "./matchers.ts";
+import { compileHeader, compileQuery, type HeaderTest } from "#filters/matchers.ts";
 import { PackedHostTable } from "./packed-host-table.ts";
 import { compileRegexRewrite, type PathRewriter } from "./regex-rewrite.ts";
 

@@ -17,7 +17,6 @@ export function answerWithoutUpstream(exchange: HttpExchange, action: RedirectAc
   const body = Buffer.from(action.body);
   const head = HeaderBlock.of([":status", String(action.status)], ["content-length", String(body.length)]);
   if (body.length > 0) head.add("content-type", "text/plain");
-  exchange.flag("DI");
   exchange.answering.sendWhole(head, exchange.request.get(":method") === "HEAD" ? Buffer.alloc(0) : body);
 }
 

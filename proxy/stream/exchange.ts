@@ -355,6 +355,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.answering.transform(transform);
   }
 
+  paceResponse(bytesPerSecond: number): void {
+    this.answering.pace(bytesPerSecond);
+  }
+
   // ---- timers, called by ExchangeTimers
 
   onIdleTimeout(): void {
@@ -380,6 +384,11 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   // ---- pausing
+
+  allowPause(ms: number): void {
+    this.pausing ??= new Pausing(this);
+    this.pausing.allow(ms);
+  }
 
   pause(phase: Phase, index: number): Pausing {
     const pausing = (this.pausing ??= new Pausing(this));

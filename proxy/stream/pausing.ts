@@ -20,9 +20,16 @@ export class Pausing {
   readonly #exchange: HttpExchange;
   #chunks: { readonly bytes: Buffer; readonly last: boolean }[] = [];
   #timer: Timer | undefined = undefined;
+  #limitMs: number;
 
   constructor(exchange: HttpExchange) {
     this.#exchange = exchange;
+    this.#limitMs = exchange.service.pauseTimeoutMs;
+  }
+
+  /** The next pause may be longer than what holds for all filters. */
+  allow(ms: number): void {
+    this.#limitMs = Math.max(ms + this.#exchange.service.pauseTimeoutMs, this.#limitMs);
   }
 
   /** The response waits. */
@@ -36,7 +43,9 @@ export class Pausing {
     this.index = index;
     this.#timer?.cancel();
     const { service } = this.#exchange;
-    this.#timer = service.clock.setTimer(service.pauseTimeoutMs, () => this.#onTimeout());
+    const limitMs = this.#limitMs;
+    this.#limitMs = service.pauseTimeoutMs;
+    this.#timer = service.clock.setTimer(limitMs, () => this.#onTimeout(limitMs));
   }
 
   end(): void {
@@ -60,8 +69,8 @@ export class Pausing {
     return this.#chunks.splice(0);
   }
 
-  #onTimeout(): void {
+  #onTimeout(limitMs: number): void {
     if (!this.isPaused) return;
-    this.#exchange.answer(replyFilterTimeout(this.#exchange.service.pauseTimeoutMs));
+    this.#exchange.answer(replyFilterTimeout(limitMs));
   }
 }

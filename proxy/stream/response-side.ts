@@ -3,6 +3,7 @@
 import { formatAddress } from "#config/model/address.ts";
 import { ANSWERED, PAUSE, type BodyTransform } from "#filters/filter.ts";
 import { isInsideMesh } from "#filters/local-client.ts";
+import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 
@@ -14,11 +15,12 @@ import { callResponseData, callResponseHead, callResponseTrailers } from "./hook
 import { renderReply } from "./local-reply.ts";
 import { packOrigProto } from "./orig-proto.ts";
 import { replyHeadTooLarge } from "./replies.ts";
+import { ResponsePacer, type PacedSink } from "./response-pacer.ts";
 import { mutateResponse } from "./rewrite.ts";
 
 const DONE: StreamError = makeStreamError("us", "stream", H2_ERROR.NO_ERROR, "the answer is complete");
 
-export class ResponseSide {
+export class ResponseSide implements PacedSink {
   /** Everything, end included, was handed to the client's stream. */
   isSent = false;
   isHeadSent = false;
@@ -29,6 +31,8 @@ export class ResponseSide {
   readonly #exchange: HttpExchange;
   /** Undefined unless a filter changes the body. */
   #transforms: BodyTransforms | undefined = undefined;
+  /** Undefined unless a filter holds the body to a rate. */
+  #pacer: ResponsePacer | undefined = undefined;
   /** The head that waits for them. */
   #heldHead: HeaderBlock | undefined = undefined;
   /** Bytes that the client took beyond its high-water mark: the upstream gets credit for them when it drains. */
@@ -46,6 +50,35 @@ export class ResponseSide {
   transform(step: BodyTransform): void {
     this.#transforms ??= new BodyTransforms(this.#exchange);
     this.#transforms.add(step);
+  }
+
+  get clock(): Clock {
+    return this.#exchange.service.clock;
+  }
+
+  get isOver(): boolean {
+    return this.#exchange.isOver;
+  }
+
+  pace(bytesPerSecond: number): void {
+    this.#pacer = new ResponsePacer(this, bytesPerSecond);
+  }
+
+  sendPaced(
+    attempt: UpstreamAttempt | undefined,
+    credit: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
+    this.#exchange.timers.touch();
+    this.#deliverData(attempt, credit, bytes, start, end, last);
+  }
+
+  sendPacedTrailers(trailers: HeaderBlock): void {
+    this.#exchange.downstream.sendTrailers(trailers);
+    this.#onComplete();
   }
 
   /** Runs the filters from the given one on, then sends the head. */
@@ -110,8 +143,8 @@ export class ResponseSide {
     const grpcStatus = exchange.isGrpc ? trailers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
     if (this.#transforms !== undefined && !this.#endTransformed(this.#transforms, trailers)) return;
-    exchange.downstream.sendTrailers(trailers);
-    this.#onComplete();
+    if (this.#pacer === undefined) this.sendPacedTrailers(trailers);
+    else this.#pacer.sendTrailers(trailers);
   }
 
   /** The client took what was above its mark. */
@@ -207,6 +240,18 @@ export class ResponseSide {
 
   /** `credit`: how many bytes of the attempt these are, or were made of. */
   #sendData(
+    attempt: UpstreamAttempt | undefined,
+    credit: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+  ): void {
+    if (this.#pacer === undefined) this.#deliverData(attempt, credit, bytes, start, end, last);
+    else this.#pacer.send(attempt, credit, bytes, start, end, last);
+  }
+
+  #deliverData(
     attempt: UpstreamAttempt | undefined,
     credit: number,
     bytes: Buffer,

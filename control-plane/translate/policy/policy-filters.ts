@@ -7,6 +7,7 @@ import type { RouteResource } from "../../mesh/snapshot.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { partsOf } from "../gateway-api/backend-rules.ts";
 import { corsPolicies } from "../gateway-api/cors.ts";
+import { faultPolicies } from "./fault.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -40,7 +41,7 @@ export interface PolicyFilter {
 }
 
 /** In the order of the chain (filters/standard.ts): behind identity and tenant, before breaker and retries. */
-const policyFilters: readonly PolicyFilter[] = [corsPolicies, rateLimitPolicies];
+const policyFilters: readonly PolicyFilter[] = [corsPolicies, faultPolicies, rateLimitPolicies];
 
 /** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
 export function portFilters(reader: MeshReader, target: PolicyPort): readonly FilterConfig[] {

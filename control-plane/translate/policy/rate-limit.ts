@@ -2,49 +2,20 @@
 import type { JsonValue } from "#config/model/filter-config.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { RateLimitBucket, RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
-import type { MeshReader } from "../../mesh/derivation.ts";
-import { targetKey } from "../../mesh/snapshot.ts";
 import { envoyRateLimitType, filterTypes } from "../filter-types.ts";
-import type { FilterSettings, PolicyFilter, PolicyPort, PolicyRule } from "./policy-filters.ts";
+import { policiesOfPort, policiesOfRule } from "./attached.ts";
+import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
 
 export const rateLimitPolicies: PolicyFilter = {
   name: filterTypes.rateLimit.name,
   settings: { typeUrl: filterTypes.rateLimit.typeUrl, config: { buckets: [] } },
-  forPort: (reader, target) => settingsOf(limitsOfPort(reader, target)),
+  forPort: (reader, target) => settingsOf(policiesOfPort(reader, "rateLimits", target)),
   forRule: (reader, target) => {
-    const own = limitsOfRule(reader, target);
+    const own = policiesOfRule(reader, "rateLimits", target);
     // The limits of the port hold as well.
-    return own.length === 0 ? undefined : settingsOf([...limitsOfPort(reader, target), ...own]);
+    return own.length === 0 ? undefined : settingsOf([...policiesOfPort(reader, "rateLimits", target), ...own]);
   },
 };
-
-function limitsOfPort(reader: MeshReader, { service, port, direction }: PolicyPort): readonly RateLimitPolicy[] {
-  const [namespace = "", name = ""] = service.split("/");
-  const isSection = (section: string | undefined): boolean => section === undefined || section === port.name;
-  return policiesFor(reader, "Service", namespace, name, direction, isSection);
-}
-
-function limitsOfRule(reader: MeshReader, { route, rule, direction }: PolicyRule): readonly RateLimitPolicy[] {
-  const { namespace, name } = route.metadata;
-  const isSection = (section: string | undefined): boolean => section === undefined || section === rule.name;
-  return policiesFor(reader, route.kind, namespace, name, direction, isSection);
-}
-
-function policiesFor(
-  reader: MeshReader,
-  kind: string,
-  namespace: string,
-  name: string,
-  direction: PolicyPort["direction"],
-  isSection: (section: string | undefined) => boolean,
-): readonly RateLimitPolicy[] {
-  const key = targetKey(kind, namespace, name);
-  return (reader.get("rateLimits", key) ?? []).filter(
-    ({ spec }) =>
-      spec.direction === direction &&
-      spec.targetRefs.some((ref) => targetKey(ref.kind, namespace, ref.name) === key && isSection(ref.sectionName)),
-  );
-}
 
 function settingsOf(policies: readonly RateLimitPolicy[]): FilterSettings | undefined {
   if (policies.length === 0) return undefined;

@@ -1,0 +1,50 @@
+// Which policies of a kind with targets and a direction are for a port, or for one rule of a route. All of them hold together.
+import type { FaultPolicy } from "#config/schema/fault-policy.ts";
+import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
+import type { MeshReader } from "../../mesh/derivation.ts";
+import { targetKey } from "../../mesh/snapshot.ts";
+import type { PolicyPort, PolicyRule } from "./policy-filters.ts";
+
+interface Tables {
+  readonly rateLimits: RateLimitPolicy;
+  readonly faults: FaultPolicy;
+}
+
+/** For all requests to a port, the oldest first. */
+export function policiesOfPort<Table extends keyof Tables>(
+  reader: MeshReader,
+  table: Table,
+  { service, port, direction }: PolicyPort,
+): readonly Tables[Table][] {
+  const [namespace = "", name = ""] = service.split("/");
+  const isSection = (section: string | undefined): boolean => section === undefined || section === port.name;
+  return policiesFor(reader, table, targetKey("Service", namespace, name), direction, isSection);
+}
+
+/** For the requests of one rule. */
+export function policiesOfRule<Table extends keyof Tables>(
+  reader: MeshReader,
+  table: Table,
+  { route, rule, direction }: PolicyRule,
+): readonly Tables[Table][] {
+  const { namespace, name } = route.metadata;
+  const isSection = (section: string | undefined): boolean => section === undefined || section === rule.name;
+  return policiesFor(reader, table, targetKey(route.kind, namespace, name), direction, isSection);
+}
+
+function policiesFor<Table extends keyof Tables>(
+  reader: MeshReader,
+  table: Table,
+  key: string,
+  direction: PolicyPort["direction"],
+  isSection: (section: string | undefined) => boolean,
+): readonly Tables[Table][] {
+  const all = (reader.get(table, key) ?? []) as readonly Tables[Table][]; // the table's own value type
+  return all.filter(
+    ({ metadata, spec }) =>
+      spec.direction === direction &&
+      spec.targetRefs.some(
+        (ref) => targetKey(ref.kind, metadata.namespace, ref.name) === key && isSection(ref.sectionName),
+      ),
+  );
+}
