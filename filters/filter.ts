@@ -95,6 +95,8 @@ export interface Exchange {
   readonly isTerminated: boolean;
   /** In onDone: it was not needed. Nothing was asked of the application, and no limit should count it. */
   readonly isUnused: boolean;
+  /** In onDone: an answer, of whomever, was sent whole. */
+  readonly isAnswered: boolean;
   /** What goes upstream is gRPC. */
   readonly isGrpc: boolean;
   /** Per-request state of filters, by the index from `FilterContext.slot`. */
@@ -281,6 +283,8 @@ export interface FilterContext {
   readonly listener: string;
   /** Counters that outlive a configuration and are shared by workers: the same key gives the same cells. */
   cells(key: string, count: number): Int32Array;
+  /** Counts of what runs now, shared by workers; what a worker that died had running is taken away when its successor asks. */
+  shares(key: string, count: number): SharedCounts;
   /** State that outlives a configuration within this worker, kept while `key` and `definition` stay the same (contracts.md: state). */
   keep<T>(key: string, definition: string, make: () => T): T;
   /** The circuit breaker of a cluster, made lazily with this policy. */
@@ -293,9 +297,17 @@ export interface FilterContext {
   metrics: FilterMetrics;
 }
 
-/** Counters by name and labels, resolved when the filter is made. */
+/** Counters and gauges by name and labels, resolved when the filter is made. */
 export interface FilterMetrics {
   counter(name: string, help: string, labels: Readonly<Record<string, string>>): { add(value: number): void };
+  /** Of state that all workers share, read at each scrape; another one of the same name and labels takes its place. */
+  gauge(name: string, help: string, labels: Readonly<Record<string, string>>, read: () => number): void;
+}
+
+/** What one worker holds of counts that all share: whoever adds to one adds to the other. */
+export interface SharedCounts {
+  readonly total: Int32Array;
+  readonly own: Int32Array;
 }
 
 /** The mirrored state of an opossum breaker (contracts.md: breakers). */

@@ -2,6 +2,8 @@
 import type { FilterConfig } from "#config/model/filter-config.ts";
 import { describeError } from "#lib/errors.ts";
 
+import { adaptiveConcurrencyFilter } from "./adaptive-concurrency/filter.ts";
+import { admissionControlFilter } from "./admission-control/filter.ts";
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
 import { corsFilter } from "./cors/filter.ts";
 import { faultFilter } from "./fault/filter.ts";
@@ -32,6 +34,8 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   routingFilter,
   corsFilter,
   faultFilter,
+  adaptiveConcurrencyFilter,
+  admissionControlFilter,
   localRateLimitFilter,
   circuitBreakerFilter,
   retryFilter,

@@ -11,6 +11,8 @@ const blocks = [
   "timeouts",
   "retries",
   "circuitBreaker",
+  "adaptiveConcurrency",
+  "admissionControl",
   "connectionLimits",
   "outlierDetection",
   "loadBalancing",

@@ -2,6 +2,7 @@
 import type { FilterConfig, JsonValue } from "#config/model/filter-config.ts";
 
 const ours = "type.googleapis.com/heddle.filters";
+const envoys = "type.googleapis.com/envoy.extensions.filters.http";
 
 export const filterTypes = {
   tracing: { name: "heddle.tracing", typeUrl: `${ours}.trace_context.v1.TraceContext` },
@@ -12,6 +13,14 @@ export const filterTypes = {
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
   },
   fault: { name: "envoy.filters.http.fault", typeUrl: `${ours}.fault.v1.Faults` },
+  adaptiveConcurrency: {
+    name: "envoy.filters.http.adaptive_concurrency",
+    typeUrl: `${envoys}.adaptive_concurrency.v3.AdaptiveConcurrency`,
+  },
+  admissionControl: {
+    name: "envoy.filters.http.admission_control",
+    typeUrl: `${envoys}.admission_control.v3.AdmissionControl`,
+  },
   rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },

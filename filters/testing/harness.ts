@@ -46,6 +46,7 @@ export interface HarnessOptions {
 export class FilterBench {
   readonly clock = new FakeClock();
   readonly counters = new Map<string, number>();
+  readonly gauges = new Map<string, () => number>();
   readonly #cells = new Map<string, Int32Array>();
 
   /** Makes the filter as a chain would. */
@@ -54,6 +55,11 @@ export class FilterBench {
   }
 
   context(options: HarnessOptions = {}, name = "test"): FilterContext {
+    const cells = (key: string, count: number): Int32Array => {
+      const known = this.#cells.get(key) ?? new Int32Array(count);
+      this.#cells.set(key, known);
+      return known;
+    };
     return {
       clock: this.clock,
       random: options.random ?? makeSeededRandom(7),
@@ -62,11 +68,8 @@ export class FilterBench {
       direction: options.direction ?? "inbound",
       listener: "test",
       name,
-      cells: (key, count) => {
-        const known = this.#cells.get(key) ?? new Int32Array(count);
-        this.#cells.set(key, known);
-        return known;
-      },
+      cells,
+      shares: (key, count) => ({ total: cells(key, count), own: cells(`${key}@0`, count) }),
       keep: (_key, _definition, make) => make(),
       breaker: () => {
         if (options.breaker === undefined) throw new Error("the test gave no breaker");
@@ -75,6 +78,7 @@ export class FilterBench {
       tryRetry: (_exchange, isUnprocessed) => options.mayRetry?.(isUnprocessed) ?? true,
       metrics: {
         counter: (name) => ({ add: (by) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by) }),
+        gauge: (name, _help, _labels, read) => void this.gauges.set(name, read),
       },
     };
   }
@@ -95,6 +99,7 @@ export class TestExchange implements Exchange {
   readonly startMs: number;
   isTerminated = false;
   isUnused = false;
+  isAnswered = false;
   readonly isGrpc = false;
   readonly slots: unknown[] = [];
   readonly attempts: Attempt[] = [];

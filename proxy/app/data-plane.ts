@@ -128,6 +128,7 @@ export class DataPlane implements ConnectionHandler {
       log,
       metrics: this.metrics,
       cells: (key, count) => cells.cells(key, count),
+      shares: (key, count) => cells.shares(key, count),
       breaker: (cluster, policy) => this.#breakers.get(cluster, policy),
     });
     const recorder = new ExchangeRecorder({
@@ -206,6 +207,7 @@ export class DataPlane implements ConnectionHandler {
     for (const { name, message } of failed) failures.push({ type: "listener", name, message });
     for (const name of delta.listeners.removed) {
       this.#services.delete(name);
+      this.#filters.forget(name);
       this.#shapes.delete(name);
       this.#connections.drainListener(name, this.#options.drainTimeMs);
     }

@@ -4,7 +4,7 @@ import type { FilterConfig, FilterOverride } from "#config/model/filter-config.t
 import type { Listener } from "#config/model/listener.ts";
 import { FilterChain } from "#filters/chain.ts";
 import { dormant } from "#filters/dormant.ts";
-import type { BreakerState, Exchange, Filter, FilterContext } from "#filters/filter.ts";
+import type { BreakerState, Exchange, Filter, FilterContext, SharedCounts } from "#filters/filter.ts";
 import { findFilter, findFilterByName } from "#filters/standard.ts";
 import type { Clock } from "#lib/clock.ts";
 import { describeError } from "#lib/errors.ts";
@@ -12,6 +12,7 @@ import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { ParsedOverride } from "#proxy/route/route-table.ts";
 import { HttpExchange } from "#proxy/stream/exchange.ts";
+import { FilterGauges } from "#proxy/telemetry/filter-gauges.ts";
 import type { Metrics } from "#proxy/telemetry/metrics.ts";
 
 /** What outlives a chain. */
@@ -21,6 +22,7 @@ export interface FilterRuntimeParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly cells: (key: string, count: number) => Int32Array;
+  readonly shares: (key: string, count: number) => SharedCounts;
   readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
 }
 
@@ -41,11 +43,18 @@ export interface CompiledChain {
 
 export class FilterRuntime {
   readonly #parts: FilterRuntimeParts;
+  readonly #gauges: FilterGauges;
   readonly #kept = new Map<string, { readonly definition: string; readonly value: unknown }>();
 
   constructor(parts: FilterRuntimeParts, isDry = false) {
     this.#parts = parts;
+    this.#gauges = new FilterGauges(parts.metrics);
     this.#isDry = isDry;
+  }
+
+  /** A listener is gone, and what its filters show with it. */
+  forget(listener: string): void {
+    this.#gauges.forget(listener);
   }
 
   /** Whether the filters only show that they can be made: those whose code is not loaded are left to the workers. */
@@ -94,7 +103,8 @@ export class FilterRuntime {
   }
 
   #contextFor(listener: Listener, name: string, index: number): FilterContext {
-    const { clock, random, log, metrics, cells, breaker } = this.#parts;
+    const { clock, random, log, metrics, cells, shares, breaker } = this.#parts;
+    const gauges = this.#gauges;
     const kept = this.#kept;
     return {
       clock,
@@ -105,6 +115,7 @@ export class FilterRuntime {
       name,
       slot: () => index,
       cells,
+      shares,
       keep<T>(key: string, definition: string, make: () => T): T {
         const known = kept.get(key);
         if (known?.definition === definition) return known.value as T; // as: the same key and definition made it
@@ -115,7 +126,10 @@ export class FilterRuntime {
       breaker,
       tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>
         exchange instanceof HttpExchange && exchange.tryHoldRetry(isUnprocessed),
-      metrics: { counter: (name, help, labels) => metrics.counter(name, help, labels) },
+      metrics: {
+        counter: (name, help, labels) => metrics.counter(name, help, labels),
+        gauge: (name, help, labels, read) => gauges.set(listener.name, name, help, labels, read),
+      },
     };
   }
 }

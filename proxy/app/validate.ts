@@ -22,6 +22,7 @@ function makeDryRuntime(): FilterRuntime {
     log: silentLog,
     metrics: new Metrics(),
     cells: (_key, count) => new Int32Array(count),
+    shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),
     breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
   };
   return new FilterRuntime(parts, true);

@@ -1,4 +1,5 @@
 // Counters by name in one SharedArrayBuffer: every worker that holds the buffer finds the same cells under the same name.
+import type { SharedCounts } from "#filters/filter.ts";
 import { hashString } from "#lib/hash.ts";
 
 const DIRECTORY_SLOTS = 65_536;
@@ -15,11 +16,7 @@ const CLAIMED = 1;
 const READY = 2;
 
 /** What one worker holds of counters that all share. */
-export interface Shares {
-  readonly total: Int32Array;
-  /** This worker's part of `total`: whoever adds to one adds to the other. */
-  readonly own: Int32Array;
-}
+export type Shares = SharedCounts;
 
 /**
  * A directory of open addressing over 64-bit hashes of the names, claimed by compare-and-swap, and the cells behind it. Cells are

@@ -136,6 +136,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     return this.compiled?.config;
   }
 
+  get isAnswered(): boolean {
+    return this.answering.isSent;
+  }
+
   get retry(): RetryPolicy | undefined {
     return this.compiled?.retry;
   }

@@ -1,6 +1,8 @@
 // The blocks of TrafficPolicy; MeshConfig.spec.defaults has the same ones. Defaults are Envoy's, if the field does not name another source.
 
 import { optional } from "../fields.ts";
+import { adaptiveConcurrency } from "./adaptive-concurrency.ts";
+import { admissionControl } from "./admission-control.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { connectionLimits } from "./connection-limits.ts";
 import { healthCheck } from "./health-check.ts";
@@ -14,6 +16,8 @@ export const trafficBlocks = {
   timeouts: optional(timeouts),
   retries: optional(retries),
   circuitBreaker: optional(circuitBreaker),
+  adaptiveConcurrency: optional(adaptiveConcurrency),
+  admissionControl: optional(admissionControl),
   connectionLimits: optional(connectionLimits),
   outlierDetection: optional(outlierDetection),
   loadBalancing: optional(loadBalancing),

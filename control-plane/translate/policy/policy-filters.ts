@@ -8,6 +8,8 @@ import type { ServicePort } from "../../registry/registry.ts";
 import { partsOf } from "../gateway-api/backend-rules.ts";
 import { corsPolicies } from "../gateway-api/cors.ts";
 import { faultPolicies } from "./fault.ts";
+import { adaptiveConcurrencyPolicies } from "./adaptive-concurrency.ts";
+import { admissionControlPolicies } from "./admission-control.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -34,6 +36,8 @@ export interface PolicyFilter {
   /** The filter in generated chains; `settings` are those of a filter that does nothing. */
   readonly name: string;
   readonly settings: FilterSettings;
+  /** No client's sidecar has anything to do with it: chains of clients are without it. */
+  readonly inboundOnly?: boolean;
   /** Of all requests to a port; undefined: nothing. */
   forPort(reader: MeshReader, target: PolicyPort): FilterSettings | undefined;
   /** Of the requests of one rule, in the place of what holds for the port; undefined: what holds for the port. */
@@ -41,7 +45,13 @@ export interface PolicyFilter {
 }
 
 /** In the order of the chain (filters/standard.ts): behind identity and tenant, before breaker and retries. */
-const policyFilters: readonly PolicyFilter[] = [corsPolicies, faultPolicies, rateLimitPolicies];
+const policyFilters: readonly PolicyFilter[] = [
+  corsPolicies,
+  faultPolicies,
+  adaptiveConcurrencyPolicies,
+  admissionControlPolicies,
+  rateLimitPolicies,
+];
 
 /** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
 export function portFilters(reader: MeshReader, target: PolicyPort): readonly FilterConfig[] {
@@ -52,9 +62,9 @@ export function portFilters(reader: MeshReader, target: PolicyPort): readonly Fi
   });
 }
 
-/** All of them, off until a virtual host or a rule turns one on: for chains of many services. */
+/** All that clients have, off until a virtual host or a rule turns one on: for chains of many services. */
 export function dormantFilters(): readonly FilterConfig[] {
-  return policyFilters.map((filter) => inChain(filter, undefined));
+  return policyFilters.filter(({ inboundOnly }) => inboundOnly !== true).map((filter) => inChain(filter, undefined));
 }
 
 /** What a virtual host of one service says to the dormant ones. */

@@ -226,6 +226,7 @@ export class ExchangeBench {
       log: silentLog,
       metrics: new Metrics(),
       cells: (_key, count) => new Int32Array(count),
+      shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),
       breaker: () => {
         throw new Error("no breaker on this bench");
       },

@@ -1,0 +1,48 @@
+// The block adaptiveConcurrency as Envoy's filter in front of the server.
+import type { JsonValue } from "#config/model/filter-config.ts";
+import { durationMs } from "#config/schema/duration.ts";
+import type { AdaptiveConcurrency } from "#config/schema/traffic/adaptive-concurrency.ts";
+import { blockFilter } from "./block-filter.ts";
+
+export const adaptiveConcurrencyPolicies = blockFilter({
+  select: ({ adaptiveConcurrency }) => adaptiveConcurrency,
+  filter: "adaptiveConcurrency",
+  // Envoy wants the rest of it though it is off.
+  off: {
+    enabled: { defaultValue: false, runtimeKey: "adaptive_concurrency.enabled" },
+    gradientControllerConfig: {
+      concurrencyLimitParams: { concurrencyUpdateInterval: "0.100s" },
+      minRttCalcParams: { interval: "60s" },
+    },
+  },
+  acts: (_block, direction) => direction === "inbound",
+  inboundOnly: true,
+  forRules: false,
+  configOf,
+});
+
+function configOf(block: AdaptiveConcurrency): JsonValue {
+  const { interval, requestCount, jitterPercent, minConcurrency, bufferPercent, fixedValue } = block.minRtt;
+  return {
+    gradientControllerConfig: {
+      sampleAggregatePercentile: { value: block.sampleAggregatePercentile },
+      concurrencyLimitParams: {
+        maxConcurrencyLimit: block.maxConcurrencyLimit,
+        concurrencyUpdateInterval: seconds(block.concurrencyUpdateInterval),
+      },
+      minRttCalcParams: {
+        ...(fixedValue === undefined ? { interval: seconds(interval) } : { fixedValue: seconds(fixedValue) }),
+        requestCount,
+        jitter: { value: jitterPercent },
+        minConcurrency,
+        buffer: { value: bufferPercent },
+      },
+    },
+    concurrencyLimitExceededStatus: { code: block.exceededStatus },
+  };
+}
+
+/** Protobuf JSON of a duration. */
+export function seconds(duration: string): string {
+  return `${(durationMs(duration) / 1000).toFixed(3)}s`;
+}

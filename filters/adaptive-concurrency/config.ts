@@ -1,0 +1,106 @@
+// Envoy's AdaptiveConcurrency as the filter reads it. What has no meaning here is refused with its path.
+import type { JsonValue } from "#config/model/filter-config.ts";
+
+import { ConfigReader, FilterConfigError } from "../parse.ts";
+import { readEnabled, readShare } from "../runtime-fields.ts";
+
+export const ADAPTIVE_CONCURRENCY =
+  "type.googleapis.com/envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency";
+
+/** The names are Envoy's; shares are 0 to 1. */
+export interface GradientSettings {
+  /** Of the samples of a window: which one stands for all. */
+  readonly percentile: number;
+  readonly maxLimit: number;
+  readonly updateIntervalMs: number;
+  /** Time between two measurements of the ideal latency; 0 where it is fixed. */
+  readonly minRttIntervalMs: number;
+  /** The ideal latency, where it is not measured. */
+  readonly fixedMinRttUs: number | undefined;
+  readonly minRttRequests: number;
+  readonly jitter: number;
+  readonly minLimit: number;
+  readonly buffer: number;
+}
+
+export interface AdaptiveConcurrencyConfig {
+  readonly isEnabled: boolean;
+  readonly status: number;
+  readonly gradient: GradientSettings;
+  /** Under which limits live on through changes: another definition begins anew. */
+  readonly definition: string;
+}
+
+export function parseAdaptiveConcurrency(value: JsonValue): AdaptiveConcurrencyConfig {
+  const reader = new ConfigReader(value, "");
+  const config = {
+    isEnabled: readEnabled(reader),
+    status: parseStatus(reader.object("concurrencyLimitExceededStatus")),
+    gradient: parseGradient(reader.object("gradientControllerConfig")),
+    definition: JSON.stringify(value),
+  };
+  reader.done();
+  return config;
+}
+
+function parseGradient(reader: ConfigReader | undefined): GradientSettings {
+  if (reader === undefined) throw new FilterConfigError("gradientControllerConfig", "set", undefined);
+  const limits = reader.object("concurrencyLimitParams");
+  const minRtt = reader.object("minRttCalcParams");
+  if (limits === undefined) throw new FilterConfigError(reader.pathOf("concurrencyLimitParams"), "set", undefined);
+  if (minRtt === undefined) throw new FilterConfigError(reader.pathOf("minRttCalcParams"), "set", undefined);
+  const isFixed = minRtt.value("fixedValue") !== undefined;
+  const settings = {
+    percentile: readShare(reader, "sampleAggregatePercentile", 50),
+    maxLimit: limits.number("maxConcurrencyLimit", 1000, 1, 2 ** 31 - 1),
+    updateIntervalMs: limits.durationMs("concurrencyUpdateInterval", undefined),
+    minRttIntervalMs: minRtt.durationMs("interval", isFixed ? 0 : undefined),
+    fixedMinRttUs: isFixed ? minRtt.durationMs("fixedValue", undefined) * 1000 : undefined,
+    minRttRequests: minRtt.number("requestCount", 50, 1, 2 ** 31 - 1),
+    jitter: readShare(minRtt, "jitter", 15),
+    minLimit: minRtt.number("minConcurrency", 3, 1, 2 ** 31 - 1),
+    buffer: readShare(minRtt, "buffer", 25),
+  };
+  if (!(settings.updateIntervalMs > 0))
+    throw new FilterConfigError(limits.pathOf("concurrencyUpdateInterval"), "above 0", settings.updateIntervalMs);
+  if (!isFixed && settings.minRttIntervalMs < 1)
+    throw new FilterConfigError(minRtt.pathOf("interval"), "at least 1 ms", settings.minRttIntervalMs);
+  if (settings.fixedMinRttUs === 0) throw new FilterConfigError(minRtt.pathOf("fixedValue"), "above 0", "0s");
+  limits.done();
+  minRtt.done();
+  reader.done();
+  return settings;
+}
+
+const LEAST_STATUS = 400;
+
+/** Envoy takes 503 for what is no error. */
+function parseStatus(reader: ConfigReader | undefined): number {
+  const code = reader?.value("code");
+  reader?.done();
+  if (code === undefined || code === null) return 503;
+  const status = typeof code === "number" ? code : STATUS_NAMES.get(String(code));
+  if (status === undefined)
+    throw new FilterConfigError(
+      "concurrencyLimitExceededStatus.code",
+      `a number or one of ${[...STATUS_NAMES.keys()].join(", ")}`,
+      code,
+    );
+  return status < LEAST_STATUS ? 503 : status;
+}
+
+/** Those of `envoy.type.v3.StatusCode` that a refusal may have. */
+const STATUS_NAMES: ReadonlyMap<string, number> = new Map([
+  ["OK", 200],
+  ["BadRequest", 400],
+  ["Forbidden", 403],
+  ["NotFound", 404],
+  ["RequestTimeout", 408],
+  ["TooManyRequests", 429],
+  ["InternalServerError", 500],
+  ["NotImplemented", 501],
+  ["BadGateway", 502],
+  ["ServiceUnavailable", 503],
+  ["GatewayTimeout", 504],
+  ["InsufficientStorage", 507],
+]);
