@@ -79,7 +79,7 @@ function parseStatus(reader: ConfigReader | undefined): number {
   const code = reader?.value("code");
   reader?.done();
   if (code === undefined || code === null) return 503;
-  const status = typeof code === "number" ? code : STATUS_NAMES.get(String(code));
+  const status = typeof code === "number" ? code : typeof code === "string" ? STATUS_NAMES.get(code) : undefined;
   if (status === undefined)
     throw new FilterConfigError(
       "concurrencyLimitExceededStatus.code",
