@@ -86,6 +86,8 @@ export interface Exchange {
   readonly request: HeaderBlock;
   readonly response: HeaderBlock | undefined;
   readonly route: Route | undefined;
+  /** By `backendKey`: the one of the route's clusters that was chosen; "" where no filter binds requests to one. */
+  readonly backend: string;
   /** The cluster that the route named, after weights. */
   readonly cluster: Cluster | undefined;
   /** The retry policy in force: the route's, else its virtual host's. */
@@ -146,6 +148,10 @@ export interface Pick {
   labels: Readonly<Record<string, string>>;
   /** Key for hashing balancers; undefined = random. */
   hash: number | undefined;
+  /** By `endpointKey`: the endpoint to take, if it may be used. Undefined: any. */
+  endpoint?: string | undefined;
+  /** No other than that. */
+  isStrict?: boolean;
   /** Endpoints not to take again if there is another. */
   readonly avoid: readonly Endpoint[];
   /** Nor those with all labels of one of these. */
@@ -337,6 +343,8 @@ export interface FilterFactory<C> {
    * specific alone; when configuration is compiled.
    */
   inherit?(own: RouteOverride, from: RouteOverride): RouteOverride;
+  /** By `backendKey`: which of a route's weighted clusters the request belongs to, whatever the weights say; undefined: to none. */
+  bind?(config: C, head: HeaderBlock, clock: Clock): string | undefined;
   /** What `make` would find wrong with the configuration, once `load` was called: throws it, with the field where one is to blame. */
   check?(config: C): void;
   make(config: C, context: FilterContext): Filter;

@@ -15,11 +15,15 @@ import { mtlsFilter } from "./mtls/filter.ts";
 import { FilterConfigError } from "./parse.ts";
 import { retryFilter } from "./retry/filter.ts";
 import { routingFilter } from "./routing/filter.ts";
+import { statefulSessionFilter } from "./stateful-session/filter.ts";
 import { traceContextFilter } from "./trace-context/filter.ts";
 
+type Tail<List extends readonly unknown[]> = List extends [unknown, ...infer Rest] ? Rest : never;
+
 /** A factory whose configuration type is its own business. */
-export type AnyFilterFactory = Omit<FilterFactory<unknown>, "make" | "check"> & {
+export type AnyFilterFactory = Omit<FilterFactory<unknown>, "make" | "check" | "bind"> & {
   check?(config: never): void;
+  bind?(config: never, ...rest: Tail<Parameters<NonNullable<FilterFactory<unknown>["bind"]>>>): string | undefined;
   make(
     config: never,
     context: Parameters<FilterFactory<unknown>["make"]>[1],
@@ -37,6 +41,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   adaptiveConcurrencyFilter,
   admissionControlFilter,
   localRateLimitFilter,
+  statefulSessionFilter,
   circuitBreakerFilter,
   retryFilter,
 ];

@@ -75,6 +75,8 @@ const rules: Readonly<Record<string, string>> = {
       backendRefs: [${toV1}]`,
   weights: `
     - { backendRefs: [{ name: v1, port: 80, weight: 70 }, { name: v2, port: 80, weight: 30 }, { name: gone, port: 1, weight: 0 }] }`,
+  session: `
+    - { sessionPersistence: { sessionName: who }, backendRefs: [{ name: v1, port: 80 }, { name: v2, port: 80 }] }`,
   broken: `
     - { matches: [{ path: { value: /missing } }], backendRefs: [{ name: gone, port: 80 }] }
     - { matches: [{ path: { value: /kind } }], backendRefs: [{ group: x.dev, kind: Thing, name: v1, port: 80 }] }
@@ -305,6 +307,21 @@ test("a browser's question is answered by the proxy, and an answer to an allowed
   assert.equal(call.headers["access-control-allow-origin"], origin);
   assert.equal(call.headers["access-control-expose-headers"], "x-b");
   assert.equal(await who("cors", "/cors", { origin }, "OPTIONS"), 404);
+});
+
+test("a session stays with its backend, whatever the weights say", async () => {
+  const sessions = new Map<unknown, string>();
+  while (sessions.size < 2) {
+    const { asked, headers } = await ask("session", "/");
+    const cookie = headers["set-cookie"]?.[0] ?? assert.fail("no cookie");
+    assert.match(cookie, /^who="[\w-]+"; Path=\/; HttpOnly$/);
+    sessions.set(asked.name, cookie.split(";")[0] ?? "");
+  }
+  for (const [name, cookie] of sessions)
+    for (let at = 0; at < 20; at++) {
+      const { asked, headers } = await ask("session", "/", { cookie });
+      assert.deepEqual([asked.name, headers["set-cookie"]], [name, undefined]);
+    }
 });
 
 test("a service without a route is served as it is", async () => {

@@ -96,12 +96,6 @@ function routeFields({ spec }: HTTPRoute | GRPCRoute): Found[] {
       found.push({ path: ["spec", field], says: `${field} has no meaning for a route of a Service` });
   for (const [at, rule] of rules.entries()) {
     const path = ["spec", "rules", at];
-    if (rule.sessionPersistence !== undefined)
-      found.push({
-        path: [...path, "sessionPersistence"],
-        says: "session persistence is not applied",
-        hint: "use a TrafficPolicy with loadBalancing.hashOn",
-      });
     for (const [filterAt, { type }] of (rule.filters ?? []).entries())
       if (unsupportedFilters.has(type)) found.push(unsupported([...path, "filters", filterAt], type, "rule"));
     for (const [backendAt, { filters = [] }] of (rule.backendRefs ?? []).entries())

@@ -22,6 +22,10 @@ export const filterTypes = {
     typeUrl: `${envoys}.admission_control.v3.AdmissionControl`,
   },
   rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
+  session: {
+    name: "envoy.filters.http.stateful_session",
+    typeUrl: "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+  },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },
 } as const;

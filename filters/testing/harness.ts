@@ -31,6 +31,7 @@ export interface HarnessOptions {
   /** Default: the loopback. */
   readonly remoteAddress?: string;
   readonly cluster?: Partial<Cluster>;
+  readonly backend?: string;
   readonly retry?: RetryPolicy;
   readonly override?: RouteOverride;
   readonly breaker?: BreakerState;
@@ -94,6 +95,7 @@ export class TestExchange implements Exchange {
   readonly request: HeaderBlock;
   readonly response = undefined;
   readonly route = undefined;
+  readonly backend: string;
   readonly cluster: Cluster | undefined;
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
@@ -125,6 +127,7 @@ export class TestExchange implements Exchange {
     this.#override = options.override;
     this.#isRetriable = options.isRetriable;
     this.retry = options.retry;
+    this.backend = options.backend ?? "";
     this.cluster =
       options.cluster === undefined ? undefined : ({ name: "backend", metadata: {}, ...options.cluster } as Cluster); // as: tests give what the filter reads
     this.request = HeaderBlock.of([":method", "GET"], [":scheme", "http"], [":authority", "svc"], [":path", "/"]);

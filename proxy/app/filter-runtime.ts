@@ -95,10 +95,12 @@ export class FilterRuntime {
     if (override.disabled) return { isDisabled: true, config: undefined };
     if (factory.perRoute === "off")
       throw new Error(`Cannot read the settings of filter "${override.filter}": a route may only turn it off`);
+    const config = describeFailure(override.filter, () => factory.parse(override.config, override.typeUrl));
     return {
       isDisabled: false,
-      config: describeFailure(override.filter, () => factory.parse(override.config, override.typeUrl)),
+      config,
       inherit: factory.inherit?.bind(factory),
+      bind: factory.bind?.bind(factory, config as never), // as: parsed by the same factory
     };
   }
 

@@ -1,4 +1,5 @@
 // The key of a request for hashing balancers, from the route's hash policies (Envoy `RouteAction.hash_policy`).
+import { readCookie } from "#lib/http/cookie.ts";
 import type { HashPolicy } from "#config/model/route.ts";
 import type { ConnectionView } from "#filters/filter.ts";
 import { hashString } from "#lib/hash.ts";
@@ -74,15 +75,4 @@ function compileCookie(
 function makeCookieValue({ remoteAddress, remotePort, localAddress, localPort }: ConnectionView): string {
   const ends = `${remoteAddress}:${remotePort}|${localAddress}:${localPort}`;
   return [hashString(ends), hashString(ends, 1)].map((part) => part.toString(16).padStart(8, "0")).join("");
-}
-
-/** Quotes belong to the value's spelling, not to the value: ours comes back with or without them (RFC 6265 §4.1.1). */
-function readCookie(cookies: string | undefined, name: string): string | undefined {
-  for (const part of cookies?.split(";") ?? []) {
-    const equals = part.indexOf("=");
-    if (equals <= 0 || part.slice(0, equals).trim() !== name) continue;
-    const value = part.slice(equals + 1).trim();
-    return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-  }
-  return undefined;
 }

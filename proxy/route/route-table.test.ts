@@ -7,11 +7,13 @@ import type { Route, RouteMatch } from "#config/model/route.ts";
 import type { RouteOverride } from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { makeSeededRandom } from "#lib/random.ts";
+import { FakeClock } from "#lib/testing/fake-clock.ts";
 
 import { chooseTarget, CompiledRouteTable } from "./route-table.ts";
 import { makeHost, makeRoute, makeTable, NO_SCOPE } from "./testing/tables.ts";
 
 const random = makeSeededRandom(11);
+const clock = new FakeClock();
 const parse = (): RouteOverride => ({ isDisabled: false, config: undefined });
 
 function compile(routes: readonly Route[], domains: readonly string[] = ["*"]): CompiledRouteTable {
@@ -149,12 +151,13 @@ describe("weighted destinations", () => {
       hostRewrite: undefined,
     }));
     const table = compile([makeRoute("canary", {}, { target: { kind: "weighted", clusters } })]);
-    const route = table.match(HeaderBlock.of([":method", "GET"], [":authority", "svc"], [":path", "/"]), random);
+    const head = HeaderBlock.of([":method", "GET"], [":authority", "svc"], [":path", "/"]);
+    const route = table.match(head, random);
     assert.ok(route);
     const n = 20_000;
     const seen = new Map<string, number>();
     for (let i = 0; i < n; i++) {
-      const name = chooseTarget(route, random)?.cluster ?? "none";
+      const name = chooseTarget(route, head, random, clock)?.cluster ?? "none";
       seen.set(name, (seen.get(name) ?? 0) + 1);
     }
     for (const [i, weight] of weights.entries()) {

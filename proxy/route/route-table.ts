@@ -15,8 +15,10 @@ import type {
 import type { FilterOverride } from "#config/model/filter-config.ts";
 import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import type { RouteOverride } from "#filters/filter.ts";
+import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
+import { backendKey } from "#lib/session-key.ts";
 
 import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
@@ -30,6 +32,8 @@ export type OverrideParser = (override: FilterOverride) => ParsedOverride;
 /** With how it comes together with what a less specific scope says to the same filter; absent: it replaces that. */
 export interface ParsedOverride extends RouteOverride {
   readonly inherit?: ((own: RouteOverride, from: RouteOverride) => RouteOverride) | undefined;
+  /** `FilterFactory.bind` with these settings. */
+  readonly bind?: ((head: HeaderBlock, clock: Clock) => string | undefined) | undefined;
 }
 
 /** One destination of a route with everything that the most specific scope says about it. */
@@ -37,7 +41,9 @@ export interface CompiledTarget {
   /** "" when a header names the cluster. */
   readonly cluster: string;
   readonly weighted: WeightedCluster | undefined;
-  readonly overrides: ReadonlyMap<string, RouteOverride>;
+  /** By `backendKey`; "" where no filter binds requests to one target. */
+  readonly key: string;
+  readonly overrides: ReadonlyMap<string, ParsedOverride>;
   /** Most specific first, as Envoy applies them. */
   readonly requestHeaders: readonly HeaderMutations[];
   readonly responseHeaders: readonly HeaderMutations[];
@@ -52,11 +58,19 @@ export interface CompiledRoute {
   readonly targets: readonly CompiledTarget[];
   /** Running sums of the weights; empty for a single target. */
   readonly weights: readonly number[];
+  /** Undefined: nothing binds requests to one of the targets. */
+  readonly binding: Binding | undefined;
   readonly retriableHeaders: readonly HeaderTest[];
   /** Of the request. */
   readonly retriableRequests: readonly HeaderTest[];
   readonly hash: RequestHasher;
   readonly regexRewrite: PathRewriter | undefined;
+}
+
+/** Whatever the weights say, also that of nothing: a session stays with its backend. */
+interface Binding {
+  readonly bind: NonNullable<ParsedOverride["bind"]>;
+  readonly targets: ReadonlyMap<string, CompiledTarget>;
 }
 
 interface CompiledHost {
@@ -117,10 +131,20 @@ export class CompiledRouteTable {
   }
 }
 
-/** Chooses among weighted targets; by weight, 4-sigma fair. */
-export function chooseTarget(route: CompiledRoute, random: Random): CompiledTarget | undefined {
-  const { weights, targets } = route;
+/** Chooses among weighted targets; by weight, 4-sigma fair, but for requests that a filter binds to one. */
+export function chooseTarget(
+  route: CompiledRoute,
+  head: HeaderBlock,
+  random: Random,
+  clock: Clock,
+): CompiledTarget | undefined {
+  const { weights, targets, binding } = route;
   if (weights.length === 0) return targets[0];
+  if (binding !== undefined) {
+    const key = binding.bind(head, clock);
+    const bound = key === undefined ? undefined : binding.targets.get(key);
+    if (bound !== undefined) return bound;
+  }
   const point = random.next() * (weights[weights.length - 1] ?? 0);
   for (let i = 0; i < weights.length; i++) if (point < (weights[i] ?? 0)) return targets[i];
   return targets[targets.length - 1];
@@ -149,6 +173,7 @@ function compileRoute(
   parseOverride: OverrideParser,
 ): CompiledRoute {
   const action = route.action;
+  const subset = action.kind === "forward" ? action.subset : {};
   const makeTarget = (cluster: string, weighted: WeightedCluster | undefined): CompiledTarget => {
     const scopes: RouteScope[] = weighted === undefined ? [route, host, table] : [weighted, route, host, table];
     const overrides = new Map<string, ParsedOverride>();
@@ -164,6 +189,7 @@ function compileRoute(
     return {
       cluster,
       weighted,
+      key: bindOf(overrides) === undefined ? "" : backendKey(cluster, { ...subset, ...weighted?.subset }),
       overrides,
       requestHeaders,
       changesRequest: requestHeaders.length > 0 || weighted?.hostRewrite !== undefined || rewritesRequest(action),
@@ -172,12 +198,15 @@ function compileRoute(
   };
   const targets: CompiledTarget[] = [];
   const weights: number[] = [];
+  const bound = new Map<string, CompiledTarget>();
   if (action.kind === "forward" && action.target.kind === "weighted") {
     let sum = 0;
     for (const weighted of action.target.clusters) {
+      const target = makeTarget(weighted.name, weighted);
+      bound.set(target.key, target);
       if (weighted.weight === 0) continue;
       sum += weighted.weight;
-      targets.push(makeTarget(weighted.name, weighted));
+      targets.push(target);
       weights.push(sum);
     }
   } else {
@@ -185,6 +214,7 @@ function compileRoute(
       makeTarget(action.kind === "forward" && action.target.kind === "cluster" ? action.target.name : "", undefined),
     );
   }
+  const bind = targets[0] === undefined ? undefined : bindOf(targets[0].overrides);
   const forward = action.kind === "forward" ? action : undefined;
   const rewrite = forward?.regexRewrite;
   const retry = forward === undefined ? undefined : (forward.retry ?? host.retry);
@@ -196,9 +226,15 @@ function compileRoute(
     retriableRequests: (retry?.retriableRequestHeaders ?? []).map(compileHeader),
     targets,
     weights,
+    binding: bind === undefined ? undefined : { bind, targets: bound },
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
   };
+}
+
+function bindOf(overrides: ReadonlyMap<string, ParsedOverride>): ParsedOverride["bind"] {
+  for (const { bind } of overrides.values()) if (bind !== undefined) return bind;
+  return undefined;
 }
 
 function compileMatch(match: RouteMatch): Candidate["matches"] {

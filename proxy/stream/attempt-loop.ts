@@ -73,6 +73,8 @@ export class AttemptLoop implements AttemptOwner {
       cluster: upstream.config,
       labels: this.#subset(),
       hash: compiled?.hash(exchange.request, exchange),
+      endpoint: undefined,
+      isStrict: false,
       avoid: compiled?.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
       omit: exchange.attempts.length === 0 ? NO_HOSTS : (compiled?.retry?.omitHosts ?? NO_HOSTS),
       isMirror: false,

@@ -144,6 +144,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     return this.compiled?.retry;
   }
 
+  get backend(): string {
+    return this.target?.key ?? "";
+  }
+
   get cluster(): Cluster | undefined {
     return this.upstream?.config;
   }
@@ -280,7 +284,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       return;
     }
     this.compiled = compiled;
-    this.target = chooseTarget(compiled, this.service.random);
+    this.target = chooseTarget(compiled, this.request, this.service.random, this.service.clock);
     const action = compiled.config.action;
     if (action.kind === "forward") {
       const name =

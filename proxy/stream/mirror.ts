@@ -38,7 +38,15 @@ export function startMirrors(exchange: HttpExchange): void {
 
 /** The filters narrow the choice as for the request itself (a tenant's copy stays with its tenant); undefined = one of them refused. */
 function pickFor(exchange: HttpExchange, cluster: Cluster): Pick | undefined {
-  const pick: Pick = { cluster, labels: {}, hash: undefined, avoid: [], isMirror: true };
+  const pick: Pick = {
+    cluster,
+    labels: {},
+    hash: undefined,
+    endpoint: undefined,
+    isStrict: false,
+    avoid: [],
+    isMirror: true,
+  };
   exchange.isMirroring = true;
   try {
     for (const filter of exchange.service.chain.onPick) {

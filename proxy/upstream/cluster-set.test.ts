@@ -4,6 +4,7 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment, Endpoint } from "#config/model/endpoint.ts";
 import type { UpstreamTls } from "#config/model/tls.ts";
 import type { Pick } from "#filters/filter.ts";
+import { endpointKey } from "#lib/session-key.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { ClusterTable } from "./cluster-set.ts";
 import type { PickedEndpoint } from "./contract.ts";
@@ -105,6 +106,33 @@ test("labels narrow to a subset and never fall back to others", () => {
   for (const labels of [{ version: "v3" }, { version: "v1", tenant: "b" }, { zone: "x" }]) {
     assert.equal(table.get("reviews")?.pick(pickOf(cluster, { labels })), "no-endpoint-in-subset");
   }
+});
+
+test("a session's endpoint is taken while it may be used, and no other where the session is strict", () => {
+  const cluster = clusterOf("reviews");
+  const ofTenant = (tenant: string, health: Endpoint["health"] = "healthy") => ({ labels: { tenant }, health });
+  const set = (health: Endpoint["health"]) =>
+    assignmentOf("reviews", [
+      endpointOf("10.0.0.1", 80, ofTenant("a", health)),
+      endpointOf("10.0.0.2", 80, ofTenant("a")),
+    ]);
+  const { table } = setUp(cluster, set("healthy"));
+  const endpoint = endpointKey("reviews", "10.0.0.1:80");
+  const goesTo = (overrides: Partial<Pick>): unknown => {
+    const picked = table.get("reviews")?.pick(pickOf(cluster, { isStrict: true, ...overrides }));
+    return typeof picked === "object" ? picked.endpoint.address : picked;
+  };
+  for (let i = 0; i < 10; i++) assert.equal(goesTo({ endpoint }), "10.0.0.1");
+  assert.equal(goesTo({ endpoint, labels: { tenant: "b" } }), "session-endpoint-gone");
+  assert.equal(goesTo({ endpoint: endpointKey("reviews", "10.0.0.9:22") }), "session-endpoint-gone");
+  assert.equal(goesTo({ endpoint: endpointKey("other", "10.0.0.1:80") }), "session-endpoint-gone");
+  for (const health of ["unhealthy", "draining", "timeout"] as const) {
+    table.apply([cluster], new Map([["reviews", set(health)]]));
+    assert.equal(goesTo({ endpoint }), "session-endpoint-gone", health);
+    assert.equal(goesTo({ endpoint, isStrict: false }), "10.0.0.2", health);
+  }
+  table.apply([cluster], new Map([["reviews", set("degraded")]]));
+  assert.equal(goesTo({ endpoint }), "10.0.0.1");
 });
 
 test("without panic an unhealthy subset has no endpoint", () => {

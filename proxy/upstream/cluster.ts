@@ -8,6 +8,7 @@ import type { Clock } from "#lib/clock.ts";
 import type { StreamHandler } from "#lib/http/stream.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import { endpointKey } from "#lib/session-key.ts";
 import { CIRCUIT_CELLS, CircuitCounters } from "#proxy/resilience/circuit-counters.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import { balancerOf } from "./balancers/standard.ts";
@@ -63,6 +64,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   #groups: readonly LocalityGroup[] = [];
   /** Compiled at the first pick after a change. */
   #index: SubsetIndex | undefined = undefined;
+  #keys: ReadonlyMap<string, EndpointState> | undefined = undefined;
   #detector: OutlierDetector | undefined = undefined;
   /** Where the first request is noted, for checks that wait for it; undefined = nobody asks. */
   #traffic: Int32Array | undefined = undefined;
@@ -132,6 +134,13 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       if (host === undefined) return "no-healthy-endpoint";
       // Nobody reaches another tenant's endpoint by its address.
       return hasLabels(host.endpoint.labels, pick.labels) ? new Picked(this, host) : "no-endpoint-in-subset";
+    }
+    if (pick.endpoint !== undefined) {
+      const host = this.#named(pick.endpoint);
+      // Neither another tenant's nor one that is ill or leaving (Envoy: override_host_status).
+      if (host !== undefined && hasLabels(host.endpoint.labels, pick.labels) && isUsable(host))
+        return new Picked(this, host);
+      if (pick.isStrict === true) return "session-endpoint-gone";
     }
     const trial = this.#detector?.takeTrial(pick.labels, pick.avoid);
     if (trial !== undefined) return new Picked(this, trial, true);
@@ -272,6 +281,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       this.#detector?.forget(host);
       pools.closePools(host);
     }
+    this.#keys = undefined;
     this.#index = undefined;
   }
 
@@ -297,6 +307,12 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     return host;
   }
 
+  /** By `endpointKey`; the table is made for the first session after a change of endpoints. */
+  #named(key: string): EndpointState | undefined {
+    this.#keys ??= new Map([...this.#hosts].map(([address, host]) => [endpointKey(this.config.name, address), host]));
+    return this.#keys.get(key);
+  }
+
   #compile(): SubsetIndex {
     const { clock, random } = this.#context;
     return new SubsetIndex(this.#groups, {
@@ -311,6 +327,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
 /** The name of the shared cell that says whether a cluster has had a request. */
 export function trafficCell(cluster: string): string {
   return `traffic/${cluster}`;
+}
+
+function isUsable(host: EndpointState): boolean {
+  const usability = host.usability();
+  return usability === "healthy" || usability === "degraded";
 }
 
 function identityOf({ discovery }: Cluster): string | undefined {

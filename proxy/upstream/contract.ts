@@ -53,7 +53,7 @@ export interface UpstreamCluster {
   pick(pick: Pick, destination?: SocketAddress): PickedEndpoint | PickFailure;
 }
 
-export type PickFailure = "no-healthy-endpoint" | "no-endpoint-in-subset" | "cluster-empty";
+export type PickFailure = "no-healthy-endpoint" | "no-endpoint-in-subset" | "session-endpoint-gone" | "cluster-empty";
 
 /** One choice; `open` may be called once, and again after its stream was lost before an answer. */
 export interface PickedEndpoint {

@@ -208,6 +208,44 @@ test("a rule with CORS has Envoy's policy, and a rule for one method takes the b
   assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
 });
 
+function sessionOf(
+  dialect: "heddle" | "envoy",
+  session: string,
+  matches = "[{ path: { value: /a/b } }, { path: { value: /a/c } }]",
+): unknown {
+  const refs = "[{ name: cart, port: 8080 }, { name: cart, port: 8080, weight: 0 }]";
+  const yaml = route("r", `[{ name: one, matches: ${matches}, sessionPersistence: ${session}, backendRefs: ${refs} }]`);
+  const table = makeMesh(services + yaml).source.resourcesFor(nodeOf("shop/web-1"), dialect)?.routes;
+  const made = table?.get("outbound/shop/cart/8080")?.virtualHosts[0]?.routes[0];
+  assert.ok(made?.action.kind === "forward" && made.action.target.kind === "weighted");
+  assert.equal(made.action.target.clusters.length, 2, "a backend without weight keeps its sessions");
+  const config = made.filterOverrides[0]?.config as { statefulSession?: { sessionState: { typedConfig: object } } }; // as: the translation's
+  return config.statefulSession?.sessionState.typedConfig ?? config;
+}
+
+test("session persistence is Envoy's filter, and ours where Envoy has no word for it", () => {
+  const type = "type.googleapis.com/envoy.extensions.http.stateful_session";
+  const cookieOf = (more: object) => ({
+    "@type": `${type}.cookie.v3.CookieBasedSessionState`,
+    cookie: { name: "s", ...more, path: "/a" },
+  });
+  const header = { "@type": `${type}.header.v3.HeaderBasedSessionState`, name: "s" };
+  const ending = "{ sessionName: s, absoluteTimeout: 1h }";
+  const endingHeader = "{ sessionName: s, absoluteTimeout: 1h, type: Header }";
+  assert.deepEqual(sessionOf("heddle", "{ sessionName: s }"), cookieOf({}));
+  assert.deepEqual(
+    sessionOf("heddle", "{ sessionName: s, absoluteTimeout: 1h, cookieConfig: { lifetimeType: Permanent } }"),
+    cookieOf({ ttl: "3600s" }),
+  );
+  assert.deepEqual(sessionOf("heddle", "{ sessionName: s, type: Header }"), header);
+  assert.deepEqual(sessionOf("heddle", ending), { cookie: { name: "s", path: "/a" }, absoluteTimeout: "3600s" });
+  assert.deepEqual(sessionOf("heddle", endingHeader), { header: "s", absoluteTimeout: "3600s" });
+  assert.deepEqual(sessionOf("envoy", ending), cookieOf({ ttl: "3600s" }));
+  assert.deepEqual(sessionOf("envoy", endingHeader), header);
+  const unnamed = sessionOf("heddle", "{}", "[{ path: { type: RegularExpression, value: /x } }]");
+  assert.match(JSON.stringify(unnamed), /"name":"heddle-session-[0-9a-f]{8}","path":"\/"/);
+});
+
 test("status tells the parents that are Services, with their place in the route and its generation", () => {
   const gateway = "{ kind: Gateway, name: edge }";
   const mixed = route("r", `[{ ${toCart} }]`)

@@ -138,7 +138,7 @@ function overridesOf(
   blocks: TrafficBlocks,
 ): readonly FilterOverride[] {
   return [
-    ...ruleOverrides(scope.reader, { service, port, direction: "outbound", route, rule }),
+    ...ruleOverrides(scope.reader, { service, port, direction: "outbound", route, rule, dialect: scope.dialect }),
     ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
   ].toSorted((left, right) => (left.filter < right.filter ? -1 : 1));
 }
@@ -174,24 +174,16 @@ type Target = Pick<ForwardAction, "target" | "subset" | "hashPolicy">;
 
 /** A text: why nothing can be forwarded. Backends that do not resolve keep their share, which is answered 500. */
 function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map<string, Backend>): Target | string {
-  const refs = (rule.backendRefs ?? []).filter((ref) => ref.weight > 0);
+  const all = rule.backendRefs ?? [];
+  const refs = all.filter((ref) => ref.weight > 0);
   if (refs.length === 0) return "the rule has no backend";
   const clusters: WeightedCluster[] = [];
   const refusals: string[] = [];
   let hashPolicy: ForwardAction["hashPolicy"] = [];
   for (const ref of refs) {
     const resolved = resolveBackend(scope, ref, parent);
-    const filters = ref.filters ?? [];
-    const unsupported = unsupportedFilter(filters);
-    const modifier = (type: "RequestHeaderModifier" | "ResponseHeaderModifier") =>
-      filters.find((filter) => filter.type === type);
-    const base = {
-      ...emptyScope,
-      weight: ref.weight,
-      hostRewrite: undefined,
-      requestHeaders: headerMutations(modifier("RequestHeaderModifier")?.requestHeaderModifier),
-      responseHeaders: headerMutations(modifier("ResponseHeaderModifier")?.responseHeaderModifier),
-    };
+    const unsupported = unsupportedFilter(ref.filters);
+    const base = ofBackend(ref);
     if (resolved.kind === "refused" || unsupported !== undefined) {
       refusals.push(
         resolved.kind === "refused"
@@ -207,10 +199,33 @@ function targetOf(scope: Scope, rule: Rule, parent: ParentContext, backends: Map
     clusters.push({ ...base, name: resolved.backend.cluster, subset: resolved.labels });
   }
   if (refusals.length === refs.length) return refusals.join("; ");
+  // Sessions stay with a backend that gets no new ones (GEP-1619).
+  if (rule.sessionPersistence !== undefined)
+    for (const ref of all) {
+      const resolved = ref.weight > 0 ? undefined : resolveBackend(scope, ref, parent);
+      if (resolved?.kind !== "backend" || unsupportedFilter(ref.filters) !== undefined) continue;
+      backends.set(resolved.backend.cluster, resolved.backend);
+      clusters.push({ ...ofBackend(ref), name: resolved.backend.cluster, subset: resolved.labels });
+    }
   const [only] = clusters;
   if (clusters.length === 1 && only !== undefined && !changesHeaders(only))
     return { target: { kind: "cluster", name: only.name }, subset: only.subset, hashPolicy };
   return { target: { kind: "weighted", clusters }, subset: {}, hashPolicy };
+}
+
+function ofBackend({
+  weight,
+  filters = [],
+}: NonNullable<Rule["backendRefs"]>[number]): Omit<WeightedCluster, "name" | "subset"> {
+  const modifier = (type: "RequestHeaderModifier" | "ResponseHeaderModifier") =>
+    filters.find((filter) => filter.type === type);
+  return {
+    ...emptyScope,
+    weight,
+    hostRewrite: undefined,
+    requestHeaders: headerMutations(modifier("RequestHeaderModifier")?.requestHeaderModifier),
+    responseHeaders: headerMutations(modifier("ResponseHeaderModifier")?.responseHeaderModifier),
+  };
 }
 
 function changesHeaders({ requestHeaders, responseHeaders }: WeightedCluster): boolean {

@@ -3,6 +3,7 @@ import type { FilterConfig, FilterOverride, JsonValue } from "#config/model/filt
 import type { GRPCRouteRule } from "#config/schema/grpc-route.ts";
 import type { HTTPRouteRule } from "#config/schema/http-route.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
+import type { Dialect } from "../../mesh/resources.ts";
 import type { RouteResource } from "../../mesh/snapshot.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { partsOf } from "../gateway-api/backend-rules.ts";
@@ -10,6 +11,7 @@ import { corsPolicies } from "../gateway-api/cors.ts";
 import { faultPolicies } from "./fault.ts";
 import { adaptiveConcurrencyPolicies } from "./adaptive-concurrency.ts";
 import { admissionControlPolicies } from "./admission-control.ts";
+import { sessionPolicies } from "../gateway-api/session.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -23,6 +25,8 @@ export interface PolicyPort {
 export interface PolicyRule extends PolicyPort {
   readonly route: RouteResource;
   readonly rule: HTTPRouteRule | GRPCRouteRule;
+  /** Who reads the settings, where that makes a difference. */
+  readonly dialect?: Dialect;
 }
 
 /** The configuration of a filter: a message, and its canonical JSON. */
@@ -51,6 +55,7 @@ const policyFilters: readonly PolicyFilter[] = [
   adaptiveConcurrencyPolicies,
   admissionControlPolicies,
   rateLimitPolicies,
+  sessionPolicies,
 ];
 
 /** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
