@@ -5,7 +5,7 @@ import type { Cluster, BreakerPolicy } from "#config/model/cluster.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { JsonValue } from "#config/model/filter-config.ts";
 import type { Direction } from "#config/model/listener.ts";
-import type { RetryPolicy, Route } from "#config/model/route.ts";
+import type { RetryPolicy, Route, VirtualHost } from "#config/model/route.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Log } from "#lib/log.ts";
@@ -88,6 +88,10 @@ export interface Exchange {
   readonly route: Route | undefined;
   /** By `backendKey`: the one of the route's clusters that was chosen; "" where no filter binds requests to one. */
   readonly backend: string;
+  /** The one that the route is of. */
+  readonly virtualHost: VirtualHost | undefined;
+  /** The client that is believed, behind trusted proxies (Envoy: downstream remote address). */
+  readonly clientAddress: string;
   /** The cluster that the route named, after weights. */
   readonly cluster: Cluster | undefined;
   /** The retry policy in force: the route's, else its virtual host's. */
@@ -139,6 +143,8 @@ export interface RouteOverride {
   readonly isDisabled: boolean;
   /** What `FilterFactory.parse` gave. */
   readonly config: unknown;
+  /** Whose settings they are: the table, the virtual host in it, or the route in that. */
+  readonly owner?: string;
 }
 
 /** What is asked of the balancer for one attempt. */
@@ -287,6 +293,8 @@ export interface FilterContext {
   /** Where the chain stands. */
   readonly direction: Direction;
   readonly listener: string;
+  /** The cluster that this proxy is of (`node.cluster`). */
+  readonly localCluster: string;
   /** Counters that outlive a configuration and are shared by workers: the same key gives the same cells. */
   cells(key: string, count: number): Int32Array;
   /** Counts of what runs now, shared by workers; what a worker that died had running is taken away when its successor asks. */

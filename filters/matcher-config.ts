@@ -1,5 +1,5 @@
 // Matchers and shares as protobuf's JSON has them in the messages of filters (`HeaderMatcher`, `type.matcher.v3`, `FractionalPercent`).
-import type { Fraction, HeaderMatcher, StringMatcher } from "#config/model/matcher.ts";
+import type { Fraction, HeaderMatcher, QueryMatcher, StringMatcher } from "#config/model/matcher.ts";
 import { compileString } from "#config/model/string-test.ts";
 import { describeError } from "#lib/errors.ts";
 
@@ -68,6 +68,20 @@ function readRegex(reader: ConfigReader): StringMatcher {
   } catch (error) {
     throw new FilterConfigError(reader.pathOf("regex"), `an RE2 pattern (${describeError(error)})`, matcher.value);
   }
+  return matcher;
+}
+
+/** envoy.config.route.v3.QueryParameterMatcher; without a specifier the parameter must be there. */
+export function readQueryMatcher(reader: ConfigReader): QueryMatcher {
+  const text = reader.object("stringMatch");
+  const matcher: QueryMatcher = {
+    name: reader.string("name"),
+    match:
+      text === undefined
+        ? { kind: "present", present: reader.boolean("presentMatch", true) }
+        : { kind: "string", matcher: readStringMatcher(text) },
+  };
+  reader.done();
   return matcher;
 }
 

@@ -78,3 +78,35 @@ describe("keyed buckets", () => {
     );
   });
 });
+
+describe("a million keys", () => {
+  const HOUR = { maxTokens: 5, tokensPerFill: 5, fillIntervalMs: 3_600_000 };
+
+  it("lie in memory that is fixed, and what is asked for stays exact while others come and go", () => {
+    const cells = new Int32Array(keyedBucketCells(10_000));
+    assert.equal(cells.length, 12_504 * 4);
+    const table = new KeyedBuckets(HOUR, cells);
+    let nowMs = 1000;
+    let hot = allowed(table, "hot", nowMs, 5);
+    for (let i = 0; i < 1_000_000; i++) {
+      table.tryTake(`key-${i}`, nowMs);
+      if (i % 2000 !== 0) continue;
+      nowMs += 100;
+      hot += allowed(table, "hot", nowMs, 1);
+    }
+    // 50 s bring no token.
+    assert.equal(hot, 5);
+  });
+
+  it("all keep their own where there is room for them", () => {
+    const table = new KeyedBuckets(
+      { maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1e9 },
+      new Int32Array(keyedBucketCells(200_000)),
+    );
+    let admitted = 0;
+    for (let round = 0; round < 2; round++)
+      for (let i = 0; i < 200_000; i++) if (table.tryTake(`key-${i}`, 1000).allowed) admitted++;
+    // Two groups of eight do not always have room: of one key in some thousands.
+    assert.ok(admitted < 200_100, `${admitted - 200_000} keys lost their bucket`);
+  });
+});

@@ -2,74 +2,185 @@
 import { hashString } from "./hash.ts";
 import { TOKEN_BUCKET_CELLS, TokenBucket, type TokenBucketSpec, type TokenVerdict } from "./token-bucket.ts";
 
-const SLOT_CELLS = TOKEN_BUCKET_CELLS + 1;
-const PROBES = 8;
+/** Two halves of the key's hash, and the bucket. */
+const SLOT_CELLS = 2 + TOKEN_BUCKET_CELLS;
+/** A key may lie in two groups of so many slots. */
+const GROUP = 8;
+/** Up to so many keys all slots are one group. */
+const SMALL = 64;
+const HASH_SEED = 0x5bd1e995;
+
+const EMPTY = 0;
+const CLAIMED = 1;
+/** Another thread is between two stores, which takes nanoseconds; one that died there must not hold us up. */
+const MAX_SPINS = 10_000;
 
 /** Cells that a table for so many keys needs. */
 export function keyedBucketCells(maxKeys: number): number {
-  return maxKeys * SLOT_CELLS;
+  return slotsFor(maxKeys) * SLOT_CELLS;
+}
+
+/** A quarter more than keys: so that two groups of eight nearly always have room for all of them. */
+function slotsFor(maxKeys: number): number {
+  return maxKeys <= SMALL ? maxKeys : Math.ceil((maxKeys * 1.25) / GROUP) * GROUP;
 }
 
 /**
- * A key is its 32-bit hash: two keys with the same hash share a bucket (with 10,000 keys at once, one in 430,000 pairs). A full
- * bucket is as good as none, so its slot may be taken by another key; when all eight slots that a key may use are busy, the one
- * that is nearest to full is taken over.
+ * A key is 64 bits of hash. It lies in one of two groups of eight slots, chosen by the two halves, where there is more room. When
+ * both are taken, a bucket that is full again makes room, since it is as good as none; else the one that was unused for longest.
  */
 export class KeyedBuckets {
-  readonly #spec: TokenBucketSpec;
   readonly #cells: Int32Array;
   readonly #slots: number;
-  readonly #buckets: (TokenBucket | undefined)[] = [];
+  readonly #group: number;
+  readonly #groups: number;
+  /** Moved from slot to slot. */
+  readonly #bucket: TokenBucket;
+  #before: KeyedBuckets | undefined = undefined;
+  #beforeUntilMs = 0;
 
   /** `cells` has `keyedBucketCells(maxKeys)`, all zero at first; over a SharedArrayBuffer when threads share it. */
   constructor(spec: TokenBucketSpec, cells: Int32Array) {
-    this.#spec = spec;
     this.#cells = cells;
     this.#slots = Math.floor(cells.length / SLOT_CELLS);
+    this.#group = this.#slots <= SMALL ? this.#slots : GROUP;
+    this.#groups = this.#slots / this.#group;
+    this.#bucket = new TokenBucket(spec, cells);
   }
 
-  tryTake(key: string, nowMs: number): TokenVerdict {
-    return this.#bucketAt(this.#slotFor(key, nowMs)).tryTake(nowMs);
+  /** Takes the place of this table: until its buckets would all be full, a key that comes first finds its bucket as empty as there. */
+  succeed(before: KeyedBuckets, nowMs: number): void {
+    const { maxTokens, tokensPerFill, fillIntervalMs } = before.#bucket.spec;
+    before.#before = undefined;
+    this.#before = before;
+    this.#beforeUntilMs = nowMs + (maxTokens * fillIntervalMs) / tokensPerFill;
+  }
+
+  tryTake(key: string, nowMs: number, tokens = 1): TokenVerdict {
+    const low = lowHash(key);
+    const high = highHash(key);
+    return this.#at(this.#find(low, high) ?? this.#claim(low, high, nowMs)).tryTake(nowMs, tokens);
   }
 
   /** As `TokenBucket.giveBack`, where the key still has its bucket. */
-  giveBack(key: string, nowMs: number): void {
-    const hash = hashOf(key);
-    const start = (hash >>> 0) % this.#slots;
-    for (let i = 0; i < Math.min(PROBES, this.#slots); i++) {
-      const slot = (start + i) % this.#slots;
-      if (Atomics.load(this.#cells, slot * SLOT_CELLS) !== hash) continue;
-      this.#bucketAt(slot).giveBack(nowMs);
+  giveBack(key: string, nowMs: number, tokens = 1): void {
+    const slot = this.#find(lowHash(key), highHash(key));
+    if (slot !== undefined) this.#at(slot).giveBack(nowMs, tokens);
+  }
+
+  /** Ms until the key's bucket is full again; 0 when it has none. */
+  resetMs(key: string, nowMs: number): number {
+    const slot = this.#find(lowHash(key), highHash(key));
+    return slot === undefined ? 0 : this.#at(slot).peek(nowMs).resetMs;
+  }
+
+  /** The slot that has this key. */
+  #find(low: number, high: number): number | undefined {
+    return this.#findIn(this.#firstGroup(low), low, high) ?? this.#findIn(this.#secondGroup(high), low, high);
+  }
+
+  #findIn(start: number, low: number, high: number): number | undefined {
+    for (let slot = start; slot < start + this.#group; slot++) {
+      const at = slot * SLOT_CELLS;
+      if (Atomics.load(this.#cells, at) === low && Atomics.load(this.#cells, at + 1) === high) return slot;
+    }
+    return undefined;
+  }
+
+  #claim(low: number, high: number, nowMs: number): number {
+    const cells = this.#cells;
+    for (let spins = 0; ; spins++) {
+      const slot = this.#victim(low, high, nowMs);
+      const at = slot * SLOT_CELLS;
+      const owner = Atomics.load(cells, at);
+      if ((owner === CLAIMED && spins < MAX_SPINS) || Atomics.compareExchange(cells, at, owner, CLAIMED) !== owner) {
+        // Whoever was quicker may have had the same key.
+        const found = this.#find(low, high);
+        if (found !== undefined) return found;
+        continue;
+      }
+      Atomics.store(cells, at + 1, high);
+      cells.fill(0, at + 2, at + SLOT_CELLS);
+      this.#inherit(slot, low, high, nowMs);
+      Atomics.store(cells, at, low);
+      return slot;
+    }
+  }
+
+  /** Of the two groups' slots the one to take: an empty one of the group that has more of them, else by fill and idleness. */
+  #victim(low: number, high: number, nowMs: number): number {
+    const first = this.#firstGroup(low);
+    const second = this.#secondGroup(high);
+    const inFirst = this.#room(first);
+    const inSecond = this.#room(second);
+    if (inFirst > 0 || inSecond > 0) return this.#emptyIn(inFirst >= inSecond ? first : second);
+    return this.#leastUsed(first, second, nowMs);
+  }
+
+  #room(start: number): number {
+    let room = 0;
+    for (let slot = start; slot < start + this.#group; slot++)
+      if (Atomics.load(this.#cells, slot * SLOT_CELLS) === EMPTY) room++;
+    return room;
+  }
+
+  #emptyIn(start: number): number {
+    for (let slot = start; slot < start + this.#group; slot++)
+      if (Atomics.load(this.#cells, slot * SLOT_CELLS) === EMPTY) return slot;
+    return start;
+  }
+
+  /** Of two groups that are taken: the first bucket that is full, else the one that was unused for longest, or is less empty. */
+  #leastUsed(first: number, second: number, nowMs: number): number {
+    const group = this.#group;
+    let least = first;
+    let leastIdleMs = -1;
+    let leastEmpty = 1;
+    for (let i = 0; i < (first === second ? group : 2 * group); i++) {
+      const slot = i < group ? first + i : second + i - group;
+      const bucket = this.#at(slot);
+      const empty = bucket.emptiness(nowMs);
+      if (empty === 0) return slot;
+      const idleMs = bucket.idleMs(nowMs);
+      if (idleMs < leastIdleMs || (idleMs === leastIdleMs && empty >= leastEmpty)) continue;
+      least = slot;
+      leastIdleMs = idleMs;
+      leastEmpty = empty;
+    }
+    return least;
+  }
+
+  /** Only of a slot that this thread has claimed. */
+  #inherit(slot: number, low: number, high: number, nowMs: number): void {
+    const before = this.#before;
+    if (before === undefined) return;
+    if (nowMs >= this.#beforeUntilMs) {
+      this.#before = undefined;
       return;
     }
+    const found = before.#find(low, high);
+    if (found !== undefined) this.#at(slot).drainTo(before.#at(found).emptiness(nowMs), nowMs);
   }
 
-  #slotFor(key: string, nowMs: number): number {
-    const hash = hashOf(key);
-    const start = (hash >>> 0) % this.#slots;
-    let victim = start;
-    let victimReset = Infinity;
-    for (let i = 0; i < Math.min(PROBES, this.#slots); i++) {
-      const slot = (start + i) % this.#slots;
-      const owner = Atomics.load(this.#cells, slot * SLOT_CELLS);
-      if (owner === hash) return slot;
-      const resetMs = owner === 0 ? 0 : this.#bucketAt(slot).peek(nowMs).resetMs;
-      if (resetMs < victimReset) {
-        victim = slot;
-        victimReset = resetMs;
-      }
-    }
-    Atomics.store(this.#cells, victim * SLOT_CELLS, hash);
-    if (victimReset > 0) this.#cells.fill(0, victim * SLOT_CELLS + 1, (victim + 1) * SLOT_CELLS);
-    return victim;
+  #firstGroup(low: number): number {
+    return ((low >>> 0) % this.#groups) * this.#group;
   }
 
-  #bucketAt(slot: number): TokenBucket {
-    return (this.#buckets[slot] ??= new TokenBucket(this.#spec, this.#cells, slot * SLOT_CELLS + 1));
+  #secondGroup(high: number): number {
+    return ((high >>> 0) % this.#groups) * this.#group;
+  }
+
+  #at(slot: number): TokenBucket {
+    return this.#bucket.at(slot * SLOT_CELLS + 2);
   }
 }
 
-/** Never 0, which is a slot without a key. */
-function hashOf(key: string): number {
-  return hashString(key) | 0 || 1;
+/** Never what says that a slot is empty or being claimed. */
+function lowHash(key: string): number {
+  const hash = hashString(key) | 0;
+  return hash === EMPTY || hash === CLAIMED ? 2 : hash;
+}
+
+function highHash(key: string): number {
+  return hashString(key, HASH_SEED) | 0;
 }

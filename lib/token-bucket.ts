@@ -17,12 +17,17 @@ export interface TokenVerdict {
   readonly retryAfterMs: number;
   /** Ms until the bucket is full again. */
   readonly resetMs: number;
+  /** Ms until there is a whole token; 0 when there is one now. */
+  readonly nextMs: number;
 }
 
 /** Cells of one bucket. All zero is a full bucket that was never used. */
 export const TOKEN_BUCKET_CELLS = 2;
 const TAT = 0;
-const LAST_SECOND = 1;
+const LAST_TICK = 1;
+
+/** Of the second cell: 1/16 s, so that it wraps after eight years. */
+const TICK_MS = 62.5;
 
 const MAX_UNITS = 2 ** 29;
 const UNITS_PER_TOKEN = 1024;
@@ -34,8 +39,11 @@ const UNITS_PER_TOKEN = 1024;
  *
  * The state is one instant (the "theoretical arrival time" of the ATM Forum's GCRA): when the bucket will be full again. It is kept
  * in units of 1/1024 token (coarser above 2^19 tokens, so that a whole bucket is below 2^29 units), modulo 2^32, in one cell that
- * is changed by compare-and-swap. The error is below one unit and does not add up. The other cell is the second of the last
- * take: when that is longer ago than the bucket takes to fill, it is full, whatever the wrapped instant seems to say.
+ * is changed by compare-and-swap. The error is below one unit and does not add up. The other cell is the sixteenth of a second
+ * in which a token was last asked for: when that is longer ago than the bucket takes to fill, it is full, whatever the wrapped instant seems to say.
+ *
+ * The same cell is a leaky bucket of `maxTokens - 1` places: what takes a token waits for `resetMs` less the time of one token, and
+ * so requests go on one by one at the rate.
  *
  * `nowMs` must come from one monotonic clock for all threads that share the cells.
  */
@@ -44,13 +52,14 @@ export class TokenBucket implements TokenVerdict {
   remaining = 0;
   retryAfterMs = 0;
   resetMs = 0;
+  nextMs = 0;
   readonly spec: TokenBucketSpec;
   readonly #cells: Int32Array;
-  readonly #offset: number;
+  #offset: number;
   readonly #unitsPerToken: number;
   readonly #unitsPerMs: number;
   readonly #capacity: number;
-  readonly #fillSeconds: number;
+  readonly #fillTicks: number;
 
   /** `cells` has `TOKEN_BUCKET_CELLS` from `offset` on; over a SharedArrayBuffer when threads share it. */
   constructor(spec: TokenBucketSpec, cells: Int32Array = new Int32Array(TOKEN_BUCKET_CELLS), offset = 0) {
@@ -66,43 +75,50 @@ export class TokenBucket implements TokenVerdict {
     this.#unitsPerToken = Math.min(UNITS_PER_TOKEN, Math.floor(MAX_UNITS / spec.maxTokens));
     this.#unitsPerMs = (this.#unitsPerToken * spec.tokensPerFill) / spec.fillIntervalMs;
     this.#capacity = Math.floor(spec.maxTokens * this.#unitsPerToken);
-    this.#fillSeconds = Math.ceil(this.#capacity / this.#unitsPerMs / 1000) + 1;
+    this.#fillTicks = Math.ceil(this.#capacity / this.#unitsPerMs / TICK_MS) + 16;
   }
 
   /** Takes `tokens` (may be a fraction; all or nothing). The answer is this bucket's own fields. */
   tryTake(nowMs: number, tokens = 1): TokenVerdict {
     const cells = this.#cells;
     const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
-    const second = Math.floor(nowMs / 1000) | 0;
+    const tick = tickOf(nowMs);
     const cost = Math.round(tokens * this.#unitsPerToken);
     for (;;) {
       const tat = Atomics.load(cells, this.#offset + TAT);
-      const missing = this.#missing(tat, now, second);
+      const missing = this.#missing(tat, now, tick);
       const next = missing + cost;
       if (next > this.#capacity) {
+        Atomics.store(cells, this.#offset + LAST_TICK, tick);
         this.#say(false, missing, cost > this.#capacity ? Infinity : (next - this.#capacity) / this.#unitsPerMs);
         return this;
       }
-      // The second first: a fresh second beside an old instant refuses nothing wrongly, the other order could admit too much.
-      Atomics.store(cells, this.#offset + LAST_SECOND, second);
+      // The tick first: a fresh tick beside an old instant refuses nothing wrongly, the other order could admit too much.
+      Atomics.store(cells, this.#offset + LAST_TICK, tick);
       if (Atomics.compareExchange(cells, this.#offset + TAT, tat, (now + next) | 0) !== tat) continue;
       this.#say(true, next, 0);
       return this;
     }
   }
 
+  /** Moves on to the bucket whose cells begin there: one object serves a whole table. */
+  at(offset: number): this {
+    this.#offset = offset;
+    return this;
+  }
+
   /**
-   * Puts one token back, within the `resetMs` of its verdict: later it may have come back by itself. The state is as if it had not
+   * Puts tokens back, within the `resetMs` of its verdict: later it may have come back by itself. The state is as if it had not
    * been taken, but that a bucket which would have been full meanwhile has been filling for that time.
    */
-  giveBack(nowMs: number): void {
+  giveBack(nowMs: number, tokens = 1): void {
     const cells = this.#cells;
     const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
-    const second = Math.floor(nowMs / 1000) | 0;
+    const tick = tickOf(nowMs);
     for (;;) {
       const tat = Atomics.load(cells, this.#offset + TAT);
-      const missing = this.#missing(tat, now, second);
-      const next = Math.max(0, missing - this.#unitsPerToken);
+      const missing = this.#missing(tat, now, tick);
+      const next = Math.max(0, missing - Math.round(tokens * this.#unitsPerToken));
       if (missing === 0 || Atomics.compareExchange(cells, this.#offset + TAT, tat, (now + next) | 0) === tat) return;
     }
   }
@@ -110,15 +126,40 @@ export class TokenBucket implements TokenVerdict {
   /** What is there now, without taking any. */
   peek(nowMs: number): TokenVerdict {
     const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
-    const missing = this.#missing(Atomics.load(this.#cells, this.#offset + TAT), now, Math.floor(nowMs / 1000) | 0);
+    const missing = this.#missing(Atomics.load(this.#cells, this.#offset + TAT), now, tickOf(nowMs));
     this.#say(missing + this.#unitsPerToken <= this.#capacity, missing, 0);
     return this;
   }
 
+  /** The share of the bucket that is empty: 0 (full) to 1. */
+  emptiness(nowMs: number): number {
+    const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
+    return this.#missing(Atomics.load(this.#cells, this.#offset + TAT), now, tickOf(nowMs)) / this.#capacity;
+  }
+
+  /** Takes out what is above this share: of a bucket that takes another's place. Harmless when said by several threads. */
+  drainTo(emptiness: number, nowMs: number): void {
+    const cells = this.#cells;
+    const now = Math.floor(nowMs * this.#unitsPerMs) | 0;
+    const tick = tickOf(nowMs);
+    const wanted = Math.min(this.#capacity, Math.ceil(emptiness * this.#capacity));
+    for (;;) {
+      const tat = Atomics.load(cells, this.#offset + TAT);
+      if (this.#missing(tat, now, tick) >= wanted) return;
+      Atomics.store(cells, this.#offset + LAST_TICK, tick);
+      if (Atomics.compareExchange(cells, this.#offset + TAT, tat, (now + wanted) | 0) === tat) return;
+    }
+  }
+
+  /** Ms since a token was last asked for, to a sixteenth of a second. */
+  idleMs(nowMs: number): number {
+    return ((tickOf(nowMs) - Atomics.load(this.#cells, this.#offset + LAST_TICK)) | 0) * TICK_MS;
+  }
+
   /** Units that the bucket lacks to be full: 0 to its capacity. */
-  #missing(tat: number, now: number, second: number): number {
-    const age = (second - Atomics.load(this.#cells, this.#offset + LAST_SECOND)) | 0;
-    if (age > this.#fillSeconds) return 0;
+  #missing(tat: number, now: number, tick: number): number {
+    const age = (tick - Atomics.load(this.#cells, this.#offset + LAST_TICK)) | 0;
+    if (age > this.#fillTicks) return 0;
     const missing = (tat - now) | 0;
     return missing < 0 || missing > this.#capacity ? 0 : missing;
   }
@@ -128,5 +169,10 @@ export class TokenBucket implements TokenVerdict {
     this.remaining = Math.floor((this.#capacity - missing) / this.#unitsPerToken);
     this.retryAfterMs = retryAfterMs;
     this.resetMs = missing / this.#unitsPerMs;
+    this.nextMs = Math.max(0, missing + this.#unitsPerToken - this.#capacity) / this.#unitsPerMs;
   }
+}
+
+function tickOf(nowMs: number): number {
+  return Math.floor(nowMs / TICK_MS) | 0;
 }

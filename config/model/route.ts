@@ -35,6 +35,8 @@ export interface VirtualHost extends RouteScope {
   readonly domains: readonly string[];
   readonly routes: readonly Route[];
   readonly retry: RetryPolicy | undefined;
+  /** As those of routes; what of both holds, a route and its filters say. */
+  readonly rateLimits?: readonly JsonValue[];
 }
 
 export interface Route extends RouteScope {
@@ -91,6 +93,10 @@ export interface ForwardAction {
   /** Upgrades that this route turns on or off, over the listener's. */
   readonly upgrades: readonly { readonly name: string; readonly enabled: boolean }[];
   readonly priority: "default" | "high";
+  /** What is told of requests to rate limits: `RateLimit` messages in canonical JSON (filters/descriptors); absent = nothing. */
+  readonly rateLimits?: readonly JsonValue[];
+  /** The virtual host's hold beside the route's, whatever a filter says. */
+  readonly includeVirtualHostRateLimits?: boolean;
 }
 
 export type Labels = { readonly [key: string]: string };

@@ -1,4 +1,4 @@
-// RateLimitPolicy: token buckets in front of a service.
+// RateLimitPolicy: token buckets and leaky buckets in front of a service.
 
 import type { Static } from "typebox";
 import { choice, duration, flag, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
@@ -10,31 +10,98 @@ const key = record(
   "One part of the key.",
   {
     type: choice(
-      ["header", "tenant", "identity", "remoteAddress", "method", "path"],
-      "Where the part is taken from: `identity` is the peer's SPIFFE id, `path` is without query.",
+      ["header", "queryParameter", "cookie", "tenant", "identity", "remoteAddress", "method", "path", "host", "route"],
+      "Where the part is taken from: `identity` is the peer's SPIFFE id, `path` is without query, `route` is the rule's name. What a request does not have counts as empty.",
     ),
-    name: optional(text("Name of the header.", { minLength: 1, maxLength: 256 })),
+    name: optional(text("Name of the header, query parameter or cookie.", { minLength: 1, maxLength: 256 })),
+    part: optional(
+      choice(["whole", "namespace", "serviceAccount"], "Of an identity.", { "x-heddle-absent": "the whole identity" }),
+    ),
+    segments: optional(
+      whole("Of a path, only the first so many segments.", 1, 64, { "x-heddle-absent": "all of them" }),
+    ),
+    ipv4Bits: optional(
+      whole("Of an IPv4 address, only the first so many bits: its network.", 0, 32, { "x-heddle-absent": "32" }),
+    ),
+    ipv6Bits: optional(
+      whole("Of an IPv6 address, only the first so many bits: its network.", 0, 128, { "x-heddle-absent": "128" }),
+    ),
   },
   {
     "x-kubernetes-validations": [
       {
-        rule: "(self.type == 'header') == has(self.name)",
-        message: "name must be set for type header, and for nothing else",
+        rule: "(self.type in ['header', 'queryParameter', 'cookie']) == has(self.name)",
+        message: "name must be set for type header, queryParameter or cookie, and for nothing else",
+      },
+      { rule: "self.type == 'identity' || !has(self.part)", message: "part is for type identity" },
+      { rule: "self.type == 'path' || !has(self.segments)", message: "segments is for type path" },
+      {
+        rule: "self.type == 'remoteAddress' || !(has(self.ipv4Bits) || has(self.ipv6Bits))",
+        message: "ipv4Bits and ipv6Bits are for type remoteAddress",
       },
     ],
   },
 );
 
-const bucket = record(
-  "A token bucket: holds `burst` tokens, gains `requests` in each `per`; a request takes one or is answered 429.",
+const quota = record(
+  "What one value of the key has in the place of the bucket's own rate.",
   {
-    name: formatted("dnsLabel", "Name of the bucket, in logs, metrics and `RateLimit-Policy`.", { default: "default" }),
+    values: list(text("As a request has it; compared as it is.", { maxLength: 256 }), "One for each of `keys`.", 4, {
+      minItems: 1,
+    }),
     requests: whole("Tokens gained in each `per`.", 1, 2 ** 31 - 1),
-    per: duration("The time in which they are gained.", { default: "1s" }),
+    per: optional(duration("The time in which they are gained.", { "x-heddle-absent": "that of the bucket" })),
     burst: optional(
       whole("Tokens that the bucket holds.", 1, 2 ** 31 - 1, { "x-heddle-absent": "the value of `requests`" }),
     ),
+  },
+  {
+    "x-kubernetes-validations": [
+      {
+        rule: "!has(self.per) || duration(self.per) > duration('0s')",
+        message: "per must be more than 0s",
+        fieldPath: ".per",
+      },
+    ],
+  },
+);
+
+const headerMatch = record("A condition on a header.", {
+  name: formatted("headerName", "Name of the header."),
+  type: choice(["Exact", "Prefix", "Present"], "How the value is compared.", { default: "Exact" }),
+  value: text("What it is compared with.", { default: "", maxLength: 4096 }),
+});
+
+const match = record("Which requests a bucket is for; all conditions must hold.", {
+  methods: list(text("A method of HTTP.", { minLength: 1, maxLength: 32 }), "Any of these; all where empty.", 16, {
+    default: [],
+  }),
+  pathPrefix: optional(
+    text("The path begins with these segments.", { minLength: 1, maxLength: 1024, pattern: "^/.*$" }),
+  ),
+  headers: list(headerMatch, "All of these.", 16, { default: [] }),
+});
+
+const bucket = record(
+  "A bucket: gains `requests` tokens in each `per`. A token bucket holds `burst` of them; a request takes one or is answered 429. From a leaky bucket requests go on one by one at that rate; `burst` of them may wait for their turn, the next is answered 429.",
+  {
+    name: formatted("dnsLabel", "Name of the bucket, in logs, metrics and `RateLimit-Policy`.", { default: "default" }),
+    algorithm: choice(["tokenBucket", "leakyBucket"], "Whether what is too early is refused, or waits.", {
+      default: "tokenBucket",
+    }),
+    requests: whole("Tokens gained in each `per`.", 1, 2 ** 31 - 1),
+    per: duration("The time in which they are gained.", { default: "1s" }),
+    burst: optional(
+      whole("Tokens that the bucket holds, or requests that may wait.", 1, 2 ** 31 - 1, {
+        "x-heddle-absent": "the value of `requests`",
+      }),
+    ),
+    maxWait: duration("Nobody waits for longer at a leaky bucket; at most 5s.", { default: "1s" }),
+    match: optional(match),
     keys: list(key, "One bucket for each distinct value of these together; one for all requests where empty.", 4, {
+      default: [],
+    }),
+    quotas: list(quota, "Values of the key with a rate of their own. Their buckets are never given up.", 64, {
       default: [],
     }),
     maxKeys: whole("Buckets that are kept; the one unused for longest makes room.", 1, 1_000_000, { default: 10_000 }),
@@ -42,6 +109,16 @@ const bucket = record(
   {
     "x-kubernetes-validations": [
       { rule: "duration(self.per) > duration('0s')", message: "per must be more than 0s", fieldPath: ".per" },
+      {
+        rule: "duration(self.maxWait) <= duration('5s')",
+        message: "maxWait must be at most 5s",
+        fieldPath: ".maxWait",
+      },
+      {
+        rule: "self.quotas.all(quota, size(quota.values) == size(self.keys))",
+        message: "each quota must have one value for each of keys",
+        fieldPath: ".quotas",
+      },
     ],
   },
 );
@@ -59,6 +136,11 @@ const spec = record("What the user wants.", {
     "Buckets that each proxy keeps for itself. A request needs a token of every one.",
     16,
     { minItems: 1 },
+  ),
+  grpcStatus: choice(
+    ["RESOURCE_EXHAUSTED", "UNAVAILABLE"],
+    "What gRPC calls are answered: RESOURCE_EXHAUSTED tells a client to ask for less, UNAVAILABLE to try again.",
+    { default: "RESOURCE_EXHAUSTED" },
   ),
   responseHeaders: flag(
     "Tell clients what is left (`RateLimit`, `RateLimit-Policy`, `X-RateLimit-*`). `Retry-After` is always sent with 429.",

@@ -22,6 +22,7 @@ import type { Scope } from "./issues.ts";
 import { fractionToWire, regexFromWire, runtimeFractionFromWire } from "./matcher.ts";
 import { LB_KEY } from "./metadata-keys.ts";
 import { labelsFromWire, metadataToWire } from "./metadata.ts";
+import { rateLimitsFromWire, rateLimitsToWire } from "./rate-limits.ts";
 import { retryFromWire, retryToWire } from "./retry.ts";
 
 /** Envoy's: a route that says nothing gives up after 15 s. */
@@ -80,6 +81,8 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     }),
     upgrades: wire.upgradeConfigs.map((upgrade) => ({ name: upgrade.upgradeType, enabled: upgrade.enabled ?? true })),
     priority: wire.priority === RoutingPriority.HIGH ? "high" : "default",
+    ...rateLimitsFromWire(wire.rateLimits, scope.field("rate_limits")),
+    ...(wire.includeVhRateLimits === true ? { includeVirtualHostRateLimits: true } : {}),
   };
 }
 
@@ -145,6 +148,8 @@ export function forwardToWire(model: ForwardAction): WireAction {
     })),
     upgradeConfigs: model.upgrades.map((upgrade) => ({ upgradeType: upgrade.name, enabled: upgrade.enabled })),
     priority: model.priority === "high" ? RoutingPriority.HIGH : RoutingPriority.DEFAULT,
+    rateLimits: rateLimitsToWire(model.rateLimits),
+    ...(model.includeVirtualHostRateLimits === true ? { includeVhRateLimits: true } : {}),
   };
   return create(RouteActionSchema, init);
 }

@@ -14,6 +14,7 @@ import { routeScopeFromWire, routeScopeToWire } from "./header-mutations.ts";
 import type { Scope } from "./issues.ts";
 import { ROUTE_KEY } from "./metadata-keys.ts";
 import { metadataToWire } from "./metadata.ts";
+import { rateLimitsFromWire, rateLimitsToWire } from "./rate-limits.ts";
 import { retryFromWire, retryToWire } from "./retry.ts";
 import {
   directResponseFromWire,
@@ -68,6 +69,7 @@ export function virtualHostFromWire(wire: WireHost, scope: Scope): VirtualHost {
     domains: wire.domains,
     routes: wire.routes.map((route, index) => routeFromWire(route, scope.field("routes").at(index))),
     retry: retryFromWire(wire.retryPolicy, scope.field("retry_policy")),
+    ...rateLimitsFromWire(wire.rateLimits, scope.field("rate_limits")),
     ...routeScopeFromWire(wire, scope),
   };
 }
@@ -123,6 +125,7 @@ export function virtualHostToWire(model: VirtualHost): WireHost {
     domains: [...model.domains],
     routes: model.routes.map(routeToWire),
     ...given("retryPolicy", model.retry && retryToWire(model.retry)),
+    rateLimits: rateLimitsToWire(model.rateLimits),
     ...routeScopeToWire(model),
   });
 }

@@ -105,7 +105,7 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name virtual_hosts vhds response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove typed_per_filter_config",
   "envoy.config.route.v3.Vhds": "config_source",
   "envoy.config.route.v3.VirtualHost":
-    "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config retry_policy",
+    "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config retry_policy rate_limits",
   "envoy.config.route.v3.Route":
     "name match route redirect direct_response metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove",
   "envoy.config.route.v3.FilterConfig": "config is_optional disabled",
@@ -117,7 +117,7 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty",
   "envoy.config.route.v3.QueryParameterMatcher": "name string_match present_match",
   "envoy.config.route.v3.RouteAction":
-    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration",
+    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration rate_limits include_vh_rate_limits",
   "envoy.config.route.v3.RouteAction.MaxStreamDuration":
     "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": "cluster runtime_fraction",
@@ -127,6 +127,20 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.route.v3.RouteAction.HashPolicy.Cookie": "name ttl path",
   "envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties": "source_ip",
   "envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter": "name",
+  "envoy.config.route.v3.RateLimit": "stage disable_key actions hits_addend",
+  "envoy.config.route.v3.RateLimit.HitsAddend": "number",
+  "envoy.config.route.v3.RateLimit.Action":
+    "source_cluster destination_cluster request_headers query_parameters remote_address masked_remote_address generic_key header_value_match query_parameter_value_match",
+  "envoy.config.route.v3.RateLimit.Action.SourceCluster": "",
+  "envoy.config.route.v3.RateLimit.Action.DestinationCluster": "",
+  "envoy.config.route.v3.RateLimit.Action.RemoteAddress": "",
+  "envoy.config.route.v3.RateLimit.Action.RequestHeaders": "header_name descriptor_key skip_if_absent",
+  "envoy.config.route.v3.RateLimit.Action.QueryParameters": "query_parameter_name descriptor_key skip_if_absent",
+  "envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress": "v4_prefix_mask_len v6_prefix_mask_len",
+  "envoy.config.route.v3.RateLimit.Action.GenericKey": "descriptor_value descriptor_key",
+  "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch": "descriptor_key descriptor_value expect_match headers",
+  "envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch":
+    "descriptor_key descriptor_value expect_match query_parameters",
   "envoy.config.route.v3.WeightedCluster": "clusters",
   "envoy.config.route.v3.WeightedCluster.ClusterWeight":
     "name weight metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config host_rewrite_literal",

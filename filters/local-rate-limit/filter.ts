@@ -1,17 +1,30 @@
-// The rate-limit filter: token buckets of this proxy, per key where asked, exact among its workers.
-import { KeyedBuckets, keyedBucketCells } from "#lib/keyed-buckets.ts";
-import { TOKEN_BUCKET_CELLS, TokenBucket, type TokenVerdict } from "#lib/token-bucket.ts";
+// The rate-limit filter: buckets of this proxy, by descriptor or key where asked, exact among its workers.
+import type { HeaderBlock } from "#lib/http/header-block.ts";
 
-import { ANSWERED, CONTINUE, type Exchange, type Filter, type FilterContext, type FilterFactory } from "../filter.ts";
+import {
+  ANSWERED,
+  CONTINUE,
+  PAUSE,
+  type Exchange,
+  type Filter,
+  type FilterContext,
+  type FilterFactory,
+  type Verdict,
+} from "../filter.ts";
 
 import {
   ENVOY_LOCAL_RATE_LIMIT,
   HEDDLE_RATE_LIMIT,
   parseRateLimit,
-  type RateBucket,
-  type RateKey,
+  type EnvoyRateLimit,
   type RateLimitConfig,
 } from "./config.ts";
+import { BucketCounters } from "./counters.ts";
+import { makeEnvoyLimiter } from "./envoy-limiter.ts";
+import { addHeaders, headersOf, refusalOf } from "./headers.ts";
+import type { Limiter, Outcome, Standing, Taken } from "./limiter.ts";
+import { makeOwnLimiter } from "./own-limiter.ts";
+import { WaitingRoom, type Waiter } from "./waiting.ts";
 
 export const localRateLimitFilter = {
   name: "envoy.filters.http.local_ratelimit",
@@ -24,154 +37,119 @@ export const localRateLimitFilter = {
   },
 } satisfies FilterFactory<RateLimitConfig>;
 
-interface CompiledBucket {
-  readonly config: RateBucket;
-  take(exchange: Exchange, nowMs: number): TokenVerdict;
-  giveBack(exchange: Exchange, nowMs: number): void;
-}
-
-/** A token that is put back if the tunnel was opened in vain; after `untilMs` it has come back by itself. */
-interface Taken {
-  readonly bucket: CompiledBucket;
-  readonly untilMs: number;
-}
-
+/** Of one request; absent where nothing is left to do for it. */
 interface Limited {
-  /** Of the tightest bucket, where the answer shows it. */
-  readonly headers: Headers | undefined;
-  /** Undefined but for tunnels. */
-  readonly taken: readonly Taken[] | undefined;
+  /** Shown with the answer. */
+  readonly standing: Standing | undefined;
+  /** Put back if a tunnel was opened in vain. */
+  readonly taken: readonly Taken[];
+  waiter: Waiter | undefined;
 }
 
-interface Headers {
-  readonly limit: number;
-  readonly remaining: number;
-  readonly resetMs: number;
+interface Compiled {
+  readonly config: RateLimitConfig;
+  readonly limiter: Limiter;
 }
 
 function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
   const slot = context.slot();
-  const compiled = new WeakMap<RateLimitConfig, readonly CompiledBucket[]>();
-  const limited = context.metrics.counter("heddle_rate_limited_total", "Requests that a local rate limit refused.", {
-    listener: context.listener,
-  });
-  const bucketsOf = (config: RateLimitConfig): readonly CompiledBucket[] => {
-    let buckets = compiled.get(config);
-    if (buckets === undefined) {
-      buckets = config.buckets.map((bucket) => compileBucket(bucket, config.rule, context));
-      compiled.set(config, buckets);
+  const { clock } = context;
+  const counters = new BucketCounters(context);
+  const compiled = new WeakMap<RateLimitConfig, Compiled>();
+  let room: WaitingRoom | undefined;
+  const compile = (config: RateLimitConfig, owner: string): Compiled => {
+    let found = compiled.get(config);
+    if (found === undefined) {
+      const limiter =
+        config.kind === "own"
+          ? makeOwnLimiter(config, context, counters)
+          : makeEnvoyLimiter(config, nameOf(config, owner, context), context, counters);
+      found = { config, limiter };
+      compiled.set(config, found);
     }
-    return buckets;
+    return found;
   };
   return {
     name: context.name,
     onRouted(exchange) {
       const override = exchange.override(context.name);
       if (override?.isDisabled === true) return CONTINUE;
-      const config = override === undefined ? base : (override.config as RateLimitConfig); // as: parse made it
-      const nowMs = context.clock.nowMs();
-      let tightest: Headers | undefined;
-      const taken: Taken[] | undefined = exchange.isTerminated ? [] : undefined;
-      for (const bucket of bucketsOf(config)) {
-        const verdict = bucket.take(exchange, nowMs);
-        const limit = bucket.config.spec.maxTokens;
-        if (!verdict.allowed) {
-          limited.add(1);
-          refuse(exchange, config, bucket.config, verdict);
-          return ANSWERED;
-        }
-        taken?.push({ bucket, untilMs: nowMs + verdict.resetMs });
-        if (tightest === undefined || verdict.remaining < tightest.remaining)
-          tightest = { limit, remaining: verdict.remaining, resetMs: verdict.resetMs };
-      }
-      const headers = config.hasHeaders ? tightest : undefined;
-      if (headers !== undefined || taken !== undefined) exchange.slots[slot] = { headers, taken } satisfies Limited;
-      return CONTINUE;
+      const { config, limiter } =
+        override === undefined ? compile(base, "") : compile(override.config as RateLimitConfig, override.owner ?? ""); // as: parse made it
+      if (config.kind === "envoy" && !isChosen(config.enabled, context)) return CONTINUE;
+      const nowMs = clock.nowMs();
+      const outcome = limiter.check(exchange, nowMs);
+      if (!outcome.isAllowed) return onLimited(exchange, config, outcome);
+      return onAllowed(exchange, config, outcome, nowMs);
     },
     onResponseHead(exchange, head) {
-      const { headers } = limitedOf(exchange, slot);
-      if (headers === undefined) return CONTINUE;
-      head.set("x-ratelimit-limit", String(headers.limit));
-      head.set("x-ratelimit-remaining", String(headers.remaining));
-      head.set("x-ratelimit-reset", String(Math.ceil(headers.resetMs / 1000)));
+      const standing = limitedOf(exchange, slot)?.standing;
+      if (standing !== undefined) show(head, standing);
       return CONTINUE;
     },
     onDone(exchange) {
+      const limited = limitedOf(exchange, slot);
+      if (limited === undefined) return;
+      if (limited.waiter !== undefined) {
+        room?.leave(limited.waiter);
+        limited.waiter = undefined;
+        return;
+      }
       if (!exchange.isUnused) return;
-      const nowMs = context.clock.nowMs();
-      for (const { bucket, untilMs } of limitedOf(exchange, slot).taken ?? [])
-        if (nowMs < untilMs) bucket.giveBack(exchange, nowMs);
+      const nowMs = clock.nowMs();
+      for (const { buckets, key, untilMs } of limited.taken) if (nowMs < untilMs) buckets.giveBack(key, nowMs);
     },
   };
-}
 
-const NOT_LIMITED: Limited = { headers: undefined, taken: undefined };
-
-function limitedOf(exchange: Exchange, slot: number): Limited {
-  return (exchange.slots[slot] as Limited | undefined) ?? NOT_LIMITED; // as: only this filter writes its slot
-}
-
-function refuse(exchange: Exchange, config: RateLimitConfig, bucket: RateBucket, verdict: TokenVerdict): void {
-  const { maxTokens, tokensPerFill, fillIntervalMs } = bucket.spec;
-  const seconds = Number.isFinite(verdict.retryAfterMs) ? Math.max(1, Math.ceil(verdict.retryAfterMs / 1000)) : 1;
-  const headers: (readonly [string, string])[] = [["retry-after", String(seconds)]];
-  if (config.hasHeaders) {
-    headers.push(
-      ["x-ratelimit-limit", String(maxTokens)],
-      ["x-ratelimit-remaining", "0"],
-      ["x-ratelimit-reset", String(Math.ceil(verdict.resetMs / 1000))],
-    );
-  }
-  headers.push(["x-envoy-ratelimited", "true"], ...config.headersToAdd);
-  const which = bucket.name === "" ? "" : ` (bucket "${bucket.name}")`;
-  exchange.answer({
-    status: config.status,
-    flag: "RL",
-    code: "rate_limited",
-    proxyStatus: "http_request_denied",
-    detail: `${config.rule === "" ? "the local rate limit" : config.rule}${which} allows ${tokensPerFill} requests per ${fillIntervalMs} ms with a burst of ${maxTokens}`,
-    rule: config.rule,
-    headers,
-  });
-}
-
-/** Buckets live under the rule's name and their definition: a changed bucket begins anew, everything else is kept. */
-function compileBucket(config: RateBucket, rule: string, context: FilterContext): CompiledBucket {
-  const { maxTokens, tokensPerFill, fillIntervalMs } = config.spec;
-  const key = `rate-limit/${rule === "" ? context.listener : rule}/${config.name}/${maxTokens}/${tokensPerFill}/${fillIntervalMs}`;
-  if (config.keys.length === 0) {
-    const bucket = new TokenBucket(config.spec, context.cells(key, TOKEN_BUCKET_CELLS));
-    return {
-      config,
-      take: (_exchange, nowMs) => bucket.tryTake(nowMs),
-      giveBack: (_exchange, nowMs) => bucket.giveBack(nowMs),
+  function onAllowed(exchange: Exchange, config: RateLimitConfig, outcome: Outcome, nowMs: number): Verdict {
+    const { wait, taken } = outcome;
+    const standing = config.hasHeaders ? outcome.standing : undefined;
+    const mayGiveBack = exchange.isTerminated && taken.length > 0;
+    if (standing === undefined && wait === undefined && !mayGiveBack) return CONTINUE;
+    const limited: Limited = { standing, taken: mayGiveBack ? taken : NOTHING, waiter: undefined };
+    exchange.slots[slot] = limited;
+    if (wait === undefined) return CONTINUE;
+    exchange.note("rate_limit_wait_ms", Math.round(wait.waitMs));
+    limited.waiter = {
+      wait,
+      resume: () => {
+        limited.waiter = undefined;
+        exchange.resume();
+      },
     };
+    room ??= new WaitingRoom(clock);
+    room.enter(limited.waiter, nowMs);
+    return PAUSE;
   }
-  const table = new KeyedBuckets(config.spec, context.cells(key, keyedBucketCells(config.maxKeys)));
-  const readers = config.keys.map(compileKey);
-  const keyOf = (exchange: Exchange): string => readers.map((read) => read(exchange)).join("\u0000");
-  return {
-    config,
-    take: (exchange, nowMs) => table.tryTake(keyOf(exchange), nowMs),
-    giveBack: (exchange, nowMs) => table.giveBack(keyOf(exchange), nowMs),
-  };
+
+  function onLimited(exchange: Exchange, config: RateLimitConfig, { standing }: Outcome): Verdict {
+    if (standing === undefined) return CONTINUE;
+    if (config.kind === "envoy" && !isChosen(config.enforced, context)) {
+      addHeaders(exchange.request, config.requestHeadersWhenNotEnforced);
+      if (config.hasHeaders) exchange.slots[slot] = { standing, taken: NOTHING, waiter: undefined } satisfies Limited;
+      return CONTINUE;
+    }
+    counters.enforced.add(1);
+    exchange.answer(refusalOf(standing, config));
+    return ANSWERED;
+  }
 }
 
-function compileKey(key: RateKey): (exchange: Exchange) => string {
-  switch (key.type) {
-    case "header":
-      return (exchange) => exchange.request.getJoined(key.name) ?? "";
-    case "tenant":
-      return (exchange) => String(exchange.notes.get("tenant") ?? "");
-    case "identity":
-      return (exchange) => exchange.connection.peerIdentity ?? "";
-    case "remoteAddress":
-      return (exchange) => exchange.connection.remoteAddress;
-    case "method":
-      return (exchange) => exchange.request.get(":method") ?? "";
-    case "path":
-      return (exchange) => (exchange.request.get(":path") ?? "").split("?", 1)[0] ?? "";
-    default:
-      return key satisfies never;
-  }
+const NOTHING: readonly Taken[] = [];
+
+function show(head: HeaderBlock, standing: Standing): void {
+  for (const [name, value] of headersOf(standing)) head.set(name, value);
+}
+
+function limitedOf(exchange: Exchange, slot: number): Limited | undefined {
+  return exchange.slots[slot] as Limited | undefined; // as: only this filter writes its slot
+}
+
+function isChosen({ numerator, denominator }: EnvoyRateLimit["enabled"], { random }: FilterContext): boolean {
+  return numerator >= denominator || (numerator > 0 && random.next() * denominator < numerator);
+}
+
+/** A policy's bucket is one in the whole proxy; of two routes that say the same each has its own, as in Envoy. */
+function nameOf({ rule }: EnvoyRateLimit, owner: string, context: FilterContext): string {
+  return rule.startsWith("RateLimitPolicy ") ? rule : `${context.listener}/${owner}/${rule}`;
 }

@@ -2,7 +2,7 @@
 import type { Cluster } from "#config/model/cluster.ts";
 import type { JsonValue } from "#config/model/filter-config.ts";
 import type { Direction } from "#config/model/listener.ts";
-import type { RetryPolicy } from "#config/model/route.ts";
+import type { RetryPolicy, Route, VirtualHost } from "#config/model/route.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { silentLog } from "#lib/log.ts";
 import { makeSeededRandom, type Random } from "#lib/random.ts";
@@ -41,6 +41,10 @@ export interface HarnessOptions {
   readonly mayRepeat?: boolean;
   readonly random?: Random;
   readonly headers?: readonly (readonly [name: string, value: string])[];
+  readonly route?: Route;
+  readonly virtualHost?: VirtualHost;
+  /** What `resume` does. */
+  readonly onResume?: () => void;
 }
 
 /** Counters by `name{label="value"}`. */
@@ -49,6 +53,7 @@ export class FilterBench {
   readonly counters = new Map<string, number>();
   readonly gauges = new Map<string, () => number>();
   readonly #cells = new Map<string, Int32Array>();
+  readonly #kept = new Map<string, { readonly definition: string; readonly value: unknown }>();
 
   /** Makes the filter as a chain would. */
   make<C>(factory: FilterFactory<C>, config: JsonValue, options: HarnessOptions = {}): Filter {
@@ -65,13 +70,20 @@ export class FilterBench {
       clock: this.clock,
       random: options.random ?? makeSeededRandom(7),
       log: silentLog,
+      localCluster: "shop",
       slot: () => 0,
       direction: options.direction ?? "inbound",
       listener: "test",
       name,
       cells,
       shares: (key, count) => ({ total: cells(key, count), own: cells(`${key}@0`, count) }),
-      keep: (_key, _definition, make) => make(),
+      keep: <T>(key: string, definition: string, make: () => T): T => {
+        const known = this.#kept.get(key);
+        if (known?.definition === definition) return known.value as T; // as: the same key and definition made it
+        const value = make();
+        this.#kept.set(key, { definition, value });
+        return value;
+      },
       breaker: () => {
         if (options.breaker === undefined) throw new Error("the test gave no breaker");
         return options.breaker;
@@ -94,8 +106,9 @@ export class TestExchange implements Exchange {
   requestId = "req-1";
   readonly request: HeaderBlock;
   readonly response = undefined;
-  readonly route = undefined;
   readonly backend: string;
+  readonly route: Route | undefined;
+  readonly virtualHost: VirtualHost | undefined;
   readonly cluster: Cluster | undefined;
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
@@ -128,6 +141,8 @@ export class TestExchange implements Exchange {
     this.#isRetriable = options.isRetriable;
     this.retry = options.retry;
     this.backend = options.backend ?? "";
+    this.route = options.route;
+    this.virtualHost = options.virtualHost;
     this.cluster =
       options.cluster === undefined ? undefined : ({ name: "backend", metadata: {}, ...options.cluster } as Cluster); // as: tests give what the filter reads
     this.request = HeaderBlock.of([":method", "GET"], [":scheme", "http"], [":authority", "svc"], [":path", "/"]);
@@ -155,6 +170,10 @@ export class TestExchange implements Exchange {
     return this.#options.mayRepeat ?? true;
   }
 
+  get clientAddress(): string {
+    return this.connection.remoteAddress;
+  }
+
   override(): RouteOverride | undefined {
     return this.#override;
   }
@@ -177,6 +196,7 @@ export class TestExchange implements Exchange {
 
   resume(): boolean {
     this.resumes++;
+    this.#options.onResume?.();
     return true;
   }
 

@@ -49,6 +49,8 @@ export interface DataPlaneOptions {
   readonly cells: SharedCells;
   readonly acceptMode: AcceptMode;
   readonly proxyName: string;
+  /** `node.cluster`. */
+  readonly localCluster: string;
   readonly reusePort: boolean;
   /** Asked once, when a listener wants it. */
   readonly loadOriginalDestination: () => OriginalDestination;
@@ -126,6 +128,7 @@ export class DataPlane implements ConnectionHandler {
       clock,
       random,
       log,
+      localCluster: options.localCluster,
       metrics: this.metrics,
       cells: (key, count) => cells.cells(key, count),
       shares: (key, count) => cells.shares(key, count),

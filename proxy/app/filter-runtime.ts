@@ -20,6 +20,8 @@ export interface FilterRuntimeParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** `node.cluster`. */
+  readonly localCluster: string;
   readonly metrics: Metrics;
   readonly cells: (key: string, count: number) => Int32Array;
   readonly shares: (key: string, count: number) => SharedCounts;
@@ -105,13 +107,14 @@ export class FilterRuntime {
   }
 
   #contextFor(listener: Listener, name: string, index: number): FilterContext {
-    const { clock, random, log, metrics, cells, shares, breaker } = this.#parts;
+    const { clock, random, log, localCluster, metrics, cells, shares, breaker } = this.#parts;
     const gauges = this.#gauges;
     const kept = this.#kept;
     return {
       clock,
       random,
       log,
+      localCluster,
       direction: listener.direction,
       listener: listener.name,
       name,

@@ -98,6 +98,7 @@ export class ProxyApp {
       concurrency: options.concurrency,
       log,
       logLevel: options.threshold.level,
+      localCluster: bootstrap.node.cluster,
       proxyName: bootstrap.node.id === "" ? "heddle" : `heddle:${bootstrap.node.id}`,
       drainTimeMs: bootstrap.heddle.drainTimeMs,
       entry: options.workerEntry,

@@ -20,6 +20,7 @@ function makeDryRuntime(): FilterRuntime {
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
+    localCluster: "",
     metrics: new Metrics(),
     cells: (_key, count) => new Int32Array(count),
     shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),

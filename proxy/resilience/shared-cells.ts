@@ -8,8 +8,8 @@ const SLOT_CELLS = 5;
 const NEXT_FREE = 0;
 const HEADER_CELLS = 2;
 const CELLS_START = HEADER_CELLS + DIRECTORY_SLOTS * SLOT_CELLS;
-/** 200 tables of 10,000 keyed buckets, or the limits of some thousand clusters and then some. */
-const DEFAULT_CELLS = 8 * 1024 * 1024;
+/** Two tables (one for each of two definitions) of a million keyed buckets, and the limits of some thousand clusters and then some. */
+const DEFAULT_CELLS = 16 * 1024 * 1024;
 
 const EMPTY = 0;
 const CLAIMED = 1;
@@ -32,7 +32,7 @@ export class SharedCells {
   readonly #known = new Map<string, Int32Array>();
   readonly #worker: number;
 
-  /** Room for so many cells; pages that nobody touched cost nothing (33 MiB of addresses, 64 KiB of memory by default). */
+  /** Room for so many cells; pages that nobody touched cost nothing (65 MiB of addresses, 64 KiB of memory by default). */
   static makeBuffer(cells: number = DEFAULT_CELLS): SharedArrayBuffer {
     return new SharedArrayBuffer((CELLS_START + cells) * 4);
   }

@@ -178,9 +178,11 @@ function compileRoute(
     const scopes: RouteScope[] = weighted === undefined ? [route, host, table] : [weighted, route, host, table];
     const overrides = new Map<string, ParsedOverride>();
     for (const scope of scopes) {
+      const owner =
+        scope === weighted ? `${ownerOf(route, table, host, route)}/${cluster}` : ownerOf(scope, table, host, route);
       for (const override of scope.filterOverrides) {
         const known = overrides.get(override.filter);
-        if (known === undefined) overrides.set(override.filter, parseOverride(override));
+        if (known === undefined) overrides.set(override.filter, { ...parseOverride(override), owner });
         else if (known.inherit !== undefined)
           overrides.set(override.filter, { ...known.inherit(known, parseOverride(override)), inherit: known.inherit });
       }
@@ -235,6 +237,12 @@ function compileRoute(
 function bindOf(overrides: ReadonlyMap<string, ParsedOverride>): ParsedOverride["bind"] {
   for (const { bind } of overrides.values()) if (bind !== undefined) return bind;
   return undefined;
+}
+
+/** A name for what says something, the same for all routes that it says it for. */
+function ownerOf(scope: RouteScope, table: RouteScope, host: VirtualHost, route: Route): string {
+  if (scope === table) return "";
+  return scope === host ? host.name : `${host.name}/${route.name === "" ? host.routes.indexOf(route) : route.name}`;
 }
 
 function compileMatch(match: RouteMatch): Candidate["matches"] {

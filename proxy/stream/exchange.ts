@@ -8,7 +8,7 @@
 //                                               |
 //                             body, trailers -> downstream -> [onDone]
 import type { Cluster } from "#config/model/cluster.ts";
-import type { RetryPolicy } from "#config/model/route.ts";
+import type { RetryPolicy, VirtualHost } from "#config/model/route.ts";
 import { makeNoTrace } from "#filters/trace-context/trace-context.ts";
 import type {
   BodyTransform,
@@ -138,6 +138,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   get isAnswered(): boolean {
     return this.answering.isSent;
+  }
+
+  get virtualHost(): VirtualHost | undefined {
+    return this.compiled?.virtualHost;
   }
 
   get retry(): RetryPolicy | undefined {

@@ -37,6 +37,7 @@ const plane = new DataPlane({
   cells: new SharedCells(data.cells, data.index),
   acceptMode: await chooseAcceptMode(),
   proxyName: data.proxyName,
+  localCluster: data.localCluster,
   reusePort: data.reusePort,
   loadOriginalDestination,
   drainTimeMs: data.drainTimeMs,

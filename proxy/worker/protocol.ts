@@ -31,6 +31,7 @@ export interface WorkerData {
   readonly cells: SharedArrayBuffer;
   readonly logLevel: LogLevel;
   readonly proxyName: string;
+  readonly localCluster: string;
   readonly reusePort: boolean;
   readonly drainTimeMs: number;
   readonly ticketSecret: Uint8Array;

@@ -17,6 +17,7 @@ export interface WorkerPoolOptions {
   readonly log: Log;
   readonly logLevel: LogLevel;
   readonly proxyName: string;
+  readonly localCluster: string;
   readonly drainTimeMs: number;
   /** The worker's entry: the source in development, the bundle when shipped. */
   readonly entry: URL;
@@ -177,12 +178,13 @@ export class WorkerPool {
   }
 
   #spawn(index: number): { readonly worker: Worker; readonly isReady: Promise<void> } {
-    const { entry, cells, proxyName, concurrency, drainTimeMs, ticketSecret } = this.#options;
+    const { entry, cells, proxyName, localCluster, concurrency, drainTimeMs, ticketSecret } = this.#options;
     const data: WorkerData = {
       index,
       cells,
       logLevel: this.#logLevel,
       proxyName,
+      localCluster,
       reusePort: concurrency > 1,
       drainTimeMs,
       ticketSecret,

@@ -17,22 +17,34 @@ export const rateLimitPolicies: PolicyFilter = {
   },
 };
 
+const MAX_TOKENS = 2 ** 24;
+const RESOURCE_EXHAUSTED = 8;
+/** Envoy takes no bucket that fills more often. */
+const ENVOY_MIN_FILL_MS = 50;
+
 function settingsOf(policies: readonly RateLimitPolicy[]): FilterSettings | undefined {
   if (policies.length === 0) return undefined;
   const buckets = policies.flatMap((policy) => policy.spec.local.map((bucket) => ({ policy, bucket })));
   const [only] = buckets;
-  if (buckets.length === 1 && only !== undefined && only.bucket.keys.length === 0) {
+  if (buckets.length === 1 && only !== undefined && isEnvoys(only.bucket)) {
     return { typeUrl: envoyRateLimitType, config: envoyMessage(only.policy, only.bucket) };
   }
-  const isShared = policies.length > 1;
   return {
     typeUrl: filterTypes.rateLimit.typeUrl,
     config: {
-      rule: policies.map(ruleName).join(", "),
-      buckets: buckets.map(({ policy, bucket }) => ourBucket(isShared ? `${policy.metadata.name}/` : "", bucket)),
+      buckets: buckets.map(({ policy, bucket }) => ourBucket(policy, bucket)),
       responseHeaders: policies.some(({ spec }) => spec.responseHeaders),
     },
   };
+}
+
+function isEnvoys(bucket: RateLimitBucket): boolean {
+  return (
+    bucket.keys.length === 0 &&
+    bucket.algorithm === "tokenBucket" &&
+    bucket.match === undefined &&
+    durationMs(bucket.per) >= ENVOY_MIN_FILL_MS
+  );
 }
 
 /** Protobuf JSON of LocalRateLimit; `statPrefix` is the rule's name, which a 429 tells. */
@@ -42,27 +54,56 @@ function envoyMessage(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonVal
   return {
     statPrefix: ruleName(policy),
     tokenBucket: {
-      maxTokens: bucket.burst ?? bucket.requests,
+      maxTokens: Math.min(bucket.burst ?? bucket.requests, MAX_TOKENS),
       tokensPerFill: bucket.requests,
       fillInterval: `${durationMs(bucket.per) / 1000}s`,
     },
     filterEnabled: always,
     filterEnforced: always,
     enableXRatelimitHeaders: policy.spec.responseHeaders ? "DRAFT_VERSION_03" : "OFF",
+    rateLimitedAsResourceExhausted: policy.spec.grpcStatus === "RESOURCE_EXHAUSTED",
   };
 }
 
-/** Buckets of several policies in one filter are told apart by `prefix`. */
-function ourBucket(prefix: string, bucket: RateLimitBucket): JsonValue {
+function ourBucket(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue {
+  const { match } = bucket;
   return {
-    name: prefix + bucket.name,
+    rule: ruleName(policy),
+    name: bucket.name,
+    algorithm: bucket.algorithm,
     requests: bucket.requests,
     perMs: durationMs(bucket.per),
     burst: bucket.burst ?? bucket.requests,
-    keys: bucket.keys.map((key) =>
-      key.name === undefined ? { type: key.type } : { type: key.type, name: key.name.toLowerCase() },
-    ),
+    ...(bucket.algorithm === "leakyBucket" ? { maxWaitMs: durationMs(bucket.maxWait) } : {}),
+    ...(match === undefined ? {} : { match: matchOf(match) }),
+    keys: bucket.keys.map(keyOf),
+    quotas: bucket.quotas.map(({ values, requests, per, burst }) => ({
+      values,
+      requests,
+      ...(per === undefined ? {} : { perMs: durationMs(per) }),
+      burst: burst ?? requests,
+    })),
     maxKeys: bucket.maxKeys,
+    ...(policy.spec.grpcStatus === "RESOURCE_EXHAUSTED" ? { grpcStatus: RESOURCE_EXHAUSTED } : {}),
+  };
+}
+
+function keyOf({ type, name, ...rest }: RateLimitBucket["keys"][number]): JsonValue {
+  const own = type === "queryParameter" ? "query" : type;
+  if (name === undefined) return { type: own, ...rest };
+  return { type: own, name: type === "header" ? name.toLowerCase() : name };
+}
+
+function matchOf({ methods, pathPrefix, headers }: NonNullable<RateLimitBucket["match"]>): JsonValue {
+  return {
+    methods,
+    ...(pathPrefix === undefined ? {} : { pathPrefix }),
+    headers: headers.map(({ name, type, value }) => ({
+      name: name.toLowerCase(),
+      ...(type === "Present" ? { presentMatch: true } : {}),
+      ...(type === "Exact" ? { stringMatch: { exact: value } } : {}),
+      ...(type === "Prefix" ? { stringMatch: { prefix: value } } : {}),
+    })),
   };
 }
 

@@ -37,6 +37,7 @@ export class TestPlane {
       cells: new SharedCells(),
       acceptMode: "handle",
       proxyName: "test",
+      localCluster: "test",
       reusePort: false,
       loadOriginalDestination,
       onSpan: () => undefined,

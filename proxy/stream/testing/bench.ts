@@ -224,6 +224,7 @@ export class ExchangeBench {
       clock: this.clock,
       random: makeSeededRandom(3),
       log: silentLog,
+      localCluster: "shop",
       metrics: new Metrics(),
       cells: (_key, count) => new Int32Array(count),
       shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),
