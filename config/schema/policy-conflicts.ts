@@ -1,48 +1,96 @@
-// Warns where two policies of a kind want to say the same thing of the same target: only one of them can.
+// Two policies of a kind that want to say the same thing of the same target: only one of them can, and the other is told.
 
 import type { ConfigError } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { problemAt } from "#config/load/load.ts";
 import { resourceName, type Resource } from "./kinds.ts";
-import type { PolicyTarget } from "./policy-targets.ts";
+import { byPrecedence } from "./precedence.ts";
+
+/** What a policy says, and something else holds. */
+export interface PolicyConflict {
+  readonly policy: Resource;
+  /** Of the policy: where it says for what it is. */
+  readonly path: JsonPath;
+  /** The part of it that has no effect there. */
+  readonly block: string;
+  readonly winner: Resource;
+}
 
 interface Claim {
-  readonly policy: Resource;
+  /** What it is for, as text that is the same for the same. */
+  readonly target: string;
   readonly path: JsonPath;
+  readonly block: string;
 }
 
-/** Of two policies for one target the first by name wins (Gateway API, policy conflicts); the other is told. */
-export function findPolicyConflicts(resources: readonly Resource[]): ConfigError[] {
-  const claims = new Map<string, Claim>();
-  const problems: ConfigError[] = [];
-  for (const policy of resources.toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))) {
+/** Of two policies for one target the first in the order of precedence holds, block by block. */
+export function conflictsOf(resources: readonly Resource[]): readonly PolicyConflict[] {
+  const winners = new Map<string, Resource>();
+  const conflicts: PolicyConflict[] = [];
+  for (const policy of resources.toSorted(byPrecedence))
     for (const { target, path, block } of claimsOf(policy)) {
-      const { namespace } = policy.metadata;
-      const key = JSON.stringify([policy.kind, block, namespace, target.kind, target.name, target.sectionName]);
-      const winner = claims.get(key);
-      if (winner === undefined) claims.set(key, { policy, path });
-      else if (winner.policy !== policy) problems.push(conflict(policy, path, block, winner.policy));
+      const key = JSON.stringify([policy.kind, policy.metadata.namespace, target, block]);
+      const winner = winners.get(key);
+      if (winner === undefined) winners.set(key, policy);
+      else if (winner !== policy) conflicts.push({ policy, path, block, winner });
     }
+  return conflicts;
+}
+
+/** Whether a policy has lost all that it says, everywhere. */
+export function isWhollyOverruled(policy: Resource, conflicts: readonly PolicyConflict[]): boolean {
+  return conflicts.length > 0 && conflicts.length === claimsOf(policy).length;
+}
+
+/** The same as warnings, for `heddle analyze`. */
+export function findPolicyConflicts(resources: readonly Resource[]): ConfigError[] {
+  return conflictsOf(resources).map(({ policy, path, block, winner }) => {
+    const { file, line } = winner.source;
+    const message = `${resourceName(policy)} is accepted, but what it says of ${block} has no effect on this target: ${resourceName(winner)} comes first (${line === 0 ? file : `${file}:${line}`})`;
+    const hint = "of two policies for one target the oldest wins, then the first by name";
+    return problemAt(policy.source, path, { code: "HDL_CONFIG_NO_EFFECT", severity: "warning", message, hint });
+  });
+}
+
+function claimsOf(policy: Resource): readonly Claim[] {
+  switch (policy.kind) {
+    case "TrafficPolicy":
+    case "Telemetry": {
+      const { targetRefs, ...blocks } = policy.spec;
+      return targetsOf(targetRefs).flatMap((target) => partsOf(blocks).map((block) => ({ ...target, block })));
+    }
+    case "PeerAuthentication": {
+      const { targetRefs, selector, ports = [] } = policy.spec;
+      const blocks = ["mode", ...ports.map(({ port }) => `port ${port}`)];
+      const selected = { target: JSON.stringify(selector), path: ["spec", "selector"] };
+      const targets = selector === undefined ? targetsOf(targetRefs) : [selected];
+      return targets.flatMap((target) => blocks.map((block) => ({ ...target, block })));
+    }
+    // Limits of several policies add up; of other kinds there is no second one for a target.
+    default:
+      return [];
   }
-  return problems;
 }
 
-function conflict(policy: Resource, path: JsonPath, block: string, winner: Resource): ConfigError {
-  const { file, line } = winner.source;
-  const message = `${resourceName(policy)} is accepted, but what it says of ${block} has no effect on this target: ${resourceName(winner)} comes first (${file}:${line})`;
-  const hint = "of two policies for one target the first by name wins";
-  return problemAt(policy.source, path, { code: "HDL_CONFIG_NO_EFFECT", severity: "warning", message, hint });
+/** Timeouts merge field by field: what two policies say of one field is a conflict, the block as such is not. */
+function partsOf(blocks: object): readonly string[] {
+  return Object.entries(blocks).flatMap(([block, value]: [string, unknown]) => {
+    if (value === undefined) return [];
+    return block === "timeouts" ? Object.keys(value ?? {}).map((field) => `timeouts.${field}`) : [block];
+  });
 }
 
-function claimsOf(policy: Resource): { target: PolicyTarget; path: JsonPath; block: string }[] {
-  // Rate limits of several policies add up; PeerAuthentication by ports is decided where ports are known.
-  if (policy.kind !== "TrafficPolicy" && policy.kind !== "Telemetry") return [];
-  const { targetRefs = [], ...blocks } = policy.spec;
-  // Timeouts merge field by field: what two policies say of one field is a conflict, the block as such is not.
-  const names = Object.entries(blocks).flatMap(([block, value]) =>
-    block === "timeouts" ? Object.keys(value ?? {}).map((field) => `${block}.${field}`) : [block],
-  );
-  return targetRefs.flatMap((target, at) =>
-    names.map((block) => ({ target, path: ["spec", "targetRefs", at], block })),
-  );
+interface Ref {
+  readonly kind: string;
+  readonly name: string;
+  readonly sectionName?: string | undefined;
+}
+
+/** Without targets a policy is for its whole namespace. */
+function targetsOf(refs: readonly Ref[] | undefined): readonly Omit<Claim, "block">[] {
+  if (refs === undefined) return [{ target: "namespace", path: ["spec"] }];
+  return refs.map(({ kind, name, sectionName }, at) => ({
+    target: JSON.stringify([kind === "ServiceEntry" ? "Service" : kind, name, sectionName]),
+    path: ["spec", "targetRefs", at],
+  }));
 }

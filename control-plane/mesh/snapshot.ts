@@ -6,6 +6,7 @@ import type { HTTPRoute } from "#config/schema/http-route.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import type { PeerAuthentication } from "#config/schema/peer-authentication.ts";
+import { byName, byPrecedence } from "#config/schema/precedence.ts";
 import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
@@ -115,7 +116,7 @@ function indexResources(resources: readonly Resource[]) {
   const peerAuthentications = new Map<string, PeerAuthentication[]>();
   const telemetries = new Map<string, Telemetry[]>();
   const meshConfig = new Map<string, MeshConfigSpec>();
-  for (const resource of resources.toSorted(byAge)) {
+  for (const resource of resources.toSorted(byPrecedence)) {
     const { namespace, name } = resource.metadata;
     switch (resource.kind) {
       case "HTTPRoute":
@@ -258,23 +259,6 @@ function hashOf(identity: object, content: object): string {
     hashes.set(identity, hash);
   }
   return hash;
-}
-
-/**
- * Gateway API: of objects that say different things the oldest holds, then the first in the order of names. What was not made by
- * Kubernetes has no age and comes first.
- */
-function byAge(left: Resource, right: Resource): number {
-  const leftTime = left.metadata.creationTimestamp ?? "";
-  const rightTime = right.metadata.creationTimestamp ?? "";
-  if (leftTime !== rightTime) return leftTime < rightTime ? -1 : 1;
-  return byName(left, right);
-}
-
-function byName(left: Resource, right: Resource): number {
-  const leftKey = `${left.kind}/${left.metadata.namespace}/${left.metadata.name}`;
-  const rightKey = `${right.kind}/${right.metadata.namespace}/${right.metadata.name}`;
-  return leftKey < rightKey ? -1 : leftKey > rightKey ? 1 : 0;
 }
 
 function put<T>(lists: Map<string, T[]>, key: string, item: T): void {

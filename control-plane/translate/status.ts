@@ -2,8 +2,9 @@
 import { formatPlace } from "#config/load/config-error.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { findNoEffect } from "#config/schema/no-effect.ts";
+import { conflictsOf, isWhollyOverruled, type PolicyConflict } from "#config/schema/policy-conflicts.ts";
 import { MeshReader } from "../mesh/derivation.ts";
-import { targetKey, type MeshSnapshot, type RouteResource } from "../mesh/snapshot.ts";
+import type { MeshSnapshot, RouteResource } from "../mesh/snapshot.ts";
 import { isDividedTcp } from "./cluster.ts";
 import { findPort, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
@@ -44,15 +45,22 @@ export interface ParentStatus {
 /** What the snapshot alone can tell; whether proxies have taken it on is told by their receipts. */
 export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
   const scope: Scope = { reader: new MeshReader(snapshot), dialect: "heddle", clientNamespace: "" };
-  const routes = new Set(
-    snapshot.resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`),
+  const routes = new Map(
+    snapshot.resources.flatMap((resource) => {
+      if (resource.kind !== "HTTPRoute" && resource.kind !== "GRPCRoute") return [];
+      const { kind, metadata } = resource;
+      return [[`${kind} ${metadata.namespace}/${metadata.name}`, resource] as const];
+    }),
   );
+  const conflicts = Map.groupBy(conflictsOf(snapshot.resources), ({ policy }) => policy);
   const documents = snapshot.resources.map((resource) => {
     const { namespace, name, generation: observedGeneration } = resource.metadata;
     const isRoute = resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute";
     const parents = isRoute ? routeParents(scope, resource) : [];
-    const told = isRoute ? worst(parents.map((parent) => parent.conditions)) : conditionsOf(scope, resource, routes);
-    const conditions = [...told, ...withoutEffect(resource)];
+    const told = isRoute
+      ? worst(parents.map((parent) => parent.conditions))
+      : conditionsOf(scope, resource, routes, conflicts);
+    const conditions = oneOfEachType([...told, ...withoutEffect(resource)]);
     const at = formatPlace(resource.source);
     return { kind: resource.kind, namespace, name, at, observedGeneration, conditions, parents };
   });
@@ -67,6 +75,13 @@ function servicesWithTrouble(scope: Scope, { tables }: MeshSnapshot): readonly O
     const nothing = { observedGeneration: undefined, parents: [] };
     return [{ kind: "ServiceEntry", namespace, name, at: origin, conditions, ...nothing }];
   });
+}
+
+/** A type stands once among conditions: of two with one type the first, with what both say. */
+function oneOfEachType(conditions: readonly Condition[]): readonly Condition[] {
+  return [...Map.groupBy(conditions, ({ type }) => type).values()].flatMap(([first, ...others]) =>
+    first === undefined ? [] : [{ ...first, message: [first, ...others].map(({ message }) => message).join("; ") }],
+  );
 }
 
 function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents"] {
@@ -115,20 +130,30 @@ function resolvedRefs(scope: Scope, route: RouteResource, parent: ParentRef, ser
   return good("ResolvedRefs", "ResolvedRefs");
 }
 
-function conditionsOf(scope: Scope, resource: Resource, known: ReadonlySet<string>): readonly Condition[] {
+function conditionsOf(
+  scope: Scope,
+  resource: Resource,
+  routes: ReadonlyMap<string, RouteResource>,
+  conflicts: ReadonlyMap<Resource, readonly PolicyConflict[]>,
+): readonly Condition[] {
   switch (resource.kind) {
     case "TrafficPolicy":
     case "RateLimitPolicy":
     case "FaultPolicy":
     case "PeerAuthentication":
     case "Telemetry":
-      return [targetsCondition(scope, resource, known)];
+      return policyConditions(scope, resource, routes, conflicts.get(resource) ?? []);
     case "ServiceSubset": {
       const key = `${resource.metadata.namespace}/${resource.spec.service}`;
       const service = scope.reader.get("services", key);
-      if (service === undefined) return [bad("Accepted", "TargetNotFound", `there is no service "${key}"`)];
+      if (service === undefined)
+        return [good("Accepted", "Accepted"), bad("ResolvedRefs", "TargetNotFound", `there is no service "${key}"`)];
       const count = service.endpoints.filter(({ labels }) => hasLabels(labels, resource.spec.labels)).length;
-      return [{ ...good("Accepted", "Accepted"), message: `${count} of ${service.endpoints.length} endpoints` }];
+      const accepted = {
+        ...good("Accepted", "Accepted"),
+        message: `${count} of ${service.endpoints.length} endpoints`,
+      };
+      return [accepted, good("ResolvedRefs", "ResolvedRefs")];
     }
     case "MeshConfig":
       return [good("Accepted", "Accepted")];
@@ -168,29 +193,30 @@ type Policy = Extract<
   { kind: "TrafficPolicy" | "RateLimitPolicy" | "FaultPolicy" | "PeerAuthentication" | "Telemetry" }
 >;
 
-function targetsCondition(scope: Scope, policy: Policy, known: ReadonlySet<string>): Condition {
-  for (const ref of policy.spec.targetRefs ?? []) {
-    const missing = missingTarget(scope, policy.metadata.namespace, ref, known);
-    if (missing !== undefined) return bad("Accepted", "TargetNotFound", missing);
-    const key = targetKey(ref.kind, policy.metadata.namespace, ref.name);
-    const rivals = policy.kind === "TrafficPolicy" ? (scope.reader.get("trafficPolicies", key) ?? []) : [];
-    for (const rival of rivals) {
-      if (rival === policy) break;
-      const isSameTarget = rival.spec.targetRefs.some(
-        (other) =>
-          targetKey(other.kind, "", other.name) === targetKey(ref.kind, "", ref.name) &&
-          other.sectionName === ref.sectionName,
-      );
-      const shared = Object.keys(policy.spec).find((block) => block !== "targetRefs" && block in rival.spec);
-      if (isSameTarget && shared !== undefined && policy.kind === "TrafficPolicy")
-        return bad(
-          "Accepted",
-          "Conflicted",
-          `${rival.metadata.namespace}/${rival.metadata.name} has "${shared}" for the same target and comes first`,
-        );
-    }
-  }
-  return good("Accepted", "Accepted");
+/** Accepted, even where a target is missing: it takes effect as soon as that is there. */
+function policyConditions(
+  scope: Scope,
+  policy: Policy,
+  routes: ReadonlyMap<string, RouteResource>,
+  conflicts: readonly PolicyConflict[],
+): readonly Condition[] {
+  const said = conflicts.map(
+    ({ block, winner }) =>
+      `${winner.metadata.namespace}/${winner.metadata.name} has "${block}" for the same target and comes first`,
+  );
+  const message = [...new Set(said)].join("; ");
+  const isOverruled = isWhollyOverruled(policy, conflicts);
+  const accepted = isOverruled ? bad("Accepted", "Conflicted", message) : good("Accepted", "Accepted");
+  const missing = (policy.spec.targetRefs ?? []).flatMap(
+    (ref) => missingTarget(scope, policy.metadata.namespace, ref, routes) ?? [],
+  );
+  return [
+    accepted,
+    missing.length === 0
+      ? good("ResolvedRefs", "ResolvedRefs")
+      : bad("ResolvedRefs", "TargetNotFound", missing.join("; ")),
+    ...(conflicts.length === 0 || isOverruled ? [] : [bad("Effective", "Conflicted", message)]),
+  ];
 }
 
 interface Target {
@@ -203,13 +229,17 @@ function missingTarget(
   { reader }: Scope,
   namespace: string,
   ref: Target,
-  known: ReadonlySet<string>,
+  routes: ReadonlyMap<string, RouteResource>,
 ): string | undefined {
   const key = `${namespace}/${ref.name}`;
   if (ref.kind === "ServiceSubset")
     return reader.get("subsets", key) === undefined ? `there is no ServiceSubset "${key}"` : undefined;
-  if (ref.kind === "HTTPRoute" || ref.kind === "GRPCRoute")
-    return known.has(`${ref.kind} ${key}`) ? undefined : `there is no ${ref.kind} "${key}"`;
+  if (ref.kind === "HTTPRoute" || ref.kind === "GRPCRoute") {
+    const route = routes.get(`${ref.kind} ${key}`);
+    if (route === undefined) return `there is no ${ref.kind} "${key}"`;
+    const hasRule = ref.sectionName === undefined || route.spec.rules?.some(({ name }) => name === ref.sectionName);
+    return hasRule === true ? undefined : `${ref.kind} "${key}" has no rule called "${ref.sectionName ?? ""}"`;
+  }
   const service = reader.get("services", key);
   if (service === undefined) return `there is no service "${key}"`;
   if (ref.sectionName !== undefined && findPort(service, ref.sectionName) === undefined)

@@ -1,0 +1,180 @@
+// Which of several policies holds, and what is said to the others: docs/policies/precedence.md.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isObject } from "#config/load/values.ts";
+import { structural } from "#config/schema/fields.ts";
+import { makeHolding } from "#config/schema/testing/leaves.ts";
+import { trafficBlocks } from "#config/schema/traffic/blocks.ts";
+import { MeshReader } from "../../mesh/derivation.ts";
+import { statusOf, type Condition } from "../status.ts";
+import { makeMesh, type TestMesh } from "../testing/make-mesh.ts";
+import { trafficFor } from "./traffic.ts";
+
+const base = `apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: reviews, namespace: shop }
+spec: { ports: [{ name: http, port: 9080, protocol: HTTP }], endpoints: [{ name: r-1, address: 127.0.0.1, labels: { version: v2 } }] }
+---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceSubset
+metadata: { name: reviews-v2, namespace: shop }
+spec: { service: reviews, labels: { version: v2 } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: reviews, namespace: shop }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: reviews, port: 9080 }]
+  rules: [{ name: slow, backendRefs: [{ name: reviews, port: 9080 }] }]
+`;
+
+function policy(kind: string, name: string, target: string, spec: string, created?: string): string {
+  const age = created === undefined ? "" : `, creationTimestamp: "${created}"`;
+  return `---
+apiVersion: heddle.dev/v1alpha1
+kind: ${kind}
+metadata: { name: ${name}, namespace: shop${age} }
+spec: { ${target === "" ? "" : `targetRefs: [{ ${target} }], `}${spec} }
+`;
+}
+
+const group = "group: gateway.networking.k8s.io, kind: HTTPRoute, name: reviews";
+/** From the least specific on. */
+const levels = [
+  ["port", "name: reviews, sectionName: http"],
+  ["subset", "group: heddle.dev, kind: ServiceSubset, name: reviews-v2"],
+  ["route", group],
+  ["rule", `${group}, sectionName: slow`],
+] as const;
+
+/** What a block can say, told apart by `at`: 0 for MeshConfig, 1 for the service, then by `levels`. */
+function says(block: keyof typeof trafficBlocks, at: number): string {
+  const schema = structural(trafficBlocks[block]);
+  for (const [name, field] of Object.entries(schema.properties ?? {})) {
+    const { type, minimum = 0, maximum = 0, "x-heddle-format": format } = field;
+    const isNumber = type === "integer" && maximum - minimum > 6;
+    if (!isNumber && format !== "duration") continue;
+    const value = makeHolding(schema, [name]);
+    if (isObject(value))
+      return JSON.stringify({ [block]: { ...value, [name]: isNumber ? minimum + at : `${at + 1}s` } }).slice(1, -1);
+  }
+  return assert.fail(`${block} has no number and no duration to tell its levels apart by`);
+}
+
+function blocksOf(mesh: TestMesh) {
+  const snapshot = mesh.store.current ?? assert.fail();
+  const service = snapshot.tables.services.get("shop/reviews") ?? assert.fail();
+  const [route] = snapshot.tables.routes.get("shop/reviews") ?? [];
+  const [port = assert.fail()] = service.ports;
+  return trafficFor(new MeshReader(snapshot), {
+    service: "shop/reviews",
+    port,
+    subset: "reviews-v2",
+    route,
+    rule: "slow",
+  });
+}
+
+function conditions(mesh: TestMesh, name: string): readonly Condition[] {
+  return statusOf(mesh.store.current ?? assert.fail()).find((one) => one.name === name)?.conditions ?? [];
+}
+
+const summary = (mesh: TestMesh, name: string): readonly string[] =>
+  conditions(mesh, name).map(({ type, status, reason }) => `${type} ${status} ${reason}`);
+
+for (const block of Object.keys(trafficBlocks) as (keyof typeof trafficBlocks)[])
+  // its own keys
+  test(`${block}: a rule's policy holds over its route's, that over the subset's, the port's, the service's and MeshConfig's`, () => {
+    const mesh = makeMesh(`${base}---
+apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: { defaults: { ${says(block, 0)} } }
+`);
+    const valueOf = (): string => JSON.stringify(Reflect.get(blocksOf(mesh), block));
+    const seen = [valueOf()];
+    mesh.put(policy("TrafficPolicy", "service", "name: reviews", says(block, 1)));
+    seen.push(valueOf());
+    for (const [index, [name, target]] of levels.entries()) {
+      mesh.put(policy("TrafficPolicy", name, target, says(block, index + 2)));
+      seen.push(valueOf());
+    }
+    assert.equal(new Set(seen).size, 6, seen.join("\n"));
+    // And back: what is taken away uncovers what is below.
+    for (const [index, [name]] of [...levels.entries()].toReversed()) {
+      mesh.remove("TrafficPolicy", name);
+      assert.equal(valueOf(), seen[index + 1]);
+    }
+  });
+
+test("of two policies for one target the oldest holds, whatever their names; without ages the first by name", () => {
+  const old = policy("TrafficPolicy", "z", "name: reviews", "retries: { attempts: 7 }", "2026-01-01T00:00:00Z");
+  const young = policy("TrafficPolicy", "a", "name: reviews", "retries: { attempts: 9 }", "2026-01-02T00:00:00Z");
+  const mesh = makeMesh(base + young + old);
+  assert.equal(blocksOf(mesh).retries?.attempts, 7);
+  assert.deepEqual(summary(mesh, "z"), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"]);
+  assert.deepEqual(summary(mesh, "a"), ["Accepted False Conflicted", "ResolvedRefs True ResolvedRefs"]);
+  const ageless = makeMesh(
+    base + [old, young].map((text) => text.replace(/, creationTimestamp: "[^"]*"/, "")).join(""),
+  );
+  assert.equal(blocksOf(ageless).retries?.attempts, 9);
+  assert.equal(conditions(ageless, "z")[0]?.message, 'shop/a has "retries" for the same target and comes first');
+});
+
+test("a policy that loses a part of what it says is accepted, and told which", () => {
+  const both = policy("TrafficPolicy", "b", "name: reviews", "retries: { attempts: 9 }, circuitBreaker: {}");
+  const mesh = makeMesh(base + policy("TrafficPolicy", "a", "name: reviews", "retries: { attempts: 7 }") + both);
+  assert.equal(blocksOf(mesh).retries?.attempts, 7);
+  assert.ok(blocksOf(mesh).circuitBreaker);
+  assert.deepEqual(summary(mesh, "b"), [
+    "Accepted True Accepted",
+    "ResolvedRefs True ResolvedRefs",
+    "Effective False Conflicted",
+  ]);
+});
+
+test("different timeouts of two policies hold together", () => {
+  const a = policy("TrafficPolicy", "a", "name: reviews", "timeouts: { request: 1s }");
+  const mesh = makeMesh(base + a + policy("TrafficPolicy", "b", "name: reviews", "timeouts: { connect: 2s }"));
+  assert.deepEqual(blocksOf(mesh).timeouts, { request: "1s", connect: "2s" });
+  assert.deepEqual(summary(mesh, "b"), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"]);
+});
+
+test("conflicts of policies without targets are told too", () => {
+  for (const [kind, spec] of [
+    ["Telemetry", "accessLog: { enabled: true }"],
+    ["PeerAuthentication", "mode: STRICT"],
+  ] as const) {
+    const mesh = makeMesh(base + policy(kind, "a", "", spec) + policy(kind, "b", "", spec));
+    assert.deepEqual(summary(mesh, "b").at(0), "Accepted False Conflicted", kind);
+  }
+});
+
+test("a policy that names a missing target is accepted, unresolved, and takes effect when the target comes", () => {
+  const missing = policy("TrafficPolicy", "early", "name: ratings", "retries: { attempts: 7 }");
+  const mesh = makeMesh(base + missing);
+  assert.deepEqual(summary(mesh, "early"), ["Accepted True Accepted", "ResolvedRefs False TargetNotFound"]);
+  assert.equal(conditions(mesh, "early")[1]?.message, 'there is no service "shop/ratings"');
+  mesh.put(`apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: ratings, namespace: shop }
+spec: { ports: [{ name: http, port: 9080, protocol: HTTP }] }
+`);
+  assert.deepEqual(summary(mesh, "early"), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"]);
+  const snapshot = mesh.store.current ?? assert.fail();
+  const [port = assert.fail()] = snapshot.tables.services.get("shop/ratings")?.ports ?? [];
+  assert.equal(trafficFor(new MeshReader(snapshot), { service: "shop/ratings", port }).retries?.attempts, 7);
+});
+
+test("what of a target is missing is named, of every kind of target", () => {
+  const cases = [
+    ["name: reviews, sectionName: grpc", 'service "shop/reviews" has no port "grpc"'],
+    ["group: heddle.dev, kind: ServiceSubset, name: v3", 'there is no ServiceSubset "shop/v3"'],
+    ["group: gateway.networking.k8s.io, kind: GRPCRoute, name: reviews", 'there is no GRPCRoute "shop/reviews"'],
+    [`${group}, sectionName: fast`, 'HTTPRoute "shop/reviews" has no rule called "fast"'],
+  ] as const;
+  for (const [target, message] of cases) {
+    const mesh = makeMesh(base + policy("TrafficPolicy", "p", target, "retries: {}"));
+    assert.equal(conditions(mesh, "p").find(({ type }) => type === "ResolvedRefs")?.message, message);
+  }
+});
