@@ -66,9 +66,19 @@ function claimsOf(policy: Resource): readonly Claim[] {
       const targets = selector === undefined ? targetsOf(targetRefs) : [selected];
       return targets.flatMap((target) => blocks.map((block) => ({ ...target, block })));
     }
-    // Limits of several policies add up; of other kinds there is no second one for a target.
-    default:
+    // Several for one target hold together.
+    case "RateLimitPolicy":
+    case "FaultPolicy":
       return [];
+    // What routes say of one request is decided by their matches; of the others there is no second one for a target.
+    case "HTTPRoute":
+    case "GRPCRoute":
+    case "MeshConfig":
+    case "ServiceEntry":
+    case "ServiceSubset":
+      return [];
+    default:
+      return policy satisfies never;
   }
 }
 
