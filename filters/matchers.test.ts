@@ -50,15 +50,27 @@ describe("a header matcher", () => {
     return compileHeader({ name: "x-a", match, invert: false, missingAsEmpty: false, ...options }).matches(head);
   }
 
-  it("sees all values of a name as one", () => {
-    assert.equal(matches({ kind: "string", matcher: string("exact", "1, 2") }), true);
+  it("looks at each value of a name, and at a cookie as one", () => {
+    for (const [value, invert, expected] of [
+      ["1", false, true],
+      ["2", false, true],
+      ["1, 2", false, false],
+      ["2", true, false],
+      ["3", true, true],
+    ] as const)
+      assert.equal(matches({ kind: "string", matcher: string("exact", value) }, { invert }), expected, value);
     assert.equal(matches({ kind: "string", matcher: string("exact", "a=1; b=2") }, { name: "cookie" }), true);
   });
 
-  it("takes an absent header for no match, even inverted it matches, and for empty where it is told so", () => {
+  it("takes an absent header for no match, even inverted, and for empty where it is told so", () => {
     const match = { kind: "string", matcher: string("exact", "") } as const;
     assert.equal(matches(match, { name: "x-none" }), false);
-    assert.equal(matches(match, { name: "x-none", invert: true }), true);
+    assert.equal(matches(match, { name: "x-none", invert: true }), false);
+    assert.equal(matches(match, { name: "x-none", invert: true, missingAsEmpty: true }), false);
+    assert.equal(
+      matches({ ...match, matcher: string("exact", "a") }, { name: "x-none", invert: true, missingAsEmpty: true }),
+      true,
+    );
     assert.equal(matches(match, { name: "x-none", missingAsEmpty: true }), true);
     assert.equal(matches(match, { name: "x-empty" }), true);
   });
@@ -77,8 +89,8 @@ describe("a header matcher", () => {
     const range = (start: number, end: number, name: string): boolean =>
       matches({ kind: "range", start, end }, { name });
     assert.deepEqual(
-      [range(-7, 0, "x-n"), range(-10, -7, "x-n"), range(0, 9, "x-empty"), range(0, 9, "x-none"), range(0, 9, "x-a")],
-      [true, false, false, false, false],
+      [range(-7, 0, "x-n"), range(-10, -7, "x-n"), range(0, 9, "x-empty"), range(0, 9, "x-none"), range(2, 9, "x-a")],
+      [true, false, false, false, true],
     );
   });
 });

@@ -9,7 +9,10 @@ export interface HeaderTest {
   matches(head: HeaderBlock): boolean;
 }
 
-/** Envoy's semantics: an absent header matches only inverted matchers, `present: false`, or `missingAsEmpty`. */
+/**
+ * Envoy's semantics: an absent header matches only `present: false` or `missingAsEmpty`, inverted or not. Of several values one
+ * must match, or none where it is inverted; the crumbs of a cookie are one value (RFC 9113 §8.2.3).
+ */
 export function compileHeader(matcher: HeaderMatcher): HeaderTest {
   const { name, invert, missingAsEmpty, match } = matcher;
   switch (match.kind) {
@@ -18,29 +21,36 @@ export function compileHeader(matcher: HeaderMatcher): HeaderTest {
       return { name, matches: (head) => (missingAsEmpty || head.has(name)) === wanted };
     }
     case "range":
-      return {
-        name,
-        matches(head) {
-          const value = head.getJoined(name) ?? (missingAsEmpty ? "" : undefined);
-          if (value === undefined) return invert;
-          const number = /^[+-]?\d+$/.test(value) ? Number(value) : Number.NaN;
-          return (number >= match.start && number < match.end) !== invert;
-        },
-      };
-    case "string": {
-      const test = compileString(match.matcher);
-      return {
-        name,
-        matches(head) {
-          const value = head.getJoined(name) ?? (missingAsEmpty ? "" : undefined);
-          if (value === undefined) return invert;
-          return test(value) !== invert;
-        },
-      };
-    }
+      return compileValues(matcher, (value) => {
+        const number = /^[+-]?\d+$/.test(value) ? Number(value) : Number.NaN;
+        return number >= match.start && number < match.end;
+      });
+    case "string":
+      return compileValues(matcher, compileString(match.matcher));
     default:
       return match satisfies never;
   }
+}
+
+function compileValues({ name, invert, missingAsEmpty }: HeaderMatcher, test: (value: string) => boolean): HeaderTest {
+  const whenAbsent = missingAsEmpty && test("") !== invert;
+  if (name === "cookie")
+    return {
+      name,
+      matches(head) {
+        const value = head.getJoined(name);
+        return value === undefined ? whenAbsent : test(value) !== invert;
+      },
+    };
+  return {
+    name,
+    matches(head) {
+      let i = head.indexOf(name);
+      if (i < 0) return whenAbsent;
+      for (; i >= 0; i = head.indexOf(name, i + 1)) if (test(head.valueAt(i))) return !invert;
+      return invert;
+    },
+  };
 }
 
 /** Looks at the first parameter of that name, percent-decoded; `query` is what follows `?`. */

@@ -62,7 +62,7 @@ function mutationsFromWire(
   for (const [index, option] of options.entries()) {
     const { header } = option;
     if (header === undefined) continue;
-    const value = { name: header.key, value: header.value };
+    const value = { name: header.key.toLowerCase(), value: header.value };
     const at = scope.at(index);
     // RFC 9110 §7.2 and Envoy: these are the request's routing, changed by rewrites only.
     if (header.key.startsWith(":") || header.key.toLowerCase() === "host") {
@@ -83,7 +83,7 @@ function mutationsFromWire(
         break;
     }
   }
-  return { set, add, addIfAbsent, remove: [...remove] };
+  return { set, add, addIfAbsent, remove: remove.map((name) => name.toLowerCase()) };
 }
 
 /** The older `append: false` is the newer OVERWRITE_IF_EXISTS_OR_ADD. */

@@ -135,7 +135,11 @@ const step = record("One step: requests, or a wait. Steps follow each other.", {
   shares: optional(mapped(decimal("A share, 0 to 1.", 0, 1), "Shares of applications within 4 sigma.")),
   sameUpstream: optional(flag("All requests of the step are answered by one application.")),
   ignore: optional(
-    list(text("`upstream`, `body`, `status` or a header field."), "What Envoy and Heddle need not agree on.", 50),
+    list(
+      text("`upstream`, `body`, `status`, `calls` (and what they were), or a header field."),
+      "What Envoy and Heddle need not agree on.",
+      50,
+    ),
   ),
   save: optional(
     mapped(

@@ -23,6 +23,14 @@ export interface Sighting {
   body: string;
 }
 
+/** Ports that IANA has given to nobody, and that the system gives to no server: one that was free a moment ago may be another's now. */
+const CLOSED_PORTS = [4, 6, 8, 10, 12, 14, 16, 26, 28, 30, 32, 34, 36, 40] as const;
+let closedPorts = 0;
+
+function nextClosedPort(): number {
+  return CLOSED_PORTS[closedPorts++ % CLOSED_PORTS.length] ?? 4;
+}
+
 type Request = http.IncomingMessage | http2.Http2ServerRequest;
 type Response = http.ServerResponse | http2.Http2ServerResponse;
 
@@ -51,15 +59,11 @@ export class Upstream {
 
   /** `sightings`: by the value of `x-exchange`. */
   static async start(name: string, spec: UpstreamSpec, sightings: Map<string, Sighting[]>): Promise<Upstream> {
+    if (spec.closed === true) return new Upstream(name, spec, nextClosedPort(), undefined, sightings);
     const server = net.createServer({ noDelay: true });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as net.AddressInfo; // as: a TCP server that listens
-    if (spec.closed === true) {
-      server.close();
-      await once(server, "close");
-      return new Upstream(name, spec, port, undefined, sightings);
-    }
     const upstream = new Upstream(name, spec, port, server, sightings);
     upstream.#serve(server);
     return upstream;

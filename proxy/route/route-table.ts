@@ -1,4 +1,5 @@
 // A route table compiled for matching: what a request gets is found without allocation on the common path.
+import { isGrpcType } from "#lib/grpc/content-type.ts";
 import { compileRe2 } from "#lib/re2.ts";
 
 import type {
@@ -259,7 +260,7 @@ function compileMatch(match: RouteMatch): Candidate["matches"] {
       const parameters = new URLSearchParams(mark < 0 ? "" : path.slice(mark + 1));
       if (!query.every((test) => test(parameters))) return false;
     }
-    if (grpcOnly && head.get("content-type")?.startsWith("application/grpc") !== true) return false;
+    if (grpcOnly && !isGrpcType(head.get("content-type"))) return false;
     return runtimeFraction === undefined || draw * runtimeFraction.denominator < runtimeFraction.numerator;
   };
 }

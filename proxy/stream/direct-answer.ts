@@ -43,7 +43,9 @@ function redirectPath(exchange: HttpExchange, action: RedirectAction): string {
   const plain = mark < 0 ? path : path.slice(0, mark);
   const query = mark < 0 || action.stripQuery ? "" : path.slice(mark);
   if (action.path === undefined) return plain + query;
-  if (action.path.kind === "full") return action.path.value + query;
+  // A path that has a query of its own replaces both.
+  if (action.path.kind === "full")
+    return action.path.value.includes("?") ? action.path.value : action.path.value + query;
   const match = exchange.route?.match.path;
   const matched = match !== undefined && match.kind !== "connect" ? match.value.length : 0;
   return replacePrefix(plain, matched, action.path.value) + query;

@@ -19,6 +19,7 @@ import type {
   RouteOverride,
   TraceContext,
 } from "#filters/filter.ts";
+import { isGrpcType } from "#lib/grpc/content-type.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
@@ -218,7 +219,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   onHead(head: HeaderBlock, end: boolean): void {
     this.request = head;
     if (end) this.body.isComplete = true;
-    this.isGrpc = head.get("content-type")?.startsWith("application/grpc") === true;
+    this.isGrpc = isGrpcType(head.get("content-type"));
     this.wantsGrpc = this.isGrpc;
     this.isUpgradeRequest = head.get(":method") === "CONNECT" || head.has("upgrade");
     if (this.connection.peerIdentity !== undefined) {

@@ -9,8 +9,11 @@ import { makeOperator, type FormatValue, type Operator } from "./format-operator
 /** A format that was compiled; `undefined` for an absent value. */
 export type CompiledFormat = (exchange: HttpExchange) => FormatValue;
 
-/** Throws when an operator is unknown, with its name. A format that is one operator keeps the value's type. */
-export function compileFormat(format: string): CompiledFormat {
+/**
+ * Throws when an operator is unknown, with its name. A format that is one operator keeps the value's type; among others an absent
+ * value is written as `absent`.
+ */
+export function compileFormat(format: string, absent = "-"): CompiledFormat {
   const parts: (string | Operator)[] = [];
   let rest = format;
   while (rest !== "") {
@@ -30,7 +33,7 @@ export function compileFormat(format: string): CompiledFormat {
   if (parts.length === 1 && first !== undefined) return typeof first === "string" ? () => first : first;
   return (exchange) => {
     let text = "";
-    for (const part of parts) text += typeof part === "string" ? part : (part(exchange) ?? "-");
+    for (const part of parts) text += typeof part === "string" ? part : (part(exchange) ?? absent);
     return text;
   };
 }
@@ -44,14 +47,14 @@ function plain(text: string, format: string): string {
 
 const compiled = new WeakMap<object, Map<string, CompiledFormat>>();
 
-/** For header values: compiled once per service and format. */
+/** For header values, where an absent part is nothing: compiled once per service and format. */
 export function formatText(exchange: HttpExchange, format: string): string {
   if (!format.includes("%")) return format;
   let formats = compiled.get(exchange.service);
   if (formats === undefined) compiled.set(exchange.service, (formats = new Map()));
   let made = formats.get(format);
-  if (made === undefined) formats.set(format, (made = compileFormat(format)));
-  return String(made(exchange) ?? "-");
+  if (made === undefined) formats.set(format, (made = compileFormat(format, "")));
+  return String(made(exchange) ?? "");
 }
 
 /** Compiles a JSON log format into what writes the JSON text: strings are formats, the rest stays as it is. */

@@ -1,6 +1,7 @@
 // The request's body through the filters that change it. Its sender gets credit for what it sent, when what was made of it has gone
 // on: as many bytes as came in, however many went out.
 import type { BodyTransform } from "#filters/filter.ts";
+import { isGrpcType } from "#lib/grpc/content-type.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 
 import { BodyTransforms, NO_BYTES } from "./body-transforms.ts";
@@ -39,7 +40,7 @@ export class RequestTransforms implements BodySource {
   /** Sends on what came before the transforms were there, once the head is as it will be. False: answered. */
   settle(): boolean {
     const { request } = this.#exchange;
-    this.#exchange.isGrpc = request.get("content-type")?.startsWith("application/grpc") === true;
+    this.#exchange.isGrpc = isGrpcType(request.get("content-type"));
     return this.#settleEarly();
   }
 

@@ -69,7 +69,11 @@ describe("header changes", () => {
       ],
       remove: ["x-gone"],
     };
-    const responseHeaders: HeaderMutations = { ...NONE, set: [{ name: "x-code", value: "%RESP(x-app)%" }] };
+    const responseHeaders: HeaderMutations = {
+      ...NONE,
+      set: [{ name: "x-code", value: "%RESPONSE_CODE% %RESP(x-app)%%RESP(x-none)%" }],
+      add: [{ name: "x-none", value: "%RESP(x-none)%" }],
+    };
     const bench = new ExchangeBench({ route: { requestHeaders, responseHeaders } });
     bench.request("GET", "/a", true, ["x-gone", "1"], ["x-add", "1"]);
     const { head } = bench.attempt.stream;
@@ -79,7 +83,8 @@ describe("header changes", () => {
     assert.equal(head?.get("x-new"), "100%");
     assert.equal(head?.has("x-gone"), false);
     bench.attempt.answer(200, "x", ["x-app", "a"]);
-    assert.equal(bench.downstream.head?.get("x-code"), "-");
+    assert.equal(bench.downstream.head?.get("x-code"), "200 a");
+    assert.equal(bench.downstream.head?.has("x-none"), false);
   });
 
   it("are made on local replies too", () => {
@@ -129,6 +134,7 @@ describe("a redirect", () => {
   it("replaces the path or the prefix that matched", () => {
     const path = { kind: "pathSeparatedPrefix", value: "/api" } as const;
     assert.equal(location({ path: { kind: "full", value: "/new" } }, "shop"), "http://shop/new?q=1");
+    assert.equal(location({ path: { kind: "full", value: "/new?own" } }, "shop"), "http://shop/new?own");
     assert.equal(location({ path: { kind: "prefix", value: "/v2" } }, "shop", { path }), "http://shop/v2/x?q=1");
   });
 });

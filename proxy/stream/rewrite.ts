@@ -34,7 +34,10 @@ export function rewriteRequest(
 /** Header changes of the chosen route on the way back; for local replies too. */
 export function mutateResponse(exchange: HttpExchange, head: HeaderBlock): void {
   const target = exchange.target;
-  if (target === undefined) return;
+  if (target === undefined || target.responseHeaders.length === 0) return;
+  // What operators of the answer look at.
+  exchange.response = head;
+  exchange.status = Number(head.get(":status") ?? "0");
   for (const mutations of target.responseHeaders) mutate(exchange, head, mutations);
 }
 
@@ -62,10 +65,20 @@ function rewritePath(exchange: HttpExchange, head: HeaderBlock): void {
   head.set(":path", rewritten + query);
 }
 
+/** A value that is empty once its operators have spoken changes nothing (Envoy, `keep_empty_value` is false). */
 function mutate(exchange: HttpExchange, head: HeaderBlock, mutations: HeaderMutations): void {
   for (const name of mutations.remove) head.delete(name);
-  for (const { name, value } of mutations.set)
-    head.set(name === "host" ? ":authority" : name, formatText(exchange, value));
-  for (const { name, value } of mutations.add) head.add(name, formatText(exchange, value));
-  for (const { name, value } of mutations.addIfAbsent) if (!head.has(name)) head.add(name, formatText(exchange, value));
+  for (const { name, value } of mutations.set) {
+    const text = formatText(exchange, value);
+    if (text !== "") head.set(name === "host" ? ":authority" : name, text);
+  }
+  for (const { name, value } of mutations.add) {
+    const text = formatText(exchange, value);
+    if (text !== "") head.add(name, text);
+  }
+  for (const { name, value } of mutations.addIfAbsent) {
+    if (head.has(name)) continue;
+    const text = formatText(exchange, value);
+    if (text !== "") head.add(name, text);
+  }
 }

@@ -20,7 +20,7 @@ export class MutationsBuilder {
   }
 
   readRemoval(reader: PlainReader, end: number): this {
-    this.#remove.push(reader.someText(end));
+    this.#remove.push(reader.someText(end).toLowerCase());
     return this;
   }
 
@@ -71,5 +71,5 @@ function readHeader(reader: PlainReader, end: number): HeaderValue {
   const isRouting = name.startsWith(":") || name.toLowerCase() === "host";
   const isLong = name.length > MAX_LENGTH || value.length > MAX_LENGTH;
   if (name === "" || isRouting || isLong || value.includes("%")) throw NOT_PLAIN;
-  return { name, value };
+  return { name: name.toLowerCase(), value };
 }

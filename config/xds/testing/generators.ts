@@ -61,7 +61,7 @@ export const fraction = fc.constantFrom(
 );
 
 const headerValue = fc.record({
-  name: fc.constantFrom("x-a", "x-b", "Via"),
+  name: fc.constantFrom("x-a", "x-b", "via"),
   value: fc.constantFrom("", "1", "%PROTOCOL%"),
 });
 

@@ -1,0 +1,4 @@
+// The cases of cases/clusters.
+import { runArea } from "./area.ts";
+
+runArea("clusters");

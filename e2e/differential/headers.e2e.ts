@@ -1,0 +1,4 @@
+// The cases of cases/headers.
+import { runArea } from "./area.ts";
+
+runArea("headers");

@@ -1,0 +1,4 @@
+// The cases of cases/paths.
+import { runArea } from "./area.ts";
+
+runArea("paths");

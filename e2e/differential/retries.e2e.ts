@@ -1,0 +1,4 @@
+// The cases of cases/retries.
+import { runArea } from "./area.ts";
+
+runArea("retries");

@@ -1,0 +1,4 @@
+// The cases of cases/routing.
+import { runArea } from "./area.ts";
+
+runArea("routing");

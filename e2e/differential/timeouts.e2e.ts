@@ -1,0 +1,4 @@
+// The cases of cases/timeouts.
+import { runArea } from "./area.ts";
+
+runArea("timeouts");
