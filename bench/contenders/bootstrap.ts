@@ -204,7 +204,10 @@ function httpFilters(tls: ListenerTls | undefined): readonly unknown[] {
     },
     own("heddle.circuit_breaker", "circuit_breaker.v1.CircuitBreaker", {}),
     own("heddle.retry", "retry.v1.Retry", {}),
-    { name: "envoy.filters.http.router", typed_config: { "@type": `${EXTENSIONS}filters.http.router.v3.Router` } },
+    {
+      name: "envoy.filters.http.router",
+      typed_config: { "@type": `${EXTENSIONS}filters.http.router.v3.Router`, suppress_envoy_headers: true },
+    },
   ];
 }
 

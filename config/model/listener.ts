@@ -108,6 +108,10 @@ export interface HttpConnectionManager {
   /** Put the peer's address into `x-forwarded-for`; Envoy `use_remote_address`. */
   readonly useRemoteAddress: boolean;
   readonly xffTrustedHops: number;
+  /** Who is internal, whose `x-envoy-*` fields are believed; none: nobody (Envoy's default since 1.33). */
+  readonly internalAddresses: readonly Cidr[];
+  /** The router adds no `x-envoy-*` fields of its own. */
+  readonly suppressEnvoyHeaders: boolean;
   /** `append`: our element of `Forwarded` (RFC 7239) is added. Ours alone: `heddle.http` in the metadata of the filter chain. */
   readonly forwarded?: "append";
   /** Names of what captured connections are for, and all below them: requests that name another host are counted. Ours alone, as above. */

@@ -37,7 +37,14 @@ export interface VirtualHost extends RouteScope {
   readonly retry: RetryPolicy | undefined;
   /** As those of routes; what of both holds, a route and its filters say. */
   readonly rateLimits?: readonly JsonValue[];
+  /** Where the number of the attempt is told, and whether a retry follows a timeout. */
+  readonly attemptMarks?: readonly AttemptMark[];
+  /** Of routes that do not say it themselves. */
+  readonly hedgeOnPerTryTimeout?: boolean;
 }
+
+/** `x-envoy-attempt-count` to the upstream or to the client, `x-envoy-is-timeout-retry` to the upstream. */
+export type AttemptMark = "request" | "response" | "timeoutRetry";
 
 export interface Route extends RouteScope {
   /** What `heddle explain` prints: `HTTPRoute shop/reviews rule 2`. */
@@ -80,6 +87,8 @@ export interface ForwardAction {
   readonly grpcTimeoutOffsetMs: number;
   /** The longest life of a stream, whatever moves on it; 0 = none, `undefined` = the listener's. */
   readonly maxStreamMs: number | undefined;
+  /** An attempt that takes too long goes on beside the next one (`hedge_policy`); `undefined` = as the host says. */
+  readonly hedgeOnPerTryTimeout: boolean | undefined;
   readonly retry: RetryPolicy | undefined;
   readonly hashPolicy: readonly HashPolicy[];
   readonly prefixRewrite: string | undefined;

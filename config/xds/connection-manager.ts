@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { HttpConnectionManager, RouteSource } from "../model/listener.ts";
 import { accessLogToWire, accessLogsFromWire } from "./access-log.ts";
+import { cidrFromWire, cidrToWire } from "./address.ts";
 import { adsSource, checkAdsSource } from "./config-source.ts";
 import { toMsOr } from "./duration.ts";
 import { durationUnless, given, unless } from "./fields.ts";
@@ -12,7 +13,7 @@ import {
   HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
   type HttpConnectionManager as WireManager,
 } from "./gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
-import { httpFiltersFromWire, httpFiltersToWire } from "./http-filter.ts";
+import { httpFiltersFromWire, httpFiltersToWire, suppressesEnvoyHeaders } from "./http-filter.ts";
 import { http1FromWire, http1ToWire, http2FromWire, http2ToWire } from "./http-options.ts";
 import type { Scope } from "./issues.ts";
 import { routeTableFromWire, routeTableToWire } from "./route.ts";
@@ -65,6 +66,10 @@ export function managerFromWire(wire: WireManager, scope: Scope): HttpConnection
     tracing: tracingFromWire(wire.tracing, scope.field("tracing")),
     useRemoteAddress: wire.useRemoteAddress ?? false,
     xffTrustedHops: wire.xffNumTrustedHops,
+    internalAddresses: (wire.internalAddressConfig?.cidrRanges ?? []).map((range, index) =>
+      cidrFromWire(range, scope.field("internal_address_config").field("cidr_ranges").at(index)),
+    ),
+    suppressEnvoyHeaders: suppressesEnvoyHeaders(wire.httpFilters),
     generateRequestId: wire.generateRequestId ?? true,
     preserveExternalRequestId: wire.preserveExternalRequestId,
     serverName: wire.serverName === "" ? DEFAULTS.serverName : wire.serverName,
@@ -128,11 +133,14 @@ export function managerToWire(model: HttpConnectionManager): WireManager {
       routes.kind === "rds"
         ? { case: "rds", value: { configSource: adsSource(), routeConfigName: routes.name } }
         : { case: "routeConfig", value: routeTableToWire(routes.table) },
-    httpFilters: httpFiltersToWire(model.filters),
+    httpFilters: httpFiltersToWire(model.filters, model.suppressEnvoyHeaders),
     accessLog: model.accessLogs.map(accessLogToWire),
     ...given("tracing", model.tracing && tracingToWire(model.tracing)),
     ...unless("useRemoteAddress", model.useRemoteAddress, false),
     xffNumTrustedHops: model.xffTrustedHops,
+    ...(model.internalAddresses.length > 0
+      ? { internalAddressConfig: { cidrRanges: model.internalAddresses.map(cidrToWire) } }
+      : {}),
     ...unless("generateRequestId", model.generateRequestId, true),
     preserveExternalRequestId: model.preserveExternalRequestId,
     serverName: model.serverName,

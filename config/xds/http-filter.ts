@@ -1,5 +1,5 @@
 // HTTP filters in the chain, and what routes say to them, message <-> model.
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { FilterConfig, FilterOverride } from "../model/filter-config.ts";
 import { pack, readTypedJson, unpack, writeTypedJson, type TypedJson } from "./any.ts";
@@ -73,10 +73,17 @@ function knownConfig(any: Any, isOptional: boolean, name: string, scope: Scope):
   return undefined;
 }
 
-export function httpFiltersToWire(filters: readonly FilterConfig[]): HttpFilter[] {
+/** What the router at the chain's end is told. */
+export function suppressesEnvoyHeaders(filters: readonly HttpFilter[]): boolean {
+  const config = filters.at(-1)?.configType;
+  if (config?.case !== "typedConfig" || config.value.typeUrl !== ROUTER_TYPE_URL) return false;
+  return fromBinary(RouterSchema, config.value.value).suppressEnvoyHeaders;
+}
+
+export function httpFiltersToWire(filters: readonly FilterConfig[], suppressEnvoyHeaders: boolean): HttpFilter[] {
   const router = create(HttpFilterSchema, {
     name: "envoy.filters.http.router",
-    configType: { case: "typedConfig", value: pack(RouterSchema, create(RouterSchema)) },
+    configType: { case: "typedConfig", value: pack(RouterSchema, create(RouterSchema, { suppressEnvoyHeaders })) },
   });
   return [...filters.map(filterToWire), router];
 }

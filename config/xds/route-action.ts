@@ -55,6 +55,7 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     maxGrpcTimeoutMs: maxGrpcTimeout(wire),
     grpcTimeoutOffsetMs: toMsOr(wire.maxStreamDuration?.grpcTimeoutHeaderOffset ?? wire.grpcTimeoutOffset, 0),
     maxStreamMs: wire.maxStreamDuration?.maxStreamDuration && toMs(wire.maxStreamDuration.maxStreamDuration),
+    hedgeOnPerTryTimeout: wire.hedgePolicy?.hedgeOnPerTryTimeout,
     retry: retryFromWire(wire.retryPolicy, scope.field("retry_policy")),
     hashPolicy: wire.hashPolicy.flatMap(
       (item, index) => hashPolicyFromWire(item, scope.field("hash_policy").at(index)) ?? [],
@@ -127,6 +128,10 @@ export function forwardToWire(model: ForwardAction): WireAction {
     ...durationUnless("timeout", model.timeoutMs, TIMEOUT_MS),
     ...durationGiven("idleTimeout", model.idleTimeoutMs),
     ...given("maxStreamDuration", maxStreamToWire(model)),
+    ...given(
+      "hedgePolicy",
+      model.hedgeOnPerTryTimeout === undefined ? undefined : { hedgeOnPerTryTimeout: model.hedgeOnPerTryTimeout },
+    ),
     ...given("retryPolicy", model.retry && retryToWire(model.retry)),
     hashPolicy: model.hashPolicy.map(hashPolicyToWire),
     prefixRewrite: model.prefixRewrite ?? "",

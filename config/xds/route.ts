@@ -26,6 +26,12 @@ import {
 } from "./route-action.ts";
 import { matchFromWire, matchToWire } from "./route-match.ts";
 
+const MARKS = [
+  ["request", "includeRequestAttemptCount"],
+  ["response", "includeAttemptCountInResponse"],
+  ["timeoutRetry", "includeIsTimeoutRetryHeader"],
+] as const;
+
 export function routeTableFromWire(wire: RouteConfiguration, scope: Scope): RouteTable {
   if (wire.vhds !== undefined) checkAdsSource(wire.vhds.configSource, scope.field("vhds").field("config_source"));
   checkDomains(wire.virtualHosts, scope.field("virtual_hosts"));
@@ -70,7 +76,16 @@ export function virtualHostFromWire(wire: WireHost, scope: Scope): VirtualHost {
     routes: wire.routes.map((route, index) => routeFromWire(route, scope.field("routes").at(index))),
     retry: retryFromWire(wire.retryPolicy, scope.field("retry_policy")),
     ...rateLimitsFromWire(wire.rateLimits, scope.field("rate_limits")),
+    ...attemptsFromWire(wire),
     ...routeScopeFromWire(wire, scope),
+  };
+}
+
+function attemptsFromWire(wire: WireHost): Pick<VirtualHost, "attemptMarks" | "hedgeOnPerTryTimeout"> {
+  const attemptMarks = MARKS.flatMap(([mark, field]) => (wire[field] ? mark : []));
+  return {
+    ...(attemptMarks.length > 0 ? { attemptMarks } : {}),
+    ...(wire.hedgePolicy?.hedgeOnPerTryTimeout === true ? { hedgeOnPerTryTimeout: true } : {}),
   };
 }
 
@@ -126,6 +141,10 @@ export function virtualHostToWire(model: VirtualHost): WireHost {
     routes: model.routes.map(routeToWire),
     ...given("retryPolicy", model.retry && retryToWire(model.retry)),
     rateLimits: rateLimitsToWire(model.rateLimits),
+    ...Object.fromEntries(
+      MARKS.filter(([mark]) => model.attemptMarks?.includes(mark) === true).map(([, field]) => [field, true]),
+    ),
+    ...(model.hedgeOnPerTryTimeout === true ? { hedgePolicy: { hedgeOnPerTryTimeout: true } } : {}),
     ...routeScopeToWire(model),
   });
 }

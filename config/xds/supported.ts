@@ -23,7 +23,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": "name weight",
   // stat_prefix is demanded by Envoy's rules and names nothing: statistics are labelled by listener and cluster.
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager":
-    "codec_type stat_prefix rds route_config http_filters tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation max_request_headers_kb stream_idle_timeout stream_flush_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops via generate_request_id preserve_external_request_id forward_client_cert_details set_current_client_cert_details upgrade_configs normalize_path merge_slashes strip_matching_host_port",
+    "codec_type stat_prefix rds route_config http_filters tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation max_request_headers_kb stream_idle_timeout stream_flush_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address internal_address_config xff_num_trusted_hops via generate_request_id preserve_external_request_id forward_client_cert_details set_current_client_cert_details upgrade_configs normalize_path merge_slashes strip_matching_host_port",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing":
     // Heddle is parent-based; client_sampling and overall_sampling have no meaning there.
     "random_sampling provider",
@@ -34,7 +34,9 @@ const TABLE: { readonly [typeName: string]: string } = {
     "upgrade_type enabled",
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": "config_source route_config_name",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": "name typed_config is_optional disabled",
-  "envoy.extensions.filters.http.router.v3.Router": "",
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig":
+    "cidr_ranges",
+  "envoy.extensions.filters.http.router.v3.Router": "suppress_envoy_headers",
   "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": "",
 
   // What listeners and clusters share
@@ -105,7 +107,8 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name virtual_hosts vhds response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove typed_per_filter_config",
   "envoy.config.route.v3.Vhds": "config_source",
   "envoy.config.route.v3.VirtualHost":
-    "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config retry_policy rate_limits",
+    "name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config retry_policy hedge_policy include_request_attempt_count include_attempt_count_in_response include_is_timeout_retry_header rate_limits",
+  "envoy.config.route.v3.HedgePolicy": "hedge_on_per_try_timeout",
   "envoy.config.route.v3.Route":
     "name match route redirect direct_response metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove",
   "envoy.config.route.v3.FilterConfig": "config is_optional disabled",
@@ -117,7 +120,7 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty",
   "envoy.config.route.v3.QueryParameterMatcher": "name string_match present_match",
   "envoy.config.route.v3.RouteAction":
-    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration rate_limits include_vh_rate_limits",
+    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy hedge_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration rate_limits include_vh_rate_limits",
   "envoy.config.route.v3.RouteAction.MaxStreamDuration":
     "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": "cluster runtime_fraction",

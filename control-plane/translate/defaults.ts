@@ -90,6 +90,7 @@ export const forwardDefaults: Omit<ForwardAction, "target"> = {
   maxGrpcTimeoutMs: 0,
   grpcTimeoutOffsetMs: 0,
   maxStreamMs: undefined,
+  hedgeOnPerTryTimeout: undefined,
   retry: undefined,
   hashPolicy: [],
   prefixRewrite: undefined,
@@ -113,6 +114,9 @@ export const managerDefaults: Omit<HttpConnectionManager, Chosen> = {
   codec: "auto",
   useRemoteAddress: false,
   xffTrustedHops: 0,
+  internalAddresses: [],
+  // Nobody in the mesh reads them, and they would cost each request; see docs/differences-from-envoy.md.
+  suppressEnvoyHeaders: true,
   generateRequestId: true,
   preserveExternalRequestId: true,
   serverName: "heddle",

@@ -6,6 +6,7 @@ import type { Random } from "#lib/random.ts";
 import type { TimerWheel } from "#lib/timer-wheel.ts";
 import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import { compileRouteTable } from "#proxy/stream/compile-table.ts";
+import { compileInternal } from "#proxy/stream/router-controls.ts";
 import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import type { ExchangeObserver } from "#proxy/stream/observer.ts";
 import type { ReplayBudget } from "#proxy/stream/request-body.ts";
@@ -46,6 +47,7 @@ export function compileService(listener: Listener, http: HttpConnectionManager, 
     config: http,
     chain,
     failureModes,
+    isInternalAddress: compileInternal(http.internalAddresses),
     routes: source.kind === "inline" ? () => inline : () => parts.routeTable(source.name),
     lookUpHost: parts.lookUpHost,
     clusters: parts.clusters,

@@ -8,6 +8,7 @@ import {
   PAUSE,
   REROUTE,
   type AttemptFailure,
+  type LocalReply,
   type Pick,
   type ResponseFlag,
   type RetryVerdict,
@@ -46,7 +47,7 @@ export class AttemptLoop implements AttemptOwner {
 
   /** A retry policy may ask for the request again. */
   get mayRepeat(): boolean {
-    const retry = this.#exchange.compiled?.retry;
+    const { retry } = this.#exchange;
     return retry !== undefined && retry.numRetries > 0;
   }
 
@@ -75,8 +76,8 @@ export class AttemptLoop implements AttemptOwner {
       hash: compiled?.hash(exchange.request, exchange),
       endpoint: undefined,
       isStrict: false,
-      avoid: compiled?.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
-      omit: exchange.attempts.length === 0 ? NO_HOSTS : (compiled?.retry?.omitHosts ?? NO_HOSTS),
+      avoid: exchange.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
+      omit: exchange.attempts.length === 0 ? NO_HOSTS : (exchange.retry?.omitHosts ?? NO_HOSTS),
       isMirror: false,
     };
     this.runPick(0);
@@ -140,6 +141,10 @@ export class AttemptLoop implements AttemptOwner {
     if (this.#keepsOriginal()) exchange.request = head.clone();
     rewriteRequest(exchange, head, attempt);
     if (exchange.isGrpc) this.#tellDeadline(head, attempt);
+    if (!exchange.service.config.suppressEnvoyHeaders) {
+      const expectedMs = exchange.timers.expectedMs(attempt.number === 1);
+      if (expectedMs > 0) head.set("x-envoy-expected-rq-timeout-ms", String(Math.round(expectedMs)));
+    }
     const hooks = exchange.service.chain.onAttemptStart;
     for (let i = 0; i < hooks.length; i++) {
       const filter = hooks[i];
@@ -178,6 +183,12 @@ export class AttemptLoop implements AttemptOwner {
       exchange.isTunnel = true;
       exchange.timers.stopRoute();
     }
+    if (!exchange.service.config.suppressEnvoyHeaders) {
+      const serviceMs = exchange.timers.serviceMs(nowMs);
+      if (serviceMs >= 0) head.set("x-envoy-upstream-service-time", String(Math.floor(serviceMs)));
+    }
+    if (exchange.compiled?.virtualHost.attemptMarks?.includes("response") === true)
+      head.set("x-envoy-attempt-count", String(attempt.number));
     if (exchange.cookies !== undefined) for (const cookie of exchange.cookies) head.add("set-cookie", cookie);
     mutateResponse(exchange, head);
     exchange.answering.runHead(0, head, end);
@@ -232,7 +243,7 @@ export class AttemptLoop implements AttemptOwner {
     const retries = this.#wantsRetry(attempt);
     attempt.finish(reason === "per-try-timeout");
     if (retries) return;
-    const reply = replyForFailure(reason, detail);
+    const reply = this.#altered(replyForFailure(reason, detail));
     exchange.answer(exchange.attempts.every((one) => one.wentNowhere) ? { ...reply, isUnprocessed: true } : reply);
   }
 
@@ -282,7 +293,12 @@ export class AttemptLoop implements AttemptOwner {
     );
     if (attempt?.hasHead === false)
       for (const filter of exchange.service.chain.onAttemptEnd) callAttemptEnd(exchange, filter, attempt);
-    exchange.answer(replyTimeout(timeoutMs, exchange.attempts.length));
+    exchange.answer(this.#altered(replyTimeout(timeoutMs, exchange.attempts.length)));
+  }
+
+  /** A caller may want timeouts answered 204 (`x-envoy-upstream-rq-timeout-alt-response`). */
+  #altered(reply: LocalReply): LocalReply {
+    return reply.flag === "UT" && this.#exchange.controls?.isAltResponse === true ? { ...reply, status: 204 } : reply;
   }
 
   /** The exchange is over, or answers by itself. */

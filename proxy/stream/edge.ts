@@ -12,6 +12,7 @@ import { settleClientCertificate } from "./client-certificate.ts";
 import { isUntrustedEdge, settleForwarded } from "./forwarded.ts";
 import { withoutDetails } from "./local-reply.ts";
 import { normalizeRequest } from "./normalize.ts";
+import { isForInternal } from "./router-controls.ts";
 
 /** Changes a request's head as it enters; gives its request id. */
 export function enterRequest(
@@ -20,7 +21,7 @@ export function enterRequest(
   config: HttpConnectionManager,
   random: Random,
 ): string {
-  if (connection.peerIdentity === undefined) removeMeshFields(head);
+  if (connection.peerIdentity === undefined) removeForeignFields(head, config);
   normalizeRequest(head, connection, config);
   const requestId = settleRequestId(head, config, random);
   if (config.useRemoteAddress) {
@@ -68,6 +69,21 @@ export function removeMeshFields(head: HeaderBlock): void {
   for (let i = head.length - 1; i >= 0; i--) {
     const name = head.nameAt(i);
     if (name.charCodeAt(0) === 0x68 && name.startsWith("heddle-")) head.delete(name);
+  }
+}
+
+/** The same for requests, and with it what only internal ones may say, where the listener has none. */
+function removeForeignFields(head: HeaderBlock, { internalAddresses, useRemoteAddress }: HttpConnectionManager): void {
+  const hasInternal = internalAddresses.length > 0;
+  for (let i = head.length - 1; i >= 0; i--) {
+    const name = head.nameAt(i);
+    const first = name.charCodeAt(0);
+    if (
+      first === 0x68
+        ? name.startsWith("heddle-")
+        : first === 0x78 && !hasInternal && isForInternal(name, useRemoteAddress)
+    )
+      head.delete(name);
   }
 }
 

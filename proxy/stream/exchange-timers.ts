@@ -8,9 +8,7 @@ import { attemptTimeoutMs, exchangeTimeoutMs } from "#proxy/resilience/deadline.
 
 /** What the exchange does when one of them fires. */
 export interface TimerOwner {
-  readonly compiled:
-    | { readonly retry: { readonly perTryTimeoutMs: number; readonly perTryIdleTimeoutMs: number } | undefined }
-    | undefined;
+  readonly retry: { readonly perTryTimeoutMs: number; readonly perTryIdleTimeoutMs: number } | undefined;
   onIdleTimeout(): void;
   onRequestTimeout(): void;
   onStreamTimeout(maxStreamMs: number): void;
@@ -40,6 +38,7 @@ export class ExchangeTimers extends WheelTimer {
   #routeMs = 0;
   #routeAt = NEVER;
   #isRequestComplete = false;
+  #completeMs = NEVER;
   #tryAt = NEVER;
   #isTryRunning = false;
   #tryIdleMs = 0;
@@ -91,17 +90,17 @@ export class ExchangeTimers extends WheelTimer {
     this.#lastActivityMs = nowMs;
   }
 
-  /** The route's timeout, or the caller's `grpc-timeout` where the route honours it. */
-  prepareRoute(action: ForwardAction, isGrpc: boolean, head: HeaderBlock): void {
+  /** `askedMs`: the caller's own timeout, where it is believed. The route's timeout, or the caller's `grpc-timeout` where the route honours it. */
+  prepareRoute(action: ForwardAction, isGrpc: boolean, head: HeaderBlock, askedMs: number | undefined): void {
     const asked = isGrpc && action.maxGrpcTimeoutMs !== undefined ? head.get("grpc-timeout") : undefined;
     const { timeoutMs, maxGrpcTimeoutMs, grpcTimeoutOffsetMs } = action;
-    this.#routeMs = exchangeTimeoutMs(timeoutMs, maxGrpcTimeoutMs, isGrpc, asked, grpcTimeoutOffsetMs);
+    this.#routeMs = exchangeTimeoutMs(askedMs ?? timeoutMs, maxGrpcTimeoutMs, isGrpc, asked, grpcTimeoutOffsetMs);
   }
 
   /** The time that an attempt which begins now has, in ms; 0 = no limit. */
   attemptLeftMs(): number {
     const elapsed = this.#routeAt === NEVER ? 0 : this.#routeMs - (this.#routeAt - this.#clock.nowMs());
-    return attemptTimeoutMs(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0, this.#routeMs, elapsed);
+    return attemptTimeoutMs(this.#owner.retry?.perTryTimeoutMs ?? 0, this.#routeMs, elapsed);
   }
 
   /** What is left of the route's timeout in ms; `Infinity` = there is none. */
@@ -109,10 +108,22 @@ export class ExchangeTimers extends WheelTimer {
     return this.#routeAt === NEVER ? NEVER : this.#routeAt - this.#clock.nowMs();
   }
 
+  /** What an attempt may be expected to take in ms, for the upstream; 0 = no limit. `isFirst`: nothing has passed yet. */
+  expectedMs(isFirst: boolean): number {
+    if (!isFirst) return this.attemptLeftMs();
+    return attemptTimeoutMs(this.#owner.retry?.perTryTimeoutMs ?? 0, this.#routeMs, 0);
+  }
+
+  /** Since the request was complete, in ms; negative while it is not. */
+  serviceMs(nowMs: number): number {
+    return nowMs - this.#completeMs;
+  }
+
   onRequestComplete(): void {
     this.#isRequestComplete = true;
     this.#requestAt = NEVER;
     const nowMs = this.#clock.nowMs();
+    this.#completeMs = nowMs;
     if (this.#routeMs > 0 && this.#routeAt === NEVER) this.#routeAt = nowMs + this.#routeMs;
     if (this.#isTryRunning) this.startTry();
     this.#arm(nowMs);
@@ -120,7 +131,7 @@ export class ExchangeTimers extends WheelTimer {
 
   startTry(): void {
     this.#isTryRunning = true;
-    const retry = this.#owner.compiled?.retry;
+    const retry = this.#owner.retry;
     if (retry === undefined || !this.#isRequestComplete) return;
     if (retry.perTryTimeoutMs > 0) this.#tryAt = this.#clock.nowMs() + retry.perTryTimeoutMs;
     if (retry.perTryIdleTimeoutMs > 0) {
@@ -183,7 +194,7 @@ export class ExchangeTimers extends WheelTimer {
     const now = this.#clock.nowMs();
     if (this.#tryAt <= now) {
       this.stopTry();
-      this.#owner.loop.onTryTimeout(this.#owner.compiled?.retry?.perTryTimeoutMs ?? 0);
+      this.#owner.loop.onTryTimeout(this.#owner.retry?.perTryTimeoutMs ?? 0);
     } else if (this.#tryIdleMs > 0 && this.#lastAnswerMs + this.#tryIdleMs <= now) {
       const idleMs = this.#tryIdleMs;
       this.endTry();

@@ -29,6 +29,7 @@ import {
   type CompiledRouteTable,
   type CompiledTarget,
 } from "#proxy/route/route-table.ts";
+import { compileHeader } from "#proxy/route/matchers.ts";
 import type { UpstreamCluster } from "#proxy/upstream/contract.ts";
 import { TUNNEL_PROTOCOL } from "#proxy/upstream/tunnel.ts";
 
@@ -56,6 +57,7 @@ import { Pausing, type Phase } from "./pausing.ts";
 import { RequestBody } from "./request-body.ts";
 import { passRequestData, passRequestTrailers, runRequestHead, runRouted } from "./request-filters.ts";
 import { RequestTransforms } from "./request-transforms.ts";
+import { settleInternal, takeControls, type RouterControls } from "./router-controls.ts";
 import { ResponseSide } from "./response-side.ts";
 import { allowsUpgrade } from "./upgrades.ts";
 
@@ -107,6 +109,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   clientProtocol: "http1" | "http2";
   /** The host was asked for on demand. */
   hasLookedUp = false;
+  /** Its `x-envoy-*` fields are believed. */
+  isInternal = false;
+  /** What they ask for. */
+  controls: RouterControls | undefined = undefined;
   /** A filter runs: what it answers is sent when it has returned. */
   isInHook = false;
   /** Filters are asked about a copy: their answers are not for the client. */
@@ -146,7 +152,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   }
 
   get retry(): RetryPolicy | undefined {
-    return this.compiled?.retry;
+    return this.controls === undefined ? this.compiled?.retry : this.controls.retry;
   }
 
   get backend(): string {
@@ -176,6 +182,9 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   /** For the condition `retriable-headers`. */
   hasRetriableHeaders(head: HeaderBlock): boolean {
+    const { controls } = this;
+    if (controls !== undefined)
+      return controls.retry?.retriableHeaders.some((one) => compileHeader(one).matches(head)) === true;
     return this.compiled?.retriableHeaders.some((test) => test.matches(head)) === true;
   }
 
@@ -231,7 +240,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     if (hosts !== undefined && originalDestination !== undefined && !this.isTerminated)
       this.namesAnotherHost = namesAnotherHost(head.get(":authority") ?? "", hosts, originalDestination);
     this.requestId = enterRequest(head, this.connection, this.service.config, this.service.random);
-    const { streamIdleTimeoutMs, requestTimeoutMs, maxStreamMs } = this.service.config;
+    const { config, isInternalAddress } = this.service;
+    if (isInternalAddress !== undefined)
+      this.isInternal = settleInternal(head, isInternalAddress, config.useRemoteAddress);
+    const { streamIdleTimeoutMs, requestTimeoutMs, maxStreamMs } = config;
     this.timers.start(this.startMs, streamIdleTimeoutMs, requestTimeoutMs, maxStreamMs);
     if (this.#refusal === undefined) this.#runRequestHead(0);
     else this.answer(this.#refusal);
@@ -329,7 +341,8 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       return;
     }
     if (!this.isUpgradeRequest && !this.body.isComplete) this.body.allowReplay();
-    this.timers.prepareRoute(action, this.isGrpc, this.request);
+    if (this.isInternal) this.controls = takeControls(this.request, this.compiled?.retry);
+    this.timers.prepareRoute(action, this.isGrpc, this.request, this.controls?.timeoutMs);
     if (this.body.isComplete) this.timers.onRequestComplete();
     if (action.mirrors.length > 0) startMirrors(this);
     this.loop.start();

@@ -27,6 +27,8 @@ export interface HttpService {
    * answer (the host, or that there is none), or with the reason why it is not known.
    */
   readonly lookUpHost?: LookUpHost | undefined;
+  /** Undefined: nobody is internal. */
+  readonly isInternalAddress: ((address: string) => boolean) | undefined;
   readonly clusters: ClusterSet;
   readonly clock: Clock;
   readonly timers: TimerWheel;

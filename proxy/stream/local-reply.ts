@@ -83,7 +83,8 @@ export function renderReply(reply: LocalReply, context: ReplyContext): RenderedR
   const details = isTrusted ? `; details=${quote(reply.detail)}` : "";
   head.add("proxy-status", `${formatItem(context.proxyName)}; error=${reply.proxyStatus}${details}`);
   if (requestId !== "") head.set("x-request-id", requestId);
-  if (context.isGrpc) return { head, body: NOTHING };
+  // 204 has no body (RFC 9110 §15.3.5).
+  if (context.isGrpc || reply.status === 204) return { head, body: NOTHING };
   const { status, code } = reply;
   const problem = { type: `https://heddle.dev/errors/${code}`, status, title, code, requestId };
   const inside = isTrusted ? { rule: reply.rule === "" ? undefined : reply.rule, endpoint: context.endpoint } : {};

@@ -49,7 +49,7 @@ describe("a rewritten path", () => {
   });
 
   it("is told to the application", () => {
-    const bench = new ExchangeBench({ action: { pathRewrite: "/new" } });
+    const bench = new ExchangeBench({ action: { pathRewrite: "/new" }, http: { suppressEnvoyHeaders: false } });
     bench.request("GET", "/old?q=1", true);
     assert.equal(bench.attempt.stream.head?.get("x-envoy-original-path"), "/old?q=1");
   });

@@ -1,5 +1,5 @@
 // What the router does to heads: path and host rewrites, header mutations of route, host and table, forwarding notes.
-import type { HeaderMutations } from "#config/model/route.ts";
+import type { AttemptMark, HeaderMutations } from "#config/model/route.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { withoutQuery } from "#proxy/route/route-table.ts";
 
@@ -7,6 +7,8 @@ import { replacePrefix } from "./direct-answer.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { formatText } from "./format.ts";
 import type { UpstreamAttempt } from "./attempt.ts";
+
+const NO_MARKS: readonly AttemptMark[] = [];
 
 /** Makes the head that goes upstream out of the request's. */
 export function rewriteRequest(
@@ -28,7 +30,16 @@ export function rewriteRequest(
     head.set(":authority", host);
   }
   rewritePath(exchange, head);
-  if (attempt.number > 1) head.set("x-envoy-attempt-count", String(attempt.number));
+  const marks = exchange.compiled?.virtualHost.attemptMarks ?? NO_MARKS;
+  if (marks.length > 0) markAttempt(head, marks, exchange, attempt.number);
+}
+
+function markAttempt(head: HeaderBlock, marks: readonly AttemptMark[], exchange: HttpExchange, number: number): void {
+  if (marks.includes("request")) head.set("x-envoy-attempt-count", String(number));
+  if (number === 1 || !marks.includes("timeoutRetry")) return;
+  const last = exchange.attempts[number - 2]?.outcome;
+  const isTimeout = last?.kind === "failure" && last.reason === "per-try-timeout";
+  head.set("x-envoy-is-timeout-retry", String(isTimeout));
 }
 
 /** Header changes of the chosen route on the way back; for local replies too. */
@@ -61,7 +72,7 @@ function rewritePath(exchange: HttpExchange, head: HeaderBlock): void {
         ? replacePrefix(plain, matched, prefixRewrite)
         : prefixRewrite + plain.slice(matched);
   } else if (regex !== undefined) rewritten = regex(plain);
-  head.set("x-envoy-original-path", path);
+  if (!exchange.service.config.suppressEnvoyHeaders) head.set("x-envoy-original-path", path);
   head.set(":path", rewritten + query);
 }
 

@@ -127,6 +127,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
     maxGrpcTimeoutMs: stream.grpcMs ?? maxGrpcMs,
     grpcTimeoutOffsetMs: 0,
     maxStreamMs: stream.maxMs,
+    hedgeOnPerTryTimeout: undefined,
     retry,
     hashPolicy: NONE,
     prefixRewrite,

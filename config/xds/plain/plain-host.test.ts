@@ -48,7 +48,7 @@ const NO_HOST: VirtualHost = {
 };
 
 /** The same without what is never plain. */
-function simplify(host: VirtualHost): VirtualHost {
+function simplify({ attemptMarks: _, hedgeOnPerTryTimeout: __, ...host }: VirtualHost): VirtualHost {
   return {
     ...host,
     ...simpleScope(host),
@@ -84,6 +84,7 @@ function simpleAction(action: RouteAction): RouteAction {
         : target,
     retry: retry && simpleRetry(retry),
     grpcTimeoutOffsetMs: 0,
+    hedgeOnPerTryTimeout: undefined,
     hashPolicy: [],
     mirrors: [],
     regexRewrite: undefined,

@@ -26,6 +26,8 @@ import {
 } from "./generators.ts";
 import { routeTable, virtualHost } from "./route-generators.ts";
 
+const cidr = fc.record({ address: ip, prefixLength: fc.nat(32) });
+
 const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
   statPrefix: word,
   codec: fc.constantFrom("auto", "http1", "http2"),
@@ -61,6 +63,8 @@ const manager: fc.Arbitrary<HttpConnectionManager> = fc.record({
   streamFlushTimeoutMs: ms,
   requestTimeoutMs: ms,
   maxStreamMs: ms,
+  internalAddresses: few(cidr),
+  suppressEnvoyHeaders: fc.boolean(),
   requestHeadersTimeoutMs: ms,
   drainTimeoutMs: ms,
   delayedCloseTimeoutMs: ms,
@@ -104,8 +108,6 @@ const network: fc.Arbitrary<NetworkFilter> = fc.oneof(
     }),
   }),
 );
-
-const cidr = fc.record({ address: ip, prefixLength: fc.nat(32) });
 
 const chain: fc.Arbitrary<FilterChain> = fc.record({
   name: maybeWord,

@@ -1,6 +1,14 @@
 // Random route tables and virtual hosts that xDS can say.
 import * as fc from "fast-check";
-import type { ForwardAction, Route, RouteMatch, RouteTable, VirtualHost, WeightedCluster } from "../../model/route.ts";
+import type {
+  AttemptMark,
+  ForwardAction,
+  Route,
+  RouteMatch,
+  RouteTable,
+  VirtualHost,
+  WeightedCluster,
+} from "../../model/route.ts";
 import {
   few,
   fraction,
@@ -75,6 +83,7 @@ const forward: fc.Arbitrary<ForwardAction> = fc
       maxGrpcTimeoutMs: maybe(ms),
       grpcTimeoutOffsetMs: ms,
       maxStreamMs: maybe(ms),
+      hedgeOnPerTryTimeout: maybe(fc.boolean()),
       retry: maybe(retry),
       hashPolicy: few(hashPolicy),
       subset: labels,
@@ -107,12 +116,25 @@ const route = scoped<Omit<Route, "requestHeaders" | "responseHeaders" | "filterO
   metadata: struct,
 });
 
-export const virtualHost = scoped<Omit<VirtualHost, "requestHeaders" | "responseHeaders" | "filterOverrides">>({
+const plainHost = scoped<Omit<VirtualHost, "requestHeaders" | "responseHeaders" | "filterOverrides">>({
   name: word,
   domains: fc.uniqueArray(word, { minLength: 1, maxLength: 3 }),
   routes: few(route),
   retry: maybe(retry),
 });
+
+export const virtualHost: fc.Arbitrary<VirtualHost> = fc
+  .tuple(
+    plainHost,
+    fc.record(
+      {
+        attemptMarks: fc.subarray<AttemptMark>(["request", "response", "timeoutRetry"], { minLength: 1 }),
+        hedgeOnPerTryTimeout: fc.constant(true),
+      },
+      { requiredKeys: [] },
+    ),
+  )
+  .map(([host, attempts]) => ({ ...host, ...attempts }));
 
 export const routeTable = scoped<Omit<RouteTable, "requestHeaders" | "responseHeaders" | "filterOverrides">>({
   name: word,

@@ -16,6 +16,7 @@ export const FORWARD: ForwardAction = {
   maxGrpcTimeoutMs: undefined,
   grpcTimeoutOffsetMs: 0,
   maxStreamMs: undefined,
+  hedgeOnPerTryTimeout: undefined,
   retry: undefined,
   hashPolicy: [],
   prefixRewrite: undefined,

@@ -3,7 +3,7 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { Endpoint, MeshHop } from "#config/model/endpoint.ts";
 import type { FilterConfig } from "#config/model/filter-config.ts";
 import type { HttpConnectionManager, Listener } from "#config/model/listener.ts";
-import type { ForwardAction, RetryPolicy, Route, RouteTable } from "#config/model/route.ts";
+import type { ForwardAction, RetryPolicy, Route, RouteTable, VirtualHost } from "#config/model/route.ts";
 import { FilterChain } from "#filters/chain.ts";
 import type { AttemptFailure, ConnectionView, Filter } from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
@@ -29,6 +29,7 @@ import { Metrics } from "#proxy/telemetry/metrics.ts";
 import { compileRouteTable } from "../compile-table.ts";
 import { HttpExchange } from "../exchange.ts";
 import type { HttpService } from "../http-service.ts";
+import { compileInternal } from "../router-controls.ts";
 import { ReplayBudget } from "../request-body.ts";
 
 const NO_MUTATIONS = { set: [], add: [], addIfAbsent: [], remove: [] };
@@ -148,6 +149,7 @@ export interface BenchOptions {
   readonly http?: Partial<HttpConnectionManager>;
   readonly peerIdentity?: string;
   /** Of the one virtual host. */
+  readonly host?: Partial<VirtualHost>;
   readonly domains?: readonly string[];
   readonly connection?: Partial<ConnectionView>;
   /** Called for each attempt; default: the stream is ready at once. */
@@ -243,6 +245,7 @@ export class ExchangeBench {
       chain: new FilterChain([...chain.filters, ...(options.extraFilters ?? [])]),
       failureModes,
       routes: () => table,
+      isInternalAddress: compileInternal(options.http?.internalAddresses ?? []),
       clusters: {
         get: (name) => (name === "backend" ? cluster : name === "copy" ? copy : undefined),
         apply: noop,
@@ -352,6 +355,8 @@ function makeHttp(options: BenchOptions): HttpConnectionManager {
     streamFlushTimeoutMs: 300_000,
     requestTimeoutMs: 0,
     maxStreamMs: 0,
+    internalAddresses: [],
+    suppressEnvoyHeaders: true,
     useRemoteAddress: false,
     generateRequestId: true,
     preserveExternalRequestId: true,
@@ -391,6 +396,7 @@ function makeTable(options: BenchOptions): RouteTable {
     maxGrpcTimeoutMs: undefined,
     grpcTimeoutOffsetMs: 0,
     maxStreamMs: undefined,
+    hedgeOnPerTryTimeout: undefined,
     retry: options.retry === undefined ? undefined : { ...RETRY, ...options.retry },
     hashPolicy: [],
     prefixRewrite: undefined,
@@ -425,7 +431,14 @@ function makeTable(options: BenchOptions): RouteTable {
     name: "table",
     onDemand: false,
     virtualHosts: [
-      { ...NO_SCOPE, name: "svc", domains: options.domains ?? ["svc"], routes: [route], retry: undefined },
+      {
+        ...NO_SCOPE,
+        name: "svc",
+        domains: options.domains ?? ["svc"],
+        routes: [route],
+        retry: undefined,
+        ...options.host,
+      },
     ],
   };
 }
