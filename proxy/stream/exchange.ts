@@ -29,7 +29,7 @@ import {
   type CompiledRouteTable,
   type CompiledTarget,
 } from "#proxy/route/route-table.ts";
-import { compileHeader } from "#proxy/route/matchers.ts";
+import { compileHeader } from "#filters/matchers.ts";
 import type { UpstreamCluster } from "#proxy/upstream/contract.ts";
 import { TUNNEL_PROTOCOL } from "#proxy/upstream/tunnel.ts";
 
