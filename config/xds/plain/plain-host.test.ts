@@ -48,9 +48,10 @@ const NO_HOST: VirtualHost = {
 };
 
 /** The same without what is never plain. */
-function simplify({ attemptMarks: _, hedgeOnPerTryTimeout: __, ...host }: VirtualHost): VirtualHost {
+function simplify(host: VirtualHost): VirtualHost {
   return {
-    ...host,
+    name: host.name,
+    domains: host.domains,
     ...simpleScope(host),
     retry: host.retry && simpleRetry(host.retry),
     routes: host.routes.map(simpleRoute),
