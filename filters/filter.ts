@@ -147,9 +147,19 @@ export interface RouteOverride {
   readonly owner?: string;
 }
 
+/** A cluster's endpoints, as far as a filter may choose among them by labels; "" is for those without the label. */
+export interface EndpointView {
+  /** Some endpoint has this label, whatever its value and health. */
+  hasLabel(key: string): boolean;
+  /** An endpoint with all these labels is there that is neither unhealthy nor ejected nor draining. */
+  hasUsable(labels: Readonly<Record<string, string>>): boolean;
+}
+
 /** What is asked of the balancer for one attempt. */
 export interface Pick {
   readonly cluster: Cluster;
+  /** Those of the cluster. */
+  readonly endpoints?: EndpointView;
   /** Only endpoints with all these labels; "" = only endpoints without that label. To narrow, put another object in its place. */
   labels: Readonly<Record<string, string>>;
   /** Key for hashing balancers; undefined = random. */

@@ -6,39 +6,13 @@ import { heddleKind, type ResourceOf } from "./kind.ts";
 import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
 import type { Immutable } from "./structural.ts";
 import { accessLog, tracing } from "./telemetry.ts";
+import { colours } from "./mesh/colours.ts";
+import { trusted } from "./mesh/trusted.ts";
 import { trafficBlocks } from "./traffic/blocks.ts";
 
 const headerSource = record("A header names the tenant, where it is to be believed.", {
   name: formatted("headerName", "Name of the header."),
-  trusted: record(
-    "Who may name a tenant. From anybody else the header is a forgery.",
-    {
-      identities: optional(
-        list(
-          formatted("spiffeId", "A SPIFFE id; * stands for any text without /."),
-          "Verified peers that are believed.",
-          64,
-          { minItems: 1 },
-        ),
-      ),
-      listeners: optional(
-        list(
-          formatted("listenerRef", 'A listener of a sidecar, "namespace/endpoint:port".'),
-          "Listeners whose clients are believed, though they have no identity: that of the application beside an entrance, for instance.",
-          64,
-          { minItems: 1 },
-        ),
-      ),
-    },
-    {
-      "x-kubernetes-validations": [
-        {
-          rule: "has(self.identities) || has(self.listeners)",
-          message: "at least one of identities, listeners must be set",
-        },
-      ],
-    },
-  ),
+  trusted,
   onUntrusted: choice(["refuse", "strip"], "A forged header: answer 403, or take the header away and go on.", {
     default: "refuse",
   }),
@@ -137,6 +111,7 @@ const spec = record("What the user wants.", {
   tracing: optional(tracing),
   accessLog: optional(accessLog),
   tenants: optional(tenants),
+  colours: optional(colours),
 });
 
 export type MeshConfigSpec = Immutable<Static<typeof spec>>;

@@ -4,7 +4,8 @@ import fc from "fast-check";
 
 import { ANSWERED, CONTINUE, type Pick } from "../filter.ts";
 import { FilterBench, type HarnessOptions } from "../testing/harness.ts";
-import { compileIdentity, routingFilter } from "./filter.ts";
+import { routingFilter } from "./filter.ts";
+import { compileIdentity } from "./identity-pattern.ts";
 
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";
 const CONFIG = {

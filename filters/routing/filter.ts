@@ -1,6 +1,6 @@
 // The tenant and version routing filter. It settles whose request this is from an ordered list of sources, believes a header only
-// where it is trusted, and narrows the choice of endpoints to the tenant's own. (Versions are routes with subset labels; the
-// tenant's label is added to them here.)
+// where it is trusted, and narrows the choice of endpoints to the tenant's own, then to the request's colours. (Versions are routes
+// with subset labels; the tenant's label is added to them here.)
 import type { JsonValue } from "#config/model/filter-config.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 
@@ -12,9 +12,12 @@ import {
   type FilterContext,
   type FilterFactory,
   type LocalReply,
+  type Pick,
 } from "../filter.ts";
 import { isLocalClient } from "../local-client.ts";
 import { ConfigReader, FilterConfigError } from "../parse.ts";
+import { Colour, parseColour, type ColourConfig } from "./colours.ts";
+import { compileIdentity } from "./identity-pattern.ts";
 
 export interface RoutingConfig {
   /** The endpoint label that names a tenant; a cluster is split by tenants when its metadata `heddle.tenants` says so. */
@@ -22,6 +25,7 @@ export interface RoutingConfig {
   /** A request of no tenant to a split cluster: only endpoints without the label, or 403. */
   readonly withoutTenant: "shared" | "deny";
   readonly sources: readonly TenantSource[];
+  readonly colours: readonly ColourConfig[];
   readonly rule: string;
 }
 
@@ -48,6 +52,7 @@ export const routingFilter = {
       labelKey: reader.string("labelKey", "tenant"),
       withoutTenant: reader.oneOf("withoutTenant", ["shared", "deny"], "shared"),
       sources: reader.objects("sources").map(parseSource),
+      colours: reader.objects("colours").map(parseColour),
       rule: reader.string("rule", ""),
     };
     reader.done();
@@ -79,11 +84,23 @@ function parseSource(reader: ConfigReader): TenantSource {
   return source;
 }
 
+/** What one exchange's request says. */
+interface Origin {
+  readonly tenant: string | undefined;
+  /** In the order of the configuration. */
+  readonly colours: readonly (string | undefined)[];
+}
+
+const NOBODY: Origin = { tenant: undefined, colours: [] };
+
 type CompiledSource = (exchange: Exchange, head: HeaderBlock) => string | LocalReply | undefined;
 
 function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
   const slot = context.slot();
   const sources = config.sources.map((source) => compileSource(source, config));
+  const colours = config.colours.map((colour) => new Colour(colour, config.rule, context));
+  // The colour that is the tenant's name: it travels as one, and is decided as the tenant is.
+  const tenantAt = sources.length === 0 ? -1 : config.colours.findIndex(({ key }) => key === config.labelKey);
   const forged = context.metrics.counter(
     "heddle_tenant_untrusted_total",
     "Requests that named a tenant without being trusted to.",
@@ -104,16 +121,39 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
         }
         tenant ??= found;
       }
-      if (tenant === undefined) return CONTINUE;
-      exchange.slots[slot] = tenant;
-      exchange.note("tenant", tenant);
+      if (colours.length === 0) {
+        if (tenant === undefined) return CONTINUE;
+        exchange.slots[slot] = { tenant, colours: NOBODY.colours } satisfies Origin;
+        exchange.note("tenant", tenant);
+        return CONTINUE;
+      }
+      const found: (string | undefined)[] = [];
+      for (let i = 0; i < colours.length; i++) {
+        const colour = colours[i]?.settle(exchange, head);
+        if (colour !== undefined && typeof colour !== "string") {
+          exchange.answer(colour);
+          return ANSWERED;
+        }
+        found.push(colour);
+        if (i !== tenantAt) continue;
+        if (tenant === undefined) tenant = colour;
+        else if (tenant !== colour) {
+          found[i] = tenant;
+          colours[i]?.write(head, tenant);
+        }
+      }
+      exchange.slots[slot] = { tenant, colours: found } satisfies Origin;
+      if (tenant !== undefined) exchange.note("tenant", tenant);
+      for (let i = 0; i < colours.length; i++) {
+        const colour = found[i];
+        if (colour !== undefined && i !== tenantAt) exchange.note(`colour_${colours[i]?.config.key}`, colour);
+      }
       return CONTINUE;
     },
     onPick(exchange, pick) {
+      const { tenant, colours: found } = (exchange.slots[slot] as Origin | undefined) ?? NOBODY; // as: only this filter writes its slot
       const settings = splitOf(pick.cluster.metadata["heddle.tenants"], config.labelKey);
-      if (settings === undefined) return CONTINUE;
-      const tenant = exchange.slots[slot] as string | undefined; // as: only this filter writes its slot
-      if (tenant === undefined && config.withoutTenant === "deny") {
+      if (settings !== undefined && tenant === undefined && config.withoutTenant === "deny") {
         exchange.answer({
           status: 403,
           flag: "UAEX",
@@ -124,10 +164,22 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
         });
         return ANSWERED;
       }
-      pick.labels = { ...pick.labels, [settings]: tenant ?? "" };
+      if (settings !== undefined) pick.labels = { ...pick.labels, [settings]: tenant ?? "" };
+      // Whoever calls an instance by its address has chosen.
+      if (colours.length === 0 || isChosen(pick)) return CONTINUE;
+      for (let i = 0; i < colours.length; i++) {
+        const refusal = colours[i]?.narrow(exchange, pick, found[i]);
+        if (refusal === undefined) continue;
+        exchange.answer(refusal);
+        return ANSWERED;
+      }
       return CONTINUE;
     },
   };
+}
+
+function isChosen({ cluster }: Pick): boolean {
+  return cluster.lb?.kind === "originalEndpoint" || cluster.discovery?.kind === "originalDst";
 }
 
 /** The label by which a cluster is divided; undefined when it is not, or not isolated. */
@@ -146,7 +198,7 @@ function compileSource(source: TenantSource, config: RoutingConfig): CompiledSou
     };
   }
   const { name, onUntrusted, trustsLocal } = source;
-  const trusted = source.trustedIdentities.map(compileIdentity);
+  const trusted = source.trustedIdentities.map((pattern) => compileIdentity(pattern));
   return (exchange, head) => {
     const value = head.get(name);
     if (value === undefined) return undefined;
@@ -169,14 +221,4 @@ function compileSource(source: TenantSource, config: RoutingConfig): CompiledSou
       rule: config.rule,
     };
   };
-}
-
-/** `*` matches within one segment of a SPIFFE id, `{tenant}` captures one. No other operator, so matching is linear. */
-export function compileIdentity(pattern: string): RegExp {
-  const source = pattern
-    .replaceAll(/[.+?^$()|[\]\\]/g, "\\$&")
-    .replaceAll("*", "[^/]*")
-    .replace("{tenant}", "(?<tenant>[^/]+)")
-    .replaceAll(/[{}]/g, "\\$&");
-  return new RegExp(`^${source}$`);
 }

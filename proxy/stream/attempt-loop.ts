@@ -72,6 +72,7 @@ export class AttemptLoop implements AttemptOwner {
     if (exchange.isOver || upstream === undefined) return;
     this.#pick = {
       cluster: upstream.config,
+      endpoints: upstream,
       labels: this.#subset(),
       hash: compiled?.hash(exchange.request, exchange),
       endpoint: undefined,

@@ -1,6 +1,5 @@
 // A copy of a request for another cluster (Envoy `request_mirror_policies`). Its answer is thrown away, and whatever happens to it,
 // the original never feels it: no waiting, no error, no credit held back.
-import type { Cluster } from "#config/model/cluster.ts";
 import { CONTINUE, REROUTE, type AttemptFailure, type Pick } from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
@@ -23,7 +22,7 @@ export function startMirrors(exchange: HttpExchange): void {
   for (const { cluster, fraction } of action.mirrors) {
     if (exchange.service.random.next() * fraction.denominator >= fraction.numerator) continue;
     const upstream = exchange.service.clusters.get(cluster);
-    const pick = upstream === undefined ? undefined : pickFor(exchange, upstream.config);
+    const pick = upstream === undefined ? undefined : pickFor(exchange, upstream);
     if (upstream === undefined || pick === undefined || !upstream.admit(false)) continue;
     const picked = upstream.pick(pick, exchange.connection.originalDestination);
     if (typeof picked === "string") {
@@ -37,9 +36,10 @@ export function startMirrors(exchange: HttpExchange): void {
 }
 
 /** The filters narrow the choice as for the request itself (a tenant's copy stays with its tenant); undefined = one of them refused. */
-function pickFor(exchange: HttpExchange, cluster: Cluster): Pick | undefined {
+function pickFor(exchange: HttpExchange, upstream: UpstreamCluster): Pick | undefined {
   const pick: Pick = {
-    cluster,
+    cluster: upstream.config,
+    endpoints: upstream,
     labels: {},
     hash: undefined,
     endpoint: undefined,

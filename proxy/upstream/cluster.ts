@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
+import type { Labels } from "#config/model/route.ts";
 import type { Pick } from "#filters/filter.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { StreamHandler } from "#lib/http/stream.ts";
@@ -156,6 +157,16 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     const hash = pick.hash === undefined ? undefined : pick.hash >>> 0;
     const host = selector.pick(hash, isAvoided, hasAvoid);
     return host === undefined ? "no-healthy-endpoint" : new Picked(this, host);
+  }
+
+  hasLabel(key: string): boolean {
+    this.#index ??= this.#compile();
+    return this.#index.hasLabel(key);
+  }
+
+  hasUsable(labels: Labels): boolean {
+    this.#index ??= this.#compile();
+    return this.#index.find(labels)?.hasUsable === true;
   }
 
   setHealth(address: string, health: EndpointHealth): void {

@@ -2,7 +2,7 @@
 import type { Cluster } from "#config/model/cluster.ts";
 import type { SocketAddress } from "#config/model/address.ts";
 import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
-import type { AttemptFailure, Pick } from "#filters/filter.ts";
+import type { AttemptFailure, EndpointView, Pick } from "#filters/filter.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 
 /** All clusters of one worker. Runtime state (pools, ejections, EWMA, counts) is keyed by cluster and endpoint and survives `apply`. */
@@ -40,7 +40,7 @@ export interface ClusterSnapshot {
 /** Whose limits count: the route's `priority`. */
 export type RequestPriority = "default" | "high";
 
-export interface UpstreamCluster {
+export interface UpstreamCluster extends EndpointView {
   readonly config: Cluster;
   /**
    * Takes a place: false, one among the cluster's requests (max_requests); true, one among its retries (max_retries or the retry

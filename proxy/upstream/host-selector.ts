@@ -35,10 +35,13 @@ export class HostSelector {
   readonly #choices: Choice[] = [];
   /** Endpoints of any health that are not draining. */
   readonly total: number;
+  /** Some of them may be used without panic. */
+  readonly hasUsable: boolean;
 
   constructor(groups: readonly LocalityGroup[], settings: SelectorSettings) {
     this.#settings = settings;
     this.total = this.#compile(groups);
+    this.hasUsable = countOf(groups, "healthy") + countOf(groups, "degraded") > 0;
   }
 
   /** Undefined: no endpoint may be used. */

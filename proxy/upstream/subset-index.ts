@@ -35,7 +35,12 @@ export class SubsetIndex {
     }
   }
 
-  /** Only endpoints with all these labels; undefined: there is none. No labels: all endpoints. */
+  /** Some endpoint has this label. */
+  hasLabel(key: string): boolean {
+    return this.#values.has(key);
+  }
+
+  /** Only endpoints with all these labels ("": without that label); undefined: there is none. No labels: all endpoints. */
   find(labels: Labels): HostSelector | undefined {
     let node = this.#root;
     for (const key in labels) {
@@ -53,7 +58,7 @@ export class SubsetIndex {
 
   /** A label that no endpoint has makes no node: requests cannot fill the memory with names of their own. */
   #step(node: Node, key: string, value: string): Node | undefined {
-    if (this.#values.get(key)?.has(value) !== true) return undefined;
+    if (value !== "" && this.#values.get(key)?.has(value) !== true) return undefined;
     if (this.#nodes++ > MAX_NODES) {
       this.#root = new Node();
       this.#nodes = 1;

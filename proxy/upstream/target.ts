@@ -59,8 +59,8 @@ function tlsOf(cluster: Cluster, endpoint: Endpoint): UpstreamTls | undefined {
   return cluster.tls;
 }
 
-/** Whether all of `wanted` are there. */
+/** Whether all of `wanted` are there; "" wants none of that key. */
 export function hasLabels(labels: Labels, wanted: Labels): boolean {
-  for (const key of Object.keys(wanted)) if (labels[key] !== wanted[key]) return false;
+  for (const key of Object.keys(wanted)) if ((labels[key] ?? "") !== wanted[key]) return false;
   return true;
 }

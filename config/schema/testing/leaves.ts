@@ -47,6 +47,7 @@ const guesses = [KEY, "/a", "a", "x-user", "GET", "10s", "https://example.com", 
 /** Values for places whose rules want what no search finds; by kind and path. */
 const seeds: Readonly<Record<string, unknown>> = {
   "MeshConfig tenants.sources.[].peerIdentity.pattern": "spiffe://*/ns/*/sa/*-{tenant}",
+  "MeshConfig colours.[].from.[].peerIdentity.pattern": "spiffe://*/ns/*/sa/*-{colour}",
 };
 
 /** All places below a schema, mappings and lists among them, in its order. */

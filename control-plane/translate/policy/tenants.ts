@@ -1,11 +1,12 @@
-// MeshConfig.tenants as settings of the routing filter (who may name a tenant on this listener) and of clusters (how they are divided).
+// MeshConfig.tenants and colours as settings of the routing filter (who may name them on this listener) and of clusters (how they are divided).
 import type { FilterConfig, JsonValue } from "#config/model/filter-config.ts";
 import type { Labels } from "#config/model/route.ts";
-import type { TenantSettings, TenantSource } from "#config/schema/mesh-config.ts";
+import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
 import { spiffeId, type Workload } from "../../mesh/workload.ts";
 import { filterConfig } from "../filter-types.ts";
 import { meshConfigOf } from "../scope.ts";
+import { colourSettings, type Trust, type Trusted } from "./colours.ts";
 
 /** For the application beside the proxy, on one of its listeners. */
 export function outboundTenants(
@@ -14,31 +15,25 @@ export function outboundTenants(
   listen: number,
 ): readonly FilterConfig[] {
   const mesh = meshConfigOf(reader);
-  if (mesh.tenants === undefined) return [];
   const self = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
-  return [
-    routingFilter(mesh.tenants, ({ trusted }) => ({
-      trustedIdentities: [],
-      trustsLocal:
-        (trusted.identities ?? []).some((pattern) => matchesIdentity(pattern, self)) ||
-        (trusted.listeners ?? []).includes(`${workload.id}:${listen}`),
-    })),
-  ];
+  return routingFilter(mesh, { trustsLocal: true }, (trusted) => ({
+    trustedIdentities: [],
+    trustsLocal:
+      (trusted.identities ?? []).some((pattern) => matchesIdentity(pattern, self)) ||
+      (trusted.listeners ?? []).includes(`${workload.id}:${listen}`),
+  }));
 }
 
 /** For peers of the mesh. A workload whose listener is believed speaks for its clients on the next hop too, so its identity is believed there. */
 export function inboundTenants(reader: MeshReader): readonly FilterConfig[] {
   const mesh = meshConfigOf(reader);
-  if (mesh.tenants === undefined) return [];
-  return [
-    routingFilter(mesh.tenants, ({ trusted }) => {
-      const entrances = (trusted.listeners ?? []).flatMap((listener) => {
-        const workload = reader.get("workloads", listener.slice(0, listener.lastIndexOf(":")));
-        return workload === undefined ? [] : [spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount)];
-      });
-      return { trustedIdentities: [...new Set([...(trusted.identities ?? []), ...entrances])], trustsLocal: false };
-    }),
-  ];
+  return routingFilter(mesh, { trustsLocal: false }, (trusted) => {
+    const entrances = (trusted.listeners ?? []).flatMap((listener) => {
+      const workload = reader.get("workloads", listener.slice(0, listener.lastIndexOf(":")));
+      return workload === undefined ? [] : [spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount)];
+    });
+    return { trustedIdentities: [...new Set([...(trusted.identities ?? []), ...entrances])], trustsLocal: false };
+  });
 }
 
 /**
@@ -56,24 +51,26 @@ export function clusterTenants(
   return { "heddle.tenants": { isolate: true, labelKey: tenants.labelKey } };
 }
 
-type HeaderSource = NonNullable<TenantSource["header"]>;
-type Trust = { readonly trustedIdentities: readonly string[]; readonly trustsLocal: boolean };
-
-function routingFilter(tenants: TenantSettings, trustOf: (source: HeaderSource) => Trust): FilterConfig {
+/** Nothing where the mesh has neither tenants nor colours. `everybody`: who is believed where nobody is named. */
+function routingFilter(
+  mesh: MeshConfigSpec,
+  everybody: Pick<Trust, "trustsLocal">,
+  trustOf: (trusted: Trusted) => Trust,
+): readonly FilterConfig[] {
+  const { tenants } = mesh;
+  const colours = colourSettings(mesh, trustOf, everybody);
+  const shared = { rule: "MeshConfig default", ...(colours.length === 0 ? {} : { colours }) };
+  if (tenants === undefined) return colours.length === 0 ? [] : [filterConfig("routing", shared)];
   // A claim of a JWT needs a verified JWT: RequestAuthentication is not there yet, and the status of MeshConfig says so.
   const sources = tenants.sources.flatMap((source): readonly JsonValue[] => {
     if (source.header !== undefined) {
-      const { name, onUntrusted } = source.header;
-      return [{ header: { name: name.toLowerCase(), ...trustOf(source.header), onUntrusted } }];
+      const { name, onUntrusted, trusted } = source.header;
+      return [{ header: { name: name.toLowerCase(), ...trustOf(trusted), onUntrusted } }];
     }
     return source.peerIdentity === undefined ? [] : [{ peerIdentity: { pattern: source.peerIdentity.pattern } }];
   });
-  return filterConfig("routing", {
-    rule: "MeshConfig default",
-    labelKey: tenants.labelKey,
-    withoutTenant: tenants.withoutTenant,
-    sources,
-  });
+  const { labelKey, withoutTenant } = tenants;
+  return [filterConfig("routing", { ...shared, labelKey, withoutTenant, sources })];
 }
 
 /** `*` stands for any text without `/`. */

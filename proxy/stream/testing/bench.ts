@@ -269,6 +269,8 @@ export class ExchangeBench {
   #makeCopyCluster(options: BenchOptions): UpstreamCluster {
     return {
       config: { name: "copy", perConnectionBufferLimitBytes: 1024, metadata: {} } as unknown as Cluster, // as: what a mirror reads
+      hasLabel: () => false,
+      hasUsable: () => true,
       admit: () => ++this.copying > 0,
       release: () => void this.copying--,
       pick: () => {
@@ -286,6 +288,8 @@ export class ExchangeBench {
     const onOpen = options.onOpen ?? ((attempt: ScriptedAttempt) => attempt.ready());
     return {
       config: { name: "backend", limits: { maxRequests: 1024 }, metadata: {} } as unknown as Cluster, // as: what the exchange reads
+      hasLabel: () => false,
+      hasUsable: () => true,
       admit: (_isRetry, priority = "default") => {
         this.priorities.push(priority);
         if (options.isFull === true) return false;
