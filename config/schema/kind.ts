@@ -37,6 +37,8 @@ export interface KindDefinition<Kind extends string = string> {
   readonly kind: Kind;
   readonly group: string;
   readonly version: string;
+  /** Those with the same fields that are read as well. */
+  readonly olderVersions: readonly string[];
   readonly plural: string;
   readonly shortNames: readonly string[];
   readonly scope: "Namespaced" | "Cluster";
@@ -54,7 +56,7 @@ export const heddleGroup = "heddle.dev";
 export const gatewayGroup = "gateway.networking.k8s.io";
 
 type Declared<Kind extends string> = Pick<KindDefinition<Kind>, "kind" | "plural" | "description"> &
-  Partial<Pick<KindDefinition<Kind>, "scope" | "shortNames" | "rules" | "columns">> & {
+  Partial<Pick<KindDefinition<Kind>, "scope" | "olderVersions" | "shortNames" | "rules" | "columns">> & {
     /** Schema of the spec, made with the words of fields.ts. */
     readonly spec: TSchema;
   };
@@ -75,8 +77,13 @@ function define<const Kind extends string>(
   version: string,
   hasOwnCrd: boolean,
 ): KindDefinition<Kind> {
-  const defaults = { scope: "Namespaced", shortNames: [], rules: [], columns: [] } as const;
+  const defaults = { scope: "Namespaced", olderVersions: [], shortNames: [], rules: [], columns: [] } as const;
   return { ...defaults, ...declared, group, version, hasOwnCrd, spec: structural(declared.spec) };
+}
+
+/** Whether documents of this version are of the kind. */
+export function isVersionOf({ group, version, olderVersions }: KindDefinition, apiVersion: string): boolean {
+  return [version, ...olderVersions].some((one) => apiVersion === `${group}/${one}`);
 }
 
 /** `heddle.dev/v1alpha1`. */

@@ -7,6 +7,7 @@ import type { KindDefinition } from "./kind.ts";
 import { meshConfigKind, type MeshConfig } from "./mesh-config.ts";
 import { peerAuthenticationKind, type PeerAuthentication } from "./peer-authentication.ts";
 import { rateLimitPolicyKind, type RateLimitPolicy } from "./rate-limit-policy.ts";
+import { referenceGrantKind, type ReferenceGrant } from "./reference-grant.ts";
 import { serviceEntryKind, type ServiceEntry } from "./service-entry.ts";
 import { serviceSubsetKind, type ServiceSubset } from "./service-subset.ts";
 import { telemetryKind, type Telemetry } from "./telemetry.ts";
@@ -19,6 +20,7 @@ export type Resource =
   | ServiceSubset
   | HTTPRoute
   | GRPCRoute
+  | ReferenceGrant
   | TrafficPolicy
   | RateLimitPolicy
   | FaultPolicy
@@ -34,6 +36,7 @@ export const kinds: readonly KindDefinition<ResourceKind>[] = [
   serviceSubsetKind,
   httpRouteKind,
   grpcRouteKind,
+  referenceGrantKind,
   trafficPolicyKind,
   rateLimitPolicyKind,
   faultPolicyKind,

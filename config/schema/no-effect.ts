@@ -38,6 +38,7 @@ function fieldsOf(resource: Resource): Found[] {
       return policyFields(resource);
     case "FaultPolicy":
     case "PeerAuthentication":
+    case "ReferenceGrant":
     case "RateLimitPolicy":
     case "ServiceEntry":
     case "ServiceSubset":

@@ -4,7 +4,7 @@ import type { ConfigError } from "#config/load/config-error.ts";
 import { formatPath } from "#config/load/json-path.ts";
 import { problemAt, type ResourceDocument } from "#config/load/load.ts";
 import { checkRegularExpressions } from "./regular-expressions.ts";
-import { apiVersionOf, gatewayGroup, heddleGroup, type KindDefinition } from "./kind.ts";
+import { apiVersionOf, gatewayGroup, heddleGroup, isVersionOf, type KindDefinition } from "./kind.ts";
 import { kinds, resourceName, type Resource } from "./kinds.ts";
 import { metadataSchema } from "./metadata.ts";
 import { ShapeChecker, type Finding } from "./shape-checker.ts";
@@ -25,7 +25,7 @@ export class ResourceParser {
   /** Never throws: what is wrong with the document is in the answer. */
   parse(document: ResourceDocument): Parsed {
     const definition = kinds.find(({ kind }) => kind === document.kind);
-    if (definition === undefined || apiVersionOf(definition) !== document.apiVersion)
+    if (definition === undefined || !isVersionOf(definition, document.apiVersion))
       return { problems: [wrongKind(document, definition)] };
     const { value, findings } = this.#checker(definition).check(wholeObject(document, definition), []);
     const object = value as Pick<Resource, "metadata" | "spec">; // what the schema says, if nothing was found
@@ -150,7 +150,6 @@ const otherGatewayKinds = new Set([
   "TCPRoute",
   "TLSRoute",
   "UDPRoute",
-  "ReferenceGrant",
   "BackendTLSPolicy",
   "ListenerSet",
 ]);

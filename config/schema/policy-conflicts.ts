@@ -74,6 +74,7 @@ function claimsOf(policy: Resource): readonly Claim[] {
     case "HTTPRoute":
     case "GRPCRoute":
     case "MeshConfig":
+    case "ReferenceGrant":
     case "ServiceEntry":
     case "ServiceSubset":
       return [];

@@ -9,6 +9,7 @@ import { resourceName, type Resource } from "./kinds.ts";
 import { findNoEffect } from "./no-effect.ts";
 import { findPolicyConflicts } from "./policy-conflicts.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
+import { grantable, isGranted, type ReferenceGrant } from "./reference-grant.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import type { ServiceSubset } from "./service-subset.ts";
 import { findTakenPorts } from "./taken-ports.ts";
@@ -53,6 +54,8 @@ class ResourceIndex {
   readonly services = new Map<string, ServiceEntry>();
   readonly subsets = new Map<string, ServiceSubset>();
   readonly routes = new Map<string, Resource>();
+  /** By their namespaces. */
+  readonly grants = new Map<string, ReferenceGrant[]>();
 
   constructor(resources: readonly Resource[]) {
     for (const resource of resources) {
@@ -61,6 +64,10 @@ class ResourceIndex {
       else if (resource.kind === "ServiceSubset") this.subsets.set(key, resource);
       else if (resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute")
         this.routes.set(`${resource.kind} ${key}`, resource);
+      else if (resource.kind === "ReferenceGrant") {
+        const { namespace } = resource.metadata;
+        this.grants.set(namespace, [...(this.grants.get(namespace) ?? []), resource]);
+      }
     }
   }
 
@@ -94,7 +101,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
   switch (resource.kind) {
     case "HTTPRoute":
     case "GRPCRoute":
-      checkRoute(resource.spec, namespace, index, report);
+      checkRoute(resource, index, report);
       break;
     case "TrafficPolicy":
     case "RateLimitPolicy":
@@ -111,6 +118,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       checkServiceEntry(resource, index, report);
       break;
     case "MeshConfig":
+    case "ReferenceGrant":
       break;
   }
   return report.problems;
@@ -129,30 +137,64 @@ interface ObjectRef {
 interface RouteSpec {
   readonly parentRefs?: readonly ObjectRef[];
   readonly rules?: readonly {
-    readonly backendRefs?: readonly ObjectRef[];
-    readonly filters?: readonly { readonly requestMirror?: { readonly backendRef: ObjectRef } }[];
+    readonly backendRefs?: readonly (ObjectRef & Filtering)[];
+    readonly filters?: Filtering["filters"];
   }[];
 }
 
-function checkRoute(spec: RouteSpec, namespace: string, index: ResourceIndex, report: Reporter): void {
-  const { parentRefs = [], rules = [] } = spec;
+interface Filtering {
+  readonly filters?: undefined | readonly { readonly requestMirror?: { readonly backendRef: ObjectRef } }[];
+}
+
+interface RouteHead {
+  readonly kind: string;
+  readonly metadata: { readonly namespace: string };
+  readonly spec: RouteSpec;
+}
+
+function checkRoute(route: RouteHead, index: ResourceIndex, report: Reporter): void {
+  const { namespace } = route.metadata;
+  const { parentRefs = [], rules = [] } = route.spec;
+  const check = (ref: ObjectRef, path: JsonPath): void => {
+    if (isPermitted(ref, route, index)) checkBackend(ref, namespace, path, index, report);
+    else
+      report.warn(
+        [...path, "namespace"],
+        `no ReferenceGrant in "${ref.namespace}" lets it refer to ${ref.kind} "${ref.name}" there: requests there are answered 500`,
+        `write a ReferenceGrant in ${ref.namespace}, from ${route.kind} of ${namespace}`,
+      );
+  };
   for (const [at, parent] of parentRefs.entries()) {
     const path = ["spec", "parentRefs", at];
     if (isService(parent)) checkService(parent, namespace, path, index, report);
   }
   for (const [at, rule] of rules.entries()) {
-    for (const [backendAt, backend] of (rule.backendRefs ?? []).entries())
-      checkBackend(backend, namespace, ["spec", "rules", at, "backendRefs", backendAt], index, report);
-    for (const [filterAt, filter] of (rule.filters ?? []).entries())
-      if (filter.requestMirror !== undefined)
-        checkBackend(
-          filter.requestMirror.backendRef,
-          namespace,
-          ["spec", "rules", at, "filters", filterAt, "requestMirror", "backendRef"],
-          index,
-          report,
-        );
+    const checkMirrors = ({ filters = [] }: Filtering, path: JsonPath): void => {
+      for (const [filterAt, { requestMirror }] of filters.entries())
+        if (requestMirror !== undefined)
+          check(requestMirror.backendRef, [...path, "filters", filterAt, "requestMirror", "backendRef"]);
+    };
+    checkMirrors(rule, ["spec", "rules", at]);
+    for (const [backendAt, backend] of (rule.backendRefs ?? []).entries()) {
+      const path = ["spec", "rules", at, "backendRefs", backendAt];
+      check(backend, path);
+      checkMirrors(backend, path);
+    }
   }
+}
+
+/** As the control plane sees it (translate/gateway-api/backends.ts): for one parent at least. */
+function isPermitted(ref: ObjectRef, { kind, metadata, spec }: RouteHead, index: ResourceIndex): boolean {
+  const { namespace: routeNamespace } = metadata;
+  const namespace = ref.namespace ?? routeNamespace;
+  if (namespace === routeNamespace) return true;
+  const service = index.subsets.get(`${namespace}/${ref.name}`)?.spec.service;
+  const named = ref.kind === "ServiceSubset" ? (service ?? "") : ref.name;
+  const isParent = spec.parentRefs?.some(
+    (parent) => isService(parent) && parent.name === named && (parent.namespace ?? routeNamespace) === namespace,
+  );
+  const to = grantable(ref.group, ref.kind, ref.name, named);
+  return isParent === true || isGranted(index.grants.get(namespace) ?? [], { routeKind: kind, routeNamespace, to });
 }
 
 function checkBackend(

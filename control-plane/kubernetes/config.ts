@@ -1,6 +1,6 @@
 // Routes, policies and ServiceEntries from the API server: a source of documents beside the folder.
 import type { ConfigError } from "#config/load/config-error.ts";
-import { gatewayGroup, type KindDefinition } from "#config/schema/kind.ts";
+import type { KindDefinition } from "#config/schema/kind.ts";
 import { kinds, type ResourceKind } from "#config/schema/kinds.ts";
 import { ResourceParser } from "#config/schema/parse-resource.ts";
 import type { ServiceEntry } from "#config/schema/service-entry.ts";
@@ -181,8 +181,6 @@ export class KubernetesConfig implements ConfigSource {
   }
 }
 
-/** ReferenceGrant was v1beta1 for years, and is v1 in newer releases of Gateway API; its fields are the same. */
-function typeOf({ group, version, plural, kind }: KindDefinition): ResourceType {
-  const isGrant = group === gatewayGroup && kind === "ReferenceGrant";
-  return { group, versions: isGrant ? ["v1", "v1beta1"] : [version], plural, kind };
+function typeOf({ group, version, olderVersions, plural, kind }: KindDefinition): ResourceType {
+  return { group, versions: [version, ...olderVersions], plural, kind };
 }

@@ -8,6 +8,7 @@ import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import type { PeerAuthentication } from "#config/schema/peer-authentication.ts";
 import { byName, byPrecedence } from "#config/schema/precedence.ts";
 import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
+import type { ReferenceGrant } from "#config/schema/reference-grant.ts";
 import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
@@ -28,6 +29,8 @@ export interface MeshTables {
   readonly subsets: ReadonlyMap<string, ServiceSubset>;
   /** Routes whose parent is the service `namespace/name`, the oldest first. */
   readonly routes: ReadonlyMap<string, readonly RouteResource[]>;
+  /** By the namespace that they are in, which is the one that they open. */
+  readonly referenceGrants: ReadonlyMap<string, readonly ReferenceGrant[]>;
   /** Policies by what they target: `targetKey`. */
   readonly trafficPolicies: ReadonlyMap<string, readonly TrafficPolicy[]>;
   readonly rateLimits: ReadonlyMap<string, readonly RateLimitPolicy[]>;
@@ -92,6 +95,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
       podGroups: shareLists(before?.podGroups, groupPods(workloads)),
       subsets: policies.subsets,
       routes: shareLists(before?.routes, policies.routes),
+      referenceGrants: shareLists(before?.referenceGrants, policies.referenceGrants),
       trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),
       rateLimits: shareLists(before?.rateLimits, policies.rateLimits),
       faults: shareLists(before?.faults, policies.faults),
@@ -110,6 +114,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
 function indexResources(resources: readonly Resource[]) {
   const routes = new Map<string, RouteResource[]>();
   const subsets = new Map<string, ServiceSubset>();
+  const referenceGrants = new Map<string, ReferenceGrant[]>();
   const trafficPolicies = new Map<string, TrafficPolicy[]>();
   const rateLimits = new Map<string, RateLimitPolicy[]>();
   const faults = new Map<string, FaultPolicy[]>();
@@ -127,6 +132,9 @@ function indexResources(resources: readonly Resource[]) {
         for (const parent of new Set(parents)) put(routes, parent, resource);
         break;
       }
+      case "ReferenceGrant":
+        put(referenceGrants, namespace, resource);
+        break;
       case "ServiceSubset":
         subsets.set(`${namespace}/${name}`, resource);
         break;
@@ -152,7 +160,17 @@ function indexResources(resources: readonly Resource[]) {
         break;
     }
   }
-  return { routes, subsets, trafficPolicies, rateLimits, faults, peerAuthentications, telemetries, meshConfig };
+  return {
+    routes,
+    subsets,
+    referenceGrants,
+    trafficPolicies,
+    rateLimits,
+    faults,
+    peerAuthentications,
+    telemetries,
+    meshConfig,
+  };
 }
 
 interface Targeting {

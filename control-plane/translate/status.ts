@@ -9,7 +9,7 @@ import { isDividedTcp } from "./cluster.ts";
 import { findPort, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
 import { isServiceParent, namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
-import { unsupportedFilter } from "./gateway-api/filters.ts";
+import { unsupportedFilter, type AnyFilter } from "./gateway-api/filters.ts";
 import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
 
 export interface Condition {
@@ -115,9 +115,15 @@ function unappliedFilter(route: RouteResource): Condition | undefined {
 
 function resolvedRefs(scope: Scope, route: RouteResource, parent: ParentRef, service: string): Condition {
   const ports = scope.reader.get("services", service)?.ports.filter((port) => namesPort(parent, port)) ?? [];
-  const context = { routeNamespace: route.metadata.namespace, parentPort: ports[0]?.port ?? parent.port ?? 0 };
+  const context = {
+    routeKind: route.kind,
+    routeNamespace: route.metadata.namespace,
+    parentService: service,
+    parentPort: ports[0]?.port ?? parent.port ?? 0,
+  };
   for (const [index, rule] of (route.spec.rules ?? []).entries()) {
-    const mirrors = (rule.filters ?? []).flatMap(({ requestMirror }) =>
+    const filters = [rule, ...(rule.backendRefs ?? [])].flatMap((one): readonly AnyFilter[] => one.filters ?? []);
+    const mirrors = filters.flatMap(({ requestMirror }) =>
       requestMirror === undefined ? [] : [requestMirror.backendRef],
     );
     const refs: readonly BackendObject[] = [...(rule.backendRefs ?? []), ...mirrors];
@@ -160,6 +166,8 @@ function conditionsOf(
     case "HTTPRoute":
     case "GRPCRoute":
     case "ServiceEntry":
+    // It has no status in Gateway API.
+    case "ReferenceGrant":
       return [];
     default:
       return resource satisfies never;

@@ -1,10 +1,10 @@
 // Filters of one backend that a weighted cluster cannot have: its share becomes a rule of its own, with the filters on the rule.
 import type { Fraction } from "#config/model/matcher.ts";
-import type { GRPCRouteFilter, GRPCRouteRule } from "#config/schema/grpc-route.ts";
-import type { HTTPRouteFilter, HTTPRouteRule } from "#config/schema/http-route.ts";
+import type { GRPCRouteRule } from "#config/schema/grpc-route.ts";
+import type { HTTPRouteRule } from "#config/schema/http-route.ts";
+import type { AnyFilter } from "./filters.ts";
 
 type Rule = HTTPRouteRule | GRPCRouteRule;
-type AnyFilter = HTTPRouteFilter | GRPCRouteFilter;
 
 /** The rule, or the part of it that goes to one backend. */
 export interface RulePart {

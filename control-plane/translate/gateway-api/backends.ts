@@ -1,5 +1,6 @@
 // Where a backendRef leads: to a port of a service, whole or as a subset, or nowhere, with the reason that status shows.
 import type { Labels } from "#config/model/route.ts";
+import { grantable, isGranted } from "#config/schema/reference-grant.ts";
 import { targetKey } from "../../mesh/snapshot.ts";
 import { findPort, subsetBackend, wholeBackend, type Backend, type Scope } from "../scope.ts";
 
@@ -13,7 +14,10 @@ export interface BackendObject {
 
 /** Whose route it is, and the port of the parent that it is attached to. */
 export interface ParentContext {
+  readonly routeKind: string;
   readonly routeNamespace: string;
+  /** `namespace/name`. */
+  readonly parentService: string;
   readonly parentPort: number;
 }
 
@@ -22,13 +26,13 @@ export type ResolvedBackend =
   | {
       readonly kind: "refused";
       /** Reasons of Gateway API's `ResolvedRefs` condition. */
-      readonly reason: "InvalidKind" | "BackendNotFound" | "UnsupportedProtocol";
+      readonly reason: "InvalidKind" | "RefNotPermitted" | "BackendNotFound" | "UnsupportedProtocol";
       readonly message: string;
     };
 
 /**
- * Backends of other namespaces need no ReferenceGrant: a mesh's route opens nothing that its clients could not call themselves
- * (GEP-1294). A subset becomes labels over the whole service's cluster where the proxy can narrow by labels; it has a cluster of its own
+ * A backend of another namespace needs a ReferenceGrant there, unless it is the parent itself, which the route's clients call anyway
+ * (decisions: 0014). What may not be referred to is not told to be there or not. A subset becomes labels over the whole service's cluster where the proxy can narrow by labels; it has a cluster of its own
  * where it cannot (other dialects, mirrors) or where a TrafficPolicy is for the subset.
  */
 export function resolveBackend(
@@ -51,9 +55,20 @@ export function resolveBackend(
       message: `a backend must be a Service or a ServiceSubset: got ${ref.group}/${ref.kind}`,
     };
   const subset = isSubset ? reader.get("subsets", `${namespace}/${ref.name}`) : undefined;
+  const named = `${namespace}/${subset?.spec.service ?? ref.name}`;
+  if (namespace !== parent.routeNamespace && named !== parent.parentService) {
+    const to = grantable(ref.group, ref.kind, ref.name, subset?.spec.service);
+    const { routeKind, routeNamespace } = parent;
+    if (!isGranted(reader.get("referenceGrants", namespace) ?? [], { routeKind, routeNamespace, to }))
+      return {
+        kind: "refused",
+        reason: "RefNotPermitted",
+        message: `no ReferenceGrant in "${namespace}" lets ${routeKind}s of "${routeNamespace}" refer to ${what}`,
+      };
+  }
   if (isSubset && subset === undefined)
     return { kind: "refused", reason: "BackendNotFound", message: `${what} does not exist` };
-  const service = `${namespace}/${subset?.spec.service ?? ref.name}`;
+  const service = named;
   const known = reader.get("services", service);
   if (known === undefined)
     return { kind: "refused", reason: "BackendNotFound", message: `service "${service}" does not exist` };

@@ -69,7 +69,7 @@ export function ruleFilters(
   return { requestHeaders, responseHeaders, rewrites, mirrors, redirect, unsupported: unsupportedFilter(filters) };
 }
 
-type AnyFilter = HTTPRouteFilter | GRPCRouteFilter;
+export type AnyFilter = HTTPRouteFilter | GRPCRouteFilter;
 
 /** The first filter of a rule, or of one of its backends, that cannot be applied. */
 export function unsupportedFilter(filters: readonly AnyFilter[] | undefined): AnyFilter["type"] | undefined {

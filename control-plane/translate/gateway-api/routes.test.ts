@@ -112,12 +112,71 @@ test("gRPC methods come before their service, and gRPC before HTTP", () => {
   assert.deepEqual(order(grpc + route("h", `[{ name: http, ${toCart} }]`)), ["method", "service", "http"]);
 });
 
-test("a backend may be in another namespace without a ReferenceGrant (GEP-1294)", () => {
-  const mesh = makeMesh(services + route("r", "[{ backendRefs: [{ name: other, namespace: far, port: 8080 }] }]"));
-  const [made] = routesOf(mesh);
-  assert.ok(made?.action.kind === "forward");
-  assert.deepEqual(made.action.target, { kind: "cluster", name: "outbound/far/other/8080" });
+const grant = (name: string, to: string, from = "HTTPRoute", namespace = "shop"): string => `---
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: { name: ${name}, namespace: far }
+spec: { from: [{ group: gateway.networking.k8s.io, kind: ${from}, namespace: ${namespace} }], to: [${to}] }
+`;
+const toServices = '{ group: "", kind: Service }';
+
+test("a backend of another namespace needs a grant there, and loses its share with it", () => {
+  const refs = "[{ name: other, namespace: far, port: 8080 }, { name: cart, port: 8080 }]";
+  const mesh = makeMesh(services + route("r", `[{ backendRefs: ${refs} }]`));
+  const targets = (): unknown => {
+    const action = routesOf(mesh)[0]?.action;
+    return (
+      action?.kind === "forward" && action.target.kind === "weighted" && action.target.clusters.map((one) => one.name)
+    );
+  };
+  const refused = ["unresolved/far/other", "outbound/shop/cart/8080"];
+  assert.deepEqual(targets(), refused);
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
+  mesh.put(grant("kind", toServices, "GRPCRoute") + grant("from", toServices, "HTTPRoute", "far"));
+  mesh.put(grant("name", '{ group: "", kind: Service, name: another }') + grant("to", '{ group: "", kind: Secret }'));
+  assert.deepEqual(targets(), refused);
+  mesh.put(grant("good", '{ group: "", kind: Service, name: other }'));
+  assert.deepEqual(targets(), ["outbound/far/other/8080", "outbound/shop/cart/8080"]);
   assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
+  mesh.remove("ReferenceGrant", "good");
+  assert.deepEqual(targets(), refused);
+});
+
+test("a mirror of another namespace is not sent without a grant, and status says so", () => {
+  const filter =
+    "filters: [{ type: RequestMirror, requestMirror: { backendRef: { name: other, namespace: far, port: 8080 } } }]";
+  const ofBackend = `[{ backendRefs: [{ name: cart, port: 8080, ${filter} }] }]`;
+  for (const rules of [`[{ ${filter}, ${toCart} }]`, ofBackend]) {
+    const mesh = makeMesh(services + route("r", rules));
+    const mirrors = (): unknown => {
+      const action = routesOf(mesh)[0]?.action;
+      return action?.kind === "forward" && action.mirrors.length;
+    };
+    assert.equal(mirrors(), 0);
+    assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
+    mesh.put(grant("good", toServices));
+    assert.equal(mirrors(), 1);
+  }
+});
+
+test("whether what may not be referred to exists is not told", () => {
+  const mesh = makeMesh(services + route("r", "[{ backendRefs: [{ name: gone, namespace: far, port: 8080 }] }]"));
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
+});
+
+test("a consumer's route refers to its parent without a grant, and to subsets of it", () => {
+  const refs =
+    "[{ name: cart, namespace: shop, port: 8080 }, { group: heddle.dev, kind: ServiceSubset, name: v1, namespace: shop }]";
+  const subset = `---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceSubset
+metadata: { name: v1, namespace: shop }
+spec: { service: cart, labels: { version: v1 } }
+`;
+  const mesh = makeMesh(services + subset + route("r", `[{ backendRefs: ${refs} }]`, "far"));
+  assert.deepEqual(reasons(mesh), ["Accepted Accepted", "ResolvedRefs ResolvedRefs"]);
+  const mixed = route("r", "[{ backendRefs: [{ name: web, namespace: shop, port: 80 }] }]", "far");
+  assert.deepEqual(reasons(makeMesh(services + mixed)), ["Accepted Accepted", "ResolvedRefs RefNotPermitted"]);
 });
 
 test("a call whose only backend is missing is answered as gRPC's UNAVAILABLE, a request with 500", () => {

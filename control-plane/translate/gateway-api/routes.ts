@@ -106,8 +106,13 @@ function ruleRoute(
   backends: Map<string, Backend>,
 ): Route {
   const { namespace, name } = route.metadata;
-  const parent: ParentContext = { routeNamespace: namespace, parentPort: port.port };
   const key = serviceKey(service);
+  const parent: ParentContext = {
+    routeKind: route.kind,
+    routeNamespace: namespace,
+    parentService: key,
+    parentPort: port.port,
+  };
   const blocks = trafficFor(scope.reader, { service: key, port, route, rule: rule.name });
   const filters = ruleFilters(scope, rule.filters ?? [], parent, match);
   collectMirrors(scope, rule, parent, backends);

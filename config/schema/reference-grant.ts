@@ -1,0 +1,86 @@
+// ReferenceGrant of Gateway API: which routes of other namespaces may send requests to Services of this one.
+
+import type { Static } from "typebox";
+import { formatted, list, optional, record, text } from "./fields.ts";
+import { gatewayKind, type ResourceOf } from "./kind.ts";
+import type { Immutable } from "./structural.ts";
+
+const spec = record("Who may refer to what. Grants add up.", {
+  from: list(
+    record("Objects of one kind in one namespace.", {
+      group: formatted("group", "Group of what refers: gateway.networking.k8s.io for routes."),
+      kind: formatted("kind", "Kind of what refers: HTTPRoute or GRPCRoute. Others are for other controllers."),
+      namespace: formatted("dnsLabel", "Namespace of what refers."),
+    }),
+    "Who may refer; one of them is enough.",
+    16,
+    { minItems: 1 },
+  ),
+  to: list(
+    record("Objects of one kind in the grant's own namespace.", {
+      group: formatted("group", 'Group of what may be referred to; "" for a Service.'),
+      kind: formatted("kind", "Kind of what may be referred to: Service (a ServiceEntry is one too) or ServiceSubset."),
+      name: optional(text("Name of the one object; all of the kind where absent.", { minLength: 1, maxLength: 253 })),
+    }),
+    "To what; one of them is enough.",
+    16,
+    { minItems: 1 },
+  ),
+});
+
+export type ReferenceGrantSpec = Immutable<Static<typeof spec>>;
+export type ReferenceGrant = ResourceOf<"ReferenceGrant", ReferenceGrantSpec>;
+
+export const referenceGrantKind = gatewayKind({
+  kind: "ReferenceGrant",
+  plural: "referencegrants",
+  olderVersions: ["v1beta1"],
+  description: "Lets routes of other namespaces send requests to Services of its own namespace (Gateway API v1).",
+  spec,
+});
+
+/** One end of a reference across namespaces. */
+export interface Reference {
+  readonly routeKind: string;
+  readonly routeNamespace: string;
+  /** What is referred to, by each kind and name that a grant may call it. */
+  readonly to: readonly { readonly group: string; readonly kind: string; readonly name: string }[];
+}
+
+/** Whether one of the grants, all of the namespace that is referred to, allows it. */
+export function isGranted(grants: readonly ReferenceGrant[], { routeKind, routeNamespace, to }: Reference): boolean {
+  return grants.some(
+    ({ spec: { from, to: targets } }) =>
+      from.some(
+        (one) =>
+          one.group === "gateway.networking.k8s.io" && one.kind === routeKind && one.namespace === routeNamespace,
+      ) &&
+      targets.some((target) =>
+        to.some(
+          ({ group, kind, name }) =>
+            sameGroup(target.group) === sameGroup(group) &&
+            target.kind === kind &&
+            (target.name === undefined || target.name === name),
+        ),
+      ),
+  );
+}
+
+/** A Service, a ServiceEntry that stands for one, and a subset of it: a grant for the whole is one for the part. */
+export function grantable(
+  group: string,
+  kind: string,
+  name: string,
+  /** Of a subset. */
+  service = name,
+): Reference["to"] {
+  const whole = [
+    { group: "", kind: "Service", name: service },
+    { group: "heddle.dev", kind: "ServiceEntry", name: service },
+  ];
+  return kind === "ServiceSubset" ? [{ group, kind, name }, ...whole] : whole;
+}
+
+function sameGroup(group: string): string {
+  return group === "core" ? "" : group;
+}
