@@ -313,6 +313,8 @@ export interface FilterContext {
   keep<T>(key: string, definition: string, make: () => T): T;
   /** The circuit breaker of a cluster, made lazily with this policy. */
   breaker(cluster: string, policy: BreakerPolicy): BreakerState;
+  /** Those of a route, or of the tenants of a cluster: one for each key, bounded in number. */
+  breakers(scope: string, policy: BreakerPolicy): { of(key: string): BreakerState };
   /**
    * Whether one more retry fits the cluster's budget and limits; when true, it is counted until the exchange ends. Of what no
    * upstream processed more may run (`unprocessedFloor`).

@@ -4,6 +4,7 @@ import { describeError } from "#lib/errors.ts";
 
 import { adaptiveConcurrencyFilter } from "./adaptive-concurrency/filter.ts";
 import { admissionControlFilter } from "./admission-control/filter.ts";
+import { bulkheadFilter } from "./bulkhead/filter.ts";
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
 import { corsFilter } from "./cors/filter.ts";
 import { faultFilter } from "./fault/filter.ts";
@@ -40,6 +41,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   faultFilter,
   adaptiveConcurrencyFilter,
   admissionControlFilter,
+  bulkheadFilter,
   localRateLimitFilter,
   statefulSessionFilter,
   circuitBreakerFilter,

@@ -74,6 +74,8 @@ export interface BreakerPolicy {
   readonly sleepWindowMs: number;
   /** Statuses that count as failures, beside failures to get any answer; absent = 500, 502, 503, 504. */
   readonly errorStatuses?: readonly number[];
+  /** One breaker for each tenant; absent = one for all. */
+  readonly per?: "tenant";
 }
 
 /** Envoy `OutlierDetection`; names and defaults are Envoy's, durations in ms, shares in percent. */

@@ -33,3 +33,14 @@ test("a MeshConfig without tenants has nothing to be warned of", () => {
   assert.deepEqual(warningsOf(mesh("{ outboundMtls: auto, outboundPolicy: deny }")), []);
   assert.deepEqual(warningsOf(mesh("{}")), []);
 });
+
+test("a concurrency limit of a route, and a bulkhead of a subset, are warned of", () => {
+  const block = (target: string, text: string): string => policy(target, "{ attempts: 1 }") + `  ${text}\n`;
+  const subset = "{ group: heddle.dev, kind: ServiceSubset, name: v2 }";
+  assert.match(warningsOf(block(route, "adaptiveConcurrency: {}"))[0] ?? "", /^8 .*a route has no concurrency limit/);
+  assert.match(
+    warningsOf(block(subset, "bulkhead: { maxConcurrent: 1 }"))[0] ?? "",
+    /^8 .*part of a service's endpoints/,
+  );
+  assert.deepEqual(warningsOf(block(route, "bulkhead: { maxConcurrent: 1 }")), []);
+});

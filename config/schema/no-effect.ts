@@ -57,8 +57,12 @@ function isWritten({ source }: Resource, path: JsonPath): boolean {
 }
 
 function policyFields(policy: TrafficPolicy): Found[] {
+  return [...budgetFields(policy), ...filterFields(policy)];
+}
+
+function budgetFields(policy: TrafficPolicy): Found[] {
   const path = ["spec", "retries", "budget"];
-  const isForRoute = policy.spec.targetRefs.some(({ kind }) => kind === "HTTPRoute" || kind === "GRPCRoute");
+  const isForRoute = policy.spec.targetRefs.some(isRoute);
   if (!isForRoute || policy.spec.retries === undefined || !isWritten(policy, path)) return [];
   return [
     {
@@ -67,6 +71,26 @@ function policyFields(policy: TrafficPolicy): Found[] {
       hint: "write the budget in a TrafficPolicy for the Service",
     },
   ];
+}
+
+/** Blocks that are filters act where requests come in or go out, which a subset of endpoints does not know. */
+function filterFields({ spec }: TrafficPolicy): Found[] {
+  const hint = "write it in a TrafficPolicy for the Service";
+  const found: Found[] = [];
+  if (spec.adaptiveConcurrency !== undefined && spec.targetRefs.some(isRoute))
+    found.push({
+      path: ["spec", "adaptiveConcurrency"],
+      says: "a route has no concurrency limit of its own: the server's sidecar has one for each port",
+      hint,
+    });
+  for (const block of ["adaptiveConcurrency", "admissionControl", "bulkhead"] as const)
+    if (spec[block] !== undefined && spec.targetRefs.some(({ kind }) => kind === "ServiceSubset"))
+      found.push({ path: ["spec", block], says: `${block} is not for a part of a service's endpoints`, hint });
+  return found;
+}
+
+function isRoute({ kind }: TrafficPolicy["spec"]["targetRefs"][number]): boolean {
+  return kind === "HTTPRoute" || kind === "GRPCRoute";
 }
 
 function tenantFields({ spec }: MeshConfig): Found[] {

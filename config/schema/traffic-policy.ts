@@ -13,6 +13,7 @@ const blocks = [
   "circuitBreaker",
   "adaptiveConcurrency",
   "admissionControl",
+  "bulkhead",
   "connectionLimits",
   "outlierDetection",
   "loadBalancing",

@@ -81,8 +81,12 @@ const BREAKER_DEFAULTS: BreakerPolicy = {
 /** `heddle.breaker`: the policy's own names; what is not said is Hystrix's default, what is not known is refused. */
 export function breakerFromWire(struct: JsonObject | undefined, scope: Scope): BreakerPolicy | undefined {
   if (struct === undefined) return undefined;
-  const { errorStatuses, ...numbers } = struct;
-  const policy = { ...BREAKER_DEFAULTS };
+  const { errorStatuses, per, ...numbers } = struct;
+  if (per !== undefined && per !== "tenant") scope.field("per").invalid(`must be tenant: got ${JSON.stringify(per)}`);
+  const policy: { -readonly [K in keyof BreakerPolicy]: BreakerPolicy[K] } = {
+    ...BREAKER_DEFAULTS,
+    ...(per === "tenant" ? { per } : {}),
+  };
   for (const [name, value] of Object.entries(numbers)) {
     const at = scope.field(name);
     if (!Object.hasOwn(BREAKER_DEFAULTS, name)) at.unsupported("is not supported");

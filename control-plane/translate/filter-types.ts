@@ -21,6 +21,7 @@ export const filterTypes = {
     name: "envoy.filters.http.admission_control",
     typeUrl: `${envoys}.admission_control.v3.AdmissionControl`,
   },
+  bulkhead: { name: "heddle.bulkhead", typeUrl: `${ours}.bulkhead.v1.Bulkhead` },
   rateLimit: { name: "envoy.filters.http.local_ratelimit", typeUrl: `${ours}.rate_limit.v1.RateLimit` },
   session: {
     name: "envoy.filters.http.stateful_session",

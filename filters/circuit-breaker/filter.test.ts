@@ -82,3 +82,49 @@ test("a cluster without a policy has no breaker", () => {
     CONTINUE,
   );
 });
+
+test("a route's own policy goes before the cluster's", () => {
+  const [own, clusters] = [new ScriptedBreaker(), new ScriptedBreaker()];
+  own.permit = "refused";
+  own.state = "open";
+  const policy = { volumeThreshold: 20, errorPercent: 50, windowMs: 10_000, sleepWindowMs: 5000 };
+  const config = circuitBreakerFilter.parse({ rule: "HTTPRoute shop/pay", policy });
+  const options: HarnessOptions = {
+    breaker: clusters,
+    breakers: (scope) => (scope === "HTTPRoute shop/pay" ? own : clusters),
+    cluster: { breaker: policy },
+    override: { isDisabled: false, config },
+  };
+  const bench = new FilterBench();
+  const filter = bench.make(circuitBreakerFilter, {}, options);
+  const exchange = bench.exchange(options);
+  assert.ok(exchange.cluster);
+  const pick: Pick = { cluster: exchange.cluster, labels: {}, hash: undefined, avoid: [] };
+  assert.equal(filter.onPick?.(exchange, pick), ANSWERED);
+  assert.equal(exchange.reply?.rule, "HTTPRoute shop/pay");
+});
+
+test("with a breaker for each tenant one tenant's failures stop no other", () => {
+  const breakers = new Map<string, ScriptedBreaker>();
+  const options: HarnessOptions = {
+    breakers: (_scope, key) => {
+      const breaker = breakers.get(key) ?? new ScriptedBreaker();
+      breakers.set(key, breaker);
+      if (key === "bad") breaker.permit = "refused";
+      return breaker;
+    },
+    cluster: {
+      breaker: { volumeThreshold: 20, errorPercent: 50, windowMs: 10_000, sleepWindowMs: 5000, per: "tenant" },
+    },
+  };
+  const bench = new FilterBench();
+  const filter = bench.make(circuitBreakerFilter, {}, options);
+  const ask = (tenant: string | undefined): unknown => {
+    const exchange = bench.exchange(options);
+    if (tenant !== undefined) exchange.note("tenant", tenant);
+    assert.ok(exchange.cluster);
+    return filter.onPick?.(exchange, { cluster: exchange.cluster, labels: {}, hash: undefined, avoid: [] });
+  };
+  assert.deepEqual([ask("good"), ask("bad"), ask(undefined)], [CONTINUE, ANSWERED, CONTINUE]);
+  assert.deepEqual([...breakers.keys()], ["good", "bad", ""]);
+});

@@ -6,15 +6,12 @@ import {
   ANSWERED,
   CONTINUE,
   type BreakerState,
+  type Exchange,
   type Filter,
   type FilterContext,
   type FilterFactory,
 } from "../filter.ts";
-import { ConfigReader } from "../parse.ts";
-
-export interface CircuitBreakerConfig {
-  readonly rule: string;
-}
+import { CIRCUIT_BREAKER, parseCircuitBreaker, type CircuitBreakerConfig } from "./config.ts";
 
 interface Slot {
   readonly breaker: BreakerState;
@@ -29,28 +26,45 @@ const GRPC_ERRORS: readonly number[] = [2, 4, 13, 14, 15];
 
 export const circuitBreakerFilter = {
   name: "heddle.circuit_breaker",
-  typeUrls: ["type.googleapis.com/heddle.filters.circuit_breaker.v1.CircuitBreaker"],
+  typeUrls: [CIRCUIT_BREAKER],
   failureMode: "open",
-  perRoute: "off",
-  parse(value) {
-    const reader = new ConfigReader(value, "");
-    const config = { rule: reader.string("rule", "") };
-    reader.done();
-    return config;
-  },
+  perRoute: "settings",
+  parse: parseCircuitBreaker,
   make(config, context) {
     return makeFilter(config, context);
   },
 } satisfies FilterFactory<CircuitBreakerConfig>;
 
-function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filter {
+/** A breaker, or one for each tenant. */
+interface Breakers {
+  readonly policy: BreakerPolicy;
+  /** Whose they are: a cluster, or a route. */
+  readonly name: string;
+  readonly one: BreakerState | undefined;
+  readonly byTenant: { of(key: string): BreakerState } | undefined;
+}
+
+function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter {
   const slot = context.slot();
-  // A changed cluster is another object, so that a policy is compared once for each and not for each request.
-  const breakers = new WeakMap<Cluster, BreakerState>();
-  const breakerOf = (cluster: Cluster, policy: BreakerPolicy): BreakerState => {
-    let breaker = breakers.get(cluster);
-    if (breaker === undefined) breakers.set(cluster, (breaker = context.breaker(cluster.name, policy)));
-    return breaker;
+  // A changed cluster or route is another object, so that a policy is compared once for each and not for each request.
+  const ofClusters = new WeakMap<Cluster, Breakers>();
+  const ofRoutes = new WeakMap<CircuitBreakerConfig, Breakers>();
+  const clusterBreakers = (cluster: Cluster, policy: BreakerPolicy): Breakers => {
+    let breakers = ofClusters.get(cluster);
+    if (breakers === undefined) ofClusters.set(cluster, (breakers = makeBreakers(cluster.name, policy, true, context)));
+    return breakers;
+  };
+  const routeBreakers = (config: CircuitBreakerConfig, policy: BreakerPolicy): Breakers => {
+    let breakers = ofRoutes.get(config);
+    if (breakers === undefined) ofRoutes.set(config, (breakers = makeBreakers(config.rule, policy, false, context)));
+    return breakers;
+  };
+  const breakersOf = (exchange: Exchange, cluster: Cluster): Breakers | undefined => {
+    const override = exchange.override(context.name);
+    if (override?.isDisabled === true) return undefined;
+    const config = override === undefined ? base : (override.config as CircuitBreakerConfig); // as: parse made it
+    if (config.policy !== undefined) return routeBreakers(config, config.policy);
+    return cluster.breaker === undefined ? undefined : clusterBreakers(cluster, cluster.breaker);
   };
   const refused = context.metrics.counter("heddle_breaker_refused_total", "Requests that an open breaker answered.", {
     listener: context.listener,
@@ -58,9 +72,12 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
   return {
     name: context.name,
     onPick(exchange, pick) {
-      const policy = pick.cluster.breaker;
-      if (policy === undefined || exchange.override(context.name)?.isDisabled === true) return CONTINUE;
-      const breaker = breakerOf(pick.cluster, policy);
+      const breakers = breakersOf(exchange, pick.cluster);
+      if (breakers === undefined) return CONTINUE;
+      const { policy, byTenant } = breakers;
+      const tenant = byTenant === undefined ? "" : String(exchange.notes.get("tenant") ?? "");
+      const breaker = breakers.one ?? byTenant?.of(tenant);
+      if (breaker === undefined) return CONTINUE;
       if (pick.isMirror === true) return breaker.state === "closed" ? CONTINUE : ANSWERED;
       const permit = breaker.tryPass();
       if (permit !== "refused") {
@@ -74,8 +91,8 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
         flag: "UO",
         code: "breaker_open",
         proxyStatus: "destination_unavailable",
-        detail: `the circuit breaker of ${pick.cluster.name} is ${breaker.state}: at least ${policy.errorPercent} % of ${policy.volumeThreshold} or more requests failed`,
-        rule: config.rule,
+        detail: `the circuit breaker of ${breakers.name}${tenant === "" ? "" : ` for tenant ${tenant}`} is ${breaker.state}: at least ${policy.errorPercent} % of ${policy.volumeThreshold} or more requests failed`,
+        rule: breakers.name,
         headers: [["retry-after", String(seconds)]],
       });
       return ANSWERED;
@@ -100,5 +117,15 @@ function makeFilter(config: CircuitBreakerConfig, context: FilterContext): Filte
       // The client went away before an answer: a probe must give its permit back; nothing is known of the upstream.
       if (state.permit === "probe") state.breaker.report("probe", false);
     },
+  };
+}
+
+function makeBreakers(name: string, policy: BreakerPolicy, isCluster: boolean, context: FilterContext): Breakers {
+  if (policy.per === "tenant") return { policy, name, one: undefined, byTenant: context.breakers(name, policy) };
+  return {
+    policy,
+    name,
+    one: isCluster ? context.breaker(name, policy) : context.breakers(name, policy).of(""),
+    byTenant: undefined,
   };
 }

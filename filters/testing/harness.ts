@@ -35,6 +35,7 @@ export interface HarnessOptions {
   readonly retry?: RetryPolicy;
   readonly override?: RouteOverride;
   readonly breaker?: BreakerState;
+  readonly breakers?: (scope: string, key: string) => BreakerState;
   readonly mayRetry?: (isUnprocessed: boolean) => boolean;
   readonly isRetriable?: (head: HeaderBlock) => boolean;
   /** The request has what `retriable_request_headers` names. */
@@ -88,6 +89,13 @@ export class FilterBench {
         if (options.breaker === undefined) throw new Error("the test gave no breaker");
         return options.breaker;
       },
+      breakers: (scope) => ({
+        of: (key) => {
+          const breaker = options.breakers?.(scope, key);
+          if (breaker === undefined) throw new Error("the test gave no breaker");
+          return breaker;
+        },
+      }),
       tryRetry: (_exchange, isUnprocessed) => options.mayRetry?.(isUnprocessed) ?? true,
       metrics: {
         counter: (name) => ({ add: (by) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by) }),

@@ -10,6 +10,7 @@ import {
   type MetricsSnapshot,
 } from "#proxy/telemetry/metrics.ts";
 import { describeFindings } from "#proxy/telemetry/trace-watch.ts";
+import type { ScopedState } from "#proxy/resilience/breakers.ts";
 import type { WorkerPool } from "#proxy/worker/worker-pool.ts";
 
 import type { AdminAnswer, AdminPage, AdminRequest, AdminRoutes } from "./http-endpoint.ts";
@@ -37,6 +38,7 @@ export function makeAdminRoutes(parts: AdminParts): AdminRoutes {
     ...makeMetricsRoutes(parts),
     "/config_dump": () => ({ body: dumpConfig(parts.config()) }),
     "/clusters": async () => ({ body: mergeStatus(await parts.workers.query({ kind: "clusters" })) }),
+    "/breakers": async () => ({ body: mergeBreakers(await parts.workers.query({ kind: "breakers" })) }),
     "/listeners": () => ({
       body: [...parts.config().listeners.values()].map(({ name, address, direction }) => ({
         name,
@@ -184,6 +186,11 @@ function withoutKeys(value: object): object {
   return JSON.parse(
     JSON.stringify(value, (key, field: unknown) => (key === "keyPem" ? "(not shown)" : field)),
   ) as object; // as: it was an object
+}
+
+/** The state is shared by all threads: one that has not looked at it yet still knows it. */
+function mergeBreakers(answers: readonly (readonly ScopedState[])[]): readonly ScopedState[] {
+  return [...new Map(answers.flat().map((one) => [`${one.scope}\u0000${one.key}`, one])).values()];
 }
 
 /** Sums what workers count each for themselves; the rest is the same on all of them. */

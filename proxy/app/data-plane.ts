@@ -123,7 +123,11 @@ export class DataPlane implements ConnectionHandler {
         });
       },
     });
-    this.#breakers = new Breakers({ clock, cells, onChange: (cluster, state) => this.#onBreaker(cluster, state) });
+    this.#breakers = new Breakers({
+      clock,
+      cells,
+      onChange: (scope, state, key) => this.#onBreaker(scope, state, key),
+    });
     this.#filters = new FilterRuntime({
       clock,
       random,
@@ -133,6 +137,7 @@ export class DataPlane implements ConnectionHandler {
       cells: (key, count) => cells.cells(key, count),
       shares: (key, count) => cells.shares(key, count),
       breaker: (cluster, policy) => this.#breakers.get(cluster, policy),
+      breakers: (scope, policy) => this.#breakers.keyed(scope, policy),
     });
     const recorder = new ExchangeRecorder({
       metrics: this.metrics,
@@ -232,6 +237,11 @@ export class DataPlane implements ConnectionHandler {
         return this.explain.find(query.requestId);
       case "latest":
         return this.explain.latest(query.count);
+      case "breakers":
+        return [
+          ...this.#breakers.states().map(([scope, state]) => ({ scope, key: "", state })),
+          ...this.#breakers.scopedStates(),
+        ];
       case "clusters":
         return clusterStatuses(
           this.#clusters.snapshot(),
@@ -448,11 +458,12 @@ export class DataPlane implements ConnectionHandler {
     });
   }
 
-  #onBreaker(cluster: string, state: "closed" | "open" | "half-open"): void {
+  /** `scope`: a cluster or a route; `key`: a tenant, where each has its own breaker. */
+  #onBreaker(scope: string, state: "closed" | "open" | "half-open", key: string): void {
     this.metrics
-      .counter("heddle_breaker_changes_total", "Changes of circuit breakers' states.", { cluster, to: state })
+      .counter("heddle_breaker_changes_total", "Changes of circuit breakers' states.", { cluster: scope, to: state })
       .add(1);
-    this.#options.log.info("a circuit breaker changed", { cluster, state });
+    this.#options.log.info("a circuit breaker changed", { scope, state, ...(key === "" ? {} : { key }) });
   }
 
   #file(path: string): LineFile {

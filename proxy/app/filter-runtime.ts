@@ -26,6 +26,7 @@ export interface FilterRuntimeParts {
   readonly cells: (key: string, count: number) => Int32Array;
   readonly shares: (key: string, count: number) => SharedCounts;
   readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
+  readonly breakers: FilterContext["breakers"];
 }
 
 /** Loads the code of filters that is left out until a chain names them; call before `compile`. */
@@ -107,7 +108,7 @@ export class FilterRuntime {
   }
 
   #contextFor(listener: Listener, name: string, index: number): FilterContext {
-    const { clock, random, log, localCluster, metrics, cells, shares, breaker } = this.#parts;
+    const { clock, random, log, localCluster, metrics, cells, shares, breaker, breakers } = this.#parts;
     const gauges = this.#gauges;
     const kept = this.#kept;
     return {
@@ -129,6 +130,7 @@ export class FilterRuntime {
         return value;
       },
       breaker,
+      breakers,
       tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>
         exchange instanceof HttpExchange && exchange.tryHoldRetry(isUnprocessed),
       metrics: {

@@ -1,4 +1,5 @@
 // What a scrape reads of a data plane as it stands now.
+import type { BreakerState } from "#filters/filter.ts";
 import type { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import type { Metrics } from "#proxy/telemetry/metrics.ts";
@@ -20,10 +21,17 @@ export function makePlaneGauges(metrics: Metrics, state: PlaneState): void {
   metrics.gauge(
     "heddle_breaker_state",
     "0 closed, 1 half-open, 2 open.",
+    () => breakers.states().map(([cluster, state]) => [{ cluster }, breakerLevel(state)] as const),
+    true,
+  );
+  metrics.gauge(
+    "heddle_scoped_breaker_state",
+    "Breakers of routes and tenants that are not closed: 1 half-open, 2 open.",
     () =>
       breakers
-        .states()
-        .map(([cluster, state]) => [{ cluster }, state === "open" ? 2 : state === "half-open" ? 1 : 0] as const),
+        .scopedStates()
+        .filter(({ state }) => state !== "closed")
+        .map(({ scope, key, state }) => [{ scope, key }, breakerLevel(state)] as const),
     true,
   );
   metrics.gauge("heddle_downstream_connections", "Open downstream connections.", () => [
@@ -53,4 +61,8 @@ export function makePlaneGauges(metrics: Metrics, state: PlaneState): void {
   metrics.gauge("heddle_overload_refusals", "Requests that were refused for want of memory.", () => [
     [{}, overload.refused],
   ]);
+}
+
+function breakerLevel(state: BreakerState["state"]): number {
+  return state === "open" ? 2 : state === "half-open" ? 1 : 0;
 }

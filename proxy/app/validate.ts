@@ -24,6 +24,9 @@ function makeDryRuntime(): FilterRuntime {
     metrics: new Metrics(),
     cells: (_key, count) => new Int32Array(count),
     shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),
+    breakers: () => ({
+      of: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
+    }),
     breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
   };
   return new FilterRuntime(parts, true);

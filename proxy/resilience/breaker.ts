@@ -18,6 +18,11 @@ const NAMES = ["closed", "open", "half-open"] as const;
 /** A probe that nobody reported (its worker died, its client went away) counts as failed after so long. */
 const PROBE_TIMEOUT_MS = 30_000;
 
+/** The breaker that these cells are of, from the given one on. */
+export function isBreakerClosed(cells: Int32Array, at: number): boolean {
+  return Atomics.load(cells, at + STATE) === CLOSED;
+}
+
 /**
  *            share of failures >= errorPercent, volume >= volumeThreshold
  *   closed ------------------------------------------------------------> open <---+
@@ -98,12 +103,18 @@ export class ClusterBreaker implements BreakerState {
     if (this.#window.failures(nowMs) * 100 >= total * this.policy.errorPercent) this.#ensureOpossum().open();
   }
 
-  /** Closes it for good, with its timers. The shared state goes back to closed. */
-  shutDown(): void {
+  /** Ends it and its timers in this thread; the shared state is left to others. */
+  leave(): void {
     if (this.#isShutDown) return;
     this.#isShutDown = true;
     this.#opossum?.shutdown();
     this.#settleProbe = undefined;
+  }
+
+  /** Closes it for good, with its timers. The shared state goes back to closed. */
+  shutDown(): void {
+    if (this.#isShutDown) return;
+    this.leave();
     Atomics.store(this.#cells, STATE, CLOSED);
     Atomics.store(this.#cells, PERMIT, 0);
   }

@@ -7,6 +7,7 @@ import type { Secret } from "#config/model/tls.ts";
 import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import type { LogLevel } from "#lib/log.ts";
 import type { OverloadLevel } from "#proxy/app/overload.ts";
+import type { ScopedState } from "#proxy/resilience/breakers.ts";
 import type { MetricsSnapshot } from "#proxy/telemetry/metrics.ts";
 import type { ExplainRecord, SpanRecord } from "#proxy/telemetry/records.ts";
 import type { TraceFindings } from "#proxy/telemetry/trace-watch.ts";
@@ -52,6 +53,7 @@ export type Query =
   | { readonly kind: "explain"; readonly requestId: string }
   | { readonly kind: "latest"; readonly count: number }
   | { readonly kind: "clusters" }
+  | { readonly kind: "breakers" }
   | { readonly kind: "findings" }
   | { readonly kind: "cpu-profile"; readonly seconds: number }
   | { readonly kind: "heap-snapshot" }
@@ -65,6 +67,7 @@ export interface Answers {
   readonly explain: readonly ExplainRecord[];
   readonly latest: readonly ExplainRecord[];
   readonly clusters: readonly ClusterStatus[];
+  readonly breakers: readonly ScopedState[];
   readonly findings: TraceFindings;
   /** A `.cpuprofile`. */
   readonly "cpu-profile": string;

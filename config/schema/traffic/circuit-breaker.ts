@@ -1,7 +1,7 @@
 // The block `circuitBreaker` of TrafficPolicy: Hystrix's breaker.
 
 import type { Static } from "typebox";
-import { duration, list, record, whole } from "../fields.ts";
+import { choice, duration, list, optional, record, whole } from "../fields.ts";
 import type { Immutable } from "../structural.ts";
 
 const uint32 = 2 ** 32 - 1;
@@ -13,6 +13,11 @@ export const circuitBreaker = record("Answers 503 at once while too many request
   sleepWindow: duration("The time for which it stays open before one request is let through as a probe.", {
     default: "5s",
   }),
+  per: optional(
+    choice(["tenant"], "One breaker for each tenant; requests without one share theirs.", {
+      "x-heddle-absent": "one breaker for all",
+    }),
+  ),
   errorStatuses: list(
     whole("A status.", 400, 599),
     "Statuses that are failures, besides resets, timeouts and refused connections.",

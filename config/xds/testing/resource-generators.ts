@@ -278,12 +278,16 @@ const stages = fc.oneof(
   }),
 );
 
-const breaker = fc.record({
-  volumeThreshold: positiveMs,
-  errorPercent: fc.integer({ min: 1, max: 100 }),
-  windowMs: positiveMs,
-  sleepWindowMs: positiveMs,
-});
+const breaker = fc.record(
+  {
+    volumeThreshold: positiveMs,
+    errorPercent: fc.integer({ min: 1, max: 100 }),
+    windowMs: positiveMs,
+    sleepWindowMs: positiveMs,
+    per: fc.constant("tenant" as const),
+  },
+  { requiredKeys: ["volumeThreshold", "errorPercent", "windowMs", "sleepWindowMs"] },
+);
 
 /** Balancer and discovery together: original destination goes with itself only. */
 const discovered = fc.oneof(

@@ -9,6 +9,7 @@ import { serviceKey, type RegistryService, type ServicePort } from "../../regist
 import { anyRequest, emptyScope, forwardDefaults } from "../defaults.ts";
 import { hashPolicies } from "../policy/cluster.ts";
 import { ruleOverrides, rulesOf } from "../policy/policy-filters.ts";
+import { breakerOverride } from "../policy/route-breaker.ts";
 import { retryOverride, retryPolicy } from "../policy/retries.ts";
 import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
 import { findPort, meshConfigOf, wholeBackend, type Backend, type Scope } from "../scope.ts";
@@ -144,6 +145,7 @@ function overridesOf(
 ): readonly FilterOverride[] {
   return [
     ...ruleOverrides(scope.reader, { service, port, direction: "outbound", route, rule, dialect: scope.dialect }),
+    ...breakerOverride(scope.reader, { service, port, route, rule }),
     ...retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
   ].toSorted((left, right) => (left.filter < right.filter ? -1 : 1));
 }

@@ -2,6 +2,7 @@
 import type { JsonValue } from "#config/model/filter-config.ts";
 import { filterTypes } from "../filter-types.ts";
 import type { FilterSettings, PolicyFilter, PolicyPort } from "./policy-filters.ts";
+import { ruleBlock } from "./rule-block.ts";
 import { trafficFor, type TrafficBlocks } from "./traffic.ts";
 
 interface BlockFilter<Block> {
@@ -35,11 +36,8 @@ export function blockFilter<Block>(of: BlockFilter<Block>): PolicyFilter {
       settingsOf(of.select(trafficFor(reader, { service, port })), direction, `Service ${service}:${port.port}`),
     forRule: (reader, { service, port, direction, route, rule }) => {
       if (!of.forRules) return undefined;
-      const block = of.select(trafficFor(reader, { service, port, route, rule: rule.name }));
-      if (block === undefined || block === of.select(trafficFor(reader, { service, port }))) return undefined;
-      const { kind, metadata, spec } = route;
-      const at = rule.name ?? (spec.rules as readonly unknown[] | undefined)?.indexOf(rule) ?? 0; // as: of either kind
-      return settingsOf(block, direction, `${kind} ${metadata.namespace}/${metadata.name} rule ${at}`);
+      const own = ruleBlock(reader, { service, port, route, rule }, of.select);
+      return own && settingsOf(own.block, direction, own.scope);
     },
   };
 }

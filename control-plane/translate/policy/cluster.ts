@@ -79,7 +79,7 @@ function circuitLimits({ connectionLimits: limits, retries }: TrafficBlocks): Ci
   };
 }
 
-function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
+export function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
   if (circuitBreaker === undefined) return undefined;
   return {
     volumeThreshold: circuitBreaker.volumeThreshold,
@@ -87,6 +87,7 @@ function breaker({ circuitBreaker }: TrafficBlocks): BreakerPolicy | undefined {
     windowMs: durationMs(circuitBreaker.window),
     sleepWindowMs: durationMs(circuitBreaker.sleepWindow),
     errorStatuses: circuitBreaker.errorStatuses,
+    ...(circuitBreaker.per === undefined ? {} : { per: circuitBreaker.per }),
   };
 }
 

@@ -12,6 +12,7 @@ import { faultPolicies } from "./fault.ts";
 import { adaptiveConcurrencyPolicies } from "./adaptive-concurrency.ts";
 import { admissionControlPolicies } from "./admission-control.ts";
 import { sessionPolicies } from "../gateway-api/session.ts";
+import { bulkheadPolicies } from "./bulkhead.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -54,6 +55,7 @@ const policyFilters: readonly PolicyFilter[] = [
   faultPolicies,
   adaptiveConcurrencyPolicies,
   admissionControlPolicies,
+  bulkheadPolicies,
   rateLimitPolicies,
   sessionPolicies,
 ];

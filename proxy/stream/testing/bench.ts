@@ -233,6 +233,9 @@ export class ExchangeBench {
       breaker: () => {
         throw new Error("no breaker on this bench");
       },
+      breakers: () => {
+        throw new Error("no breakers on this bench");
+      },
     });
     const listener = makeListener();
     const { chain, failureModes } = runtime.compile(listener, options.filters ?? []);
