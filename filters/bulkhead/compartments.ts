@@ -128,7 +128,7 @@ export class Compartments {
     if (this.#look !== undefined || this.#waiting.size === 0) return;
     this.#look = this.#clock.setTimer(LOOK_MS, () => {
       this.#look = undefined;
-      for (const slot of [...this.#waiting.keys()]) this.#serve(slot);
+      for (const slot of this.#waiting.keys()) this.#serve(slot);
       this.#keepLooking();
     });
   }

@@ -29,7 +29,7 @@ export const bulkheadFilter = {
 interface Bulkhead {
   readonly config: BulkheadConfig;
   readonly compartments: Compartments;
-  keyOf(exchange: Exchange): string;
+  readonly keyOf: (exchange: Exchange) => string;
 }
 
 /** What the slot of an exchange has. */
