@@ -23,6 +23,12 @@ export interface Cluster {
   readonly slowStart:
     | { readonly windowMs: number; readonly aggression: number; readonly minWeightPercent: number }
     | undefined;
+  /** Localities get shares of the traffic by their weights; otherwise each endpoint counts the same, wherever it is. */
+  readonly weighsLocalities?: boolean;
+  /** An endpoint that waits for its first active check counts for nothing, also not as one that is unwell. */
+  readonly ignoresUnchecked?: boolean;
+  /** When endpoints come or go, connections to all of them are replaced. */
+  readonly drainsOnChange?: boolean;
   /** Below this share of healthy endpoints all are used; 0 = never. Envoy: 50. */
   readonly panicThresholdPercent: number;
   readonly limits: CircuitLimits;
@@ -47,15 +53,44 @@ export interface Cluster {
 
 export type LbPolicy =
   | { readonly kind: "roundRobin" }
-  | { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number }
+  | {
+      readonly kind: "leastRequest";
+      readonly choiceCount: number;
+      readonly activeRequestBias: number;
+      /** The least busy of all, and not of `choiceCount`. */
+      readonly isFullScan?: boolean;
+    }
   | { readonly kind: "random" }
-  | { readonly kind: "ringHash"; readonly minimumRingSize: number; readonly maximumRingSize: number }
-  | { readonly kind: "maglev"; readonly tableSize: number }
+  | {
+      readonly kind: "ringHash";
+      readonly minimumRingSize: number;
+      readonly maximumRingSize: number;
+      readonly hashing?: HashingOptions;
+    }
+  | { readonly kind: "maglev"; readonly tableSize: number; readonly hashing?: HashingOptions }
+  /** Envoy `ClientSideWeightedRoundRobin`: weights from the instances' own load reports. */
+  | {
+      readonly kind: "weightedByLoad";
+      readonly blackoutMs: number;
+      readonly expirationMs: number;
+      readonly updateMs: number;
+      readonly errorPenalty: number;
+      /** `named_metrics.queue`, `utilization.*` ...: what stands for the utilisation where the application says none. */
+      readonly metricNames: readonly string[];
+    }
   | { readonly kind: "peakEwma"; readonly decayMs: number; readonly initialRttMs: number }
   /** The address that the connection was going to (Envoy `CLUSTER_PROVIDED` with ORIGINAL_DST). */
   | { readonly kind: "originalDst" }
   /** The endpoint that the connection was going to, whatever its health, and no other. Ours alone. */
   | { readonly kind: "originalEndpoint" };
+
+/** Envoy `ConsistentHashingLbConfig`. */
+export interface HashingOptions {
+  /** Endpoints are placed by their host name, so that one that comes back under another address has its keys again. */
+  readonly useHostname: boolean;
+  /** No endpoint gets more than this percentage of the mean number of running requests; 0 = no bound, else from 100 on. */
+  readonly balanceFactor: number;
+}
 
 /** Envoy's circuit breakers: concurrency, not failures. Defaults 1024, 1024, 1024, 3. */
 export interface CircuitLimits {

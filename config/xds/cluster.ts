@@ -17,7 +17,7 @@ import type { BindConfig } from "./gen/envoy/config/core/v3/address_pb.ts";
 import { RoutingPriority } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { healthCheckFromWire, healthCheckToWire } from "./health-check.ts";
 import type { Scope } from "./issues.ts";
-import { balancingFromWire, balancingToWire } from "./lb-policy.ts";
+import { balancingFromWire, balancingToWire, commonBalancingToWire } from "./lb-policy.ts";
 import { BREAKER_KEY, MESH_KEY, OUTLIER_KEY } from "./metadata-keys.ts";
 import { metadataScope, metadataToWire, structLabels } from "./metadata.ts";
 import { outlierFromWire, outlierToWire } from "./outlier.ts";
@@ -58,6 +58,8 @@ export function clusterFromWire(wire: WireCluster, scope: Scope): Cluster {
     connectTimeoutMs: toMsOr(wire.connectTimeout, CONNECT_TIMEOUT_MS),
     ...bindFromWire(wire.upstreamBindConfig, scope.field("upstream_bind_config")),
     ...balancing,
+    ...(wire.commonLbConfig?.ignoreNewHostsUntilFirstHc === true ? { ignoresUnchecked: true } : {}),
+    ...(wire.commonLbConfig?.closeConnectionsOnHostSetChange === true ? { drainsOnChange: true } : {}),
     panicThresholdPercent: wire.commonLbConfig?.healthyPanicThreshold?.value ?? PANIC_PERCENT,
     limits: limitsFromWire(wire.circuitBreakers, RoutingPriority.DEFAULT),
     highPriorityLimits: limitsFromWire(wire.circuitBreakers, RoutingPriority.HIGH),
@@ -187,9 +189,7 @@ export function clusterToWire(model: Cluster): WireCluster {
     ...durationUnless("connectTimeout", model.connectTimeoutMs, CONNECT_TIMEOUT_MS),
     ...bindToWire(model.sourceAddresses),
     ...balancingToWire(model),
-    ...(model.panicThresholdPercent === PANIC_PERCENT
-      ? {}
-      : { commonLbConfig: { healthyPanicThreshold: { value: model.panicThresholdPercent } } }),
+    ...commonToWire(model),
     ...(thresholds.length === 0 ? {} : { circuitBreakers: { thresholds } }),
     ...given("outlierDetection", model.outlier && outlierToWire(model.outlier)),
     healthChecks: model.healthChecks.map(healthCheckToWire),
@@ -205,6 +205,17 @@ export function clusterToWire(model: Cluster): WireCluster {
     ...given("metadata", metadata),
   };
   return create(ClusterSchema, init);
+}
+
+function commonToWire(model: Cluster): Pick<MessageInitShape<typeof ClusterSchema>, "commonLbConfig"> {
+  const { panicThresholdPercent: value, ignoresUnchecked, drainsOnChange } = model;
+  const commonLbConfig = {
+    ...(value === PANIC_PERCENT ? {} : { healthyPanicThreshold: { value } }),
+    ...(ignoresUnchecked === true ? { ignoreNewHostsUntilFirstHc: true } : {}),
+    ...(drainsOnChange === true ? { closeConnectionsOnHostSetChange: true } : {}),
+    ...commonBalancingToWire(model),
+  };
+  return Object.keys(commonLbConfig).length === 0 ? {} : { commonLbConfig };
 }
 
 type DiscoveryInit = Pick<

@@ -61,7 +61,8 @@ function localityFromWire(wire: LocalityLbEndpoints, scope: Scope, kind: "ip" | 
     zone: wire.locality?.zone ?? "",
     subZone: wire.locality?.subZone ?? "",
     priority: wire.priority,
-    weight: wire.loadBalancingWeight ?? 1,
+    // Where localities are weighed one without a weight gets nothing, as in Envoy.
+    weight: wire.loadBalancingWeight ?? 0,
     endpoints: wire.lbEndpoints.map((item, index) =>
       endpointFromWire(item, scope.field("lb_endpoints").at(index), kind),
     ),
@@ -147,7 +148,7 @@ function localityToWire(model: LocalityEndpoints): LocalityLbEndpoints {
   return create(LocalityLbEndpointsSchema, {
     locality: { region: model.region, zone: model.zone, subZone: model.subZone },
     priority: model.priority,
-    loadBalancingWeight: model.weight,
+    ...unless("loadBalancingWeight", model.weight, 0),
     lbEndpoints: model.endpoints.map(endpointToWire),
   });
 }

@@ -3,21 +3,35 @@ import { create, type DescMessage, type MessageInitShape } from "@bufbuild/proto
 import type { Cluster, LbPolicy } from "../model/cluster.ts";
 import { pack, readTypedJson, unpack, writeTypedJson } from "./any.ts";
 import { fromMs, toMs } from "./duration.ts";
-import { unless } from "./fields.ts";
+import { given, unless } from "./fields.ts";
 import {
   Cluster_LbPolicy as Policy,
+  Cluster_RingHashLbConfig_HashFunction,
   type Cluster as WireCluster,
   type Cluster_SlowStartConfig,
   type ClusterSchema,
   type LoadBalancingPolicy,
 } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { ClientSideWeightedRoundRobinSchema } from "./gen/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin_pb.ts";
 import { ClusterProvidedSchema } from "./gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
-import type { SlowStartConfig } from "./gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.ts";
-import { LeastRequestSchema } from "./gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
+import type {
+  LocalityLbConfig,
+  SlowStartConfig,
+} from "./gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.ts";
+import {
+  LeastRequest_SelectionMethod,
+  LeastRequestSchema,
+} from "./gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
 import { MaglevSchema } from "./gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
 import { RandomSchema } from "./gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.ts";
-import { RingHashSchema } from "./gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.ts";
+import {
+  RingHash_HashFunction,
+  RingHashSchema,
+} from "./gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.ts";
 import { RoundRobinSchema } from "./gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.ts";
+import { WrrLocalitySchema } from "./gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.ts";
+import { loadFromWire, loadToWire } from "./lb-by-load.ts";
+import { hashingFromWire, maglevFromWire, refuseMurmur, ringHashFromWire } from "./lb-hashing.ts";
 import { EncodeError, type Scope } from "./issues.ts";
 
 /** Heddle's own policy, in the list before one that Envoy knows: Envoy takes the first that it has. */
@@ -27,9 +41,6 @@ const ORIGINAL_ENDPOINT_TYPE_URL = "type.googleapis.com/heddle.lb.v1.OriginalEnd
 /** Envoy's defaults (expectations.md) and, for the EWMA, Linkerd's. */
 const CHOICE_COUNT = 2;
 const ACTIVE_REQUEST_BIAS = 1;
-const MIN_RING = 1024;
-const MAX_RING = 8 * 1024 * 1024;
-const MAGLEV_TABLE = 65_537;
 const AGGRESSION = 1;
 const MIN_WEIGHT_PERCENT = 10;
 const DECAY_MS = 10_000;
@@ -40,15 +51,24 @@ type SlowStart = Cluster["slowStart"];
 interface Balancing {
   readonly lb: LbPolicy;
   readonly slowStart: SlowStart;
+  readonly weighsLocalities?: boolean;
 }
 
 /** What stands in a cluster that is refused anyway. */
 const UNKNOWN: Balancing = { lb: { kind: "roundRobin" }, slowStart: undefined };
 
 export function balancingFromWire(wire: WireCluster, scope: Scope): Balancing {
-  if (wire.loadBalancingPolicy !== undefined)
-    return fromPolicies(wire.loadBalancingPolicy, scope.field("load_balancing_policy"));
+  const common = wire.commonLbConfig?.localityConfigSpecifier.case === "localityWeightedLbConfig";
+  const own =
+    wire.loadBalancingPolicy === undefined
+      ? fromFields(wire, scope)
+      : fromPolicies(wire.loadBalancingPolicy, scope.field("load_balancing_policy"));
+  return common ? { ...own, weighsLocalities: true } : own;
+}
+
+function fromFields(wire: WireCluster, scope: Scope): Balancing {
   const { lbConfig } = wire;
+  const hashing = hashingFromWire(wire.commonLbConfig?.consistentHashingLbConfig);
   const field = lbConfig.case;
   const expect = (name: string, matches: boolean): void => {
     if (field !== undefined && !matches)
@@ -71,10 +91,9 @@ export function balancingFromWire(wire: WireCluster, scope: Scope): Balancing {
     case Policy.RING_HASH: {
       expect("RING_HASH", field === "ringHashLbConfig");
       const own = lbConfig.case === "ringHashLbConfig" ? lbConfig.value : undefined;
-      return {
-        lb: ringHash(own?.minimumRingSize, own?.maximumRingSize, scope.field("ring_hash_lb_config")),
-        slowStart: undefined,
-      };
+      const at = scope.field("ring_hash_lb_config");
+      if (own?.hashFunction === Cluster_RingHashLbConfig_HashFunction.MURMUR_HASH_2) refuseMurmur(at);
+      return { lb: ringHashFromWire(own?.minimumRingSize, own?.maximumRingSize, hashing, at), slowStart: undefined };
     }
     case Policy.RANDOM:
       expect("RANDOM", false);
@@ -82,7 +101,7 @@ export function balancingFromWire(wire: WireCluster, scope: Scope): Balancing {
     case Policy.MAGLEV: {
       expect("MAGLEV", field === "maglevLbConfig");
       const own = lbConfig.case === "maglevLbConfig" ? lbConfig.value : undefined;
-      return { lb: { kind: "maglev", tableSize: Number(own?.tableSize ?? MAGLEV_TABLE) }, slowStart: undefined };
+      return { lb: maglevFromWire(own?.tableSize, hashing), slowStart: undefined };
     }
     case Policy.CLUSTER_PROVIDED:
       expect("CLUSTER_PROVIDED", false);
@@ -121,6 +140,8 @@ const SCHEMAS = [
   RandomSchema,
   RingHashSchema,
   MaglevSchema,
+  ClientSideWeightedRoundRobinSchema,
+  WrrLocalitySchema,
   ClusterProvidedSchema,
 ] as const;
 
@@ -130,19 +151,55 @@ function fromExtension(wire: LoadBalancingPolicy, index: number, scope: Scope): 
   const message = unpack(config?.typedConfig, SCHEMAS, at, config?.name ?? "");
   switch (message?.$typeName) {
     case undefined:
+      return UNKNOWN;
     case RoundRobinSchema.typeName:
-      return { lb: { kind: "roundRobin" }, slowStart: slowStartFromWire(message?.slowStartConfig) };
-    case LeastRequestSchema.typeName:
-      return leastRequest(message.choiceCount, message.activeRequestBias?.defaultValue, message.slowStartConfig);
+      return {
+        lb: { kind: "roundRobin" },
+        slowStart: slowStartFromWire(message.slowStartConfig),
+        ...localityFromWire(message.localityLbConfig),
+      };
+    case LeastRequestSchema.typeName: {
+      const { choiceCount, activeRequestBias, slowStartConfig, selectionMethod, enableFullScan } = message;
+      const { lb, slowStart } = leastRequest(choiceCount, activeRequestBias?.defaultValue, slowStartConfig);
+      const isFullScan = selectionMethod === LeastRequest_SelectionMethod.FULL_SCAN || enableFullScan === true;
+      return {
+        lb: isFullScan && lb.kind === "leastRequest" ? { ...lb, isFullScan } : lb,
+        slowStart,
+        ...localityFromWire(message.localityLbConfig),
+      };
+    }
     case RandomSchema.typeName:
-      return { lb: { kind: "random" }, slowStart: undefined };
-    case RingHashSchema.typeName:
-      return { lb: ringHash(message.minimumRingSize, message.maximumRingSize, at), slowStart: undefined };
+      return { lb: { kind: "random" }, slowStart: undefined, ...localityFromWire(message.localityLbConfig) };
+    case RingHashSchema.typeName: {
+      if (message.hashFunction === RingHash_HashFunction.MURMUR_HASH_2) refuseMurmur(at);
+      const { consistentHashingLbConfig, useHostnameForHashing, hashBalanceFactor } = message;
+      const hashing = hashingFromWire(consistentHashingLbConfig ?? { useHostnameForHashing, hashBalanceFactor });
+      return {
+        lb: ringHashFromWire(message.minimumRingSize, message.maximumRingSize, hashing, at),
+        slowStart: undefined,
+        ...(message.localityWeightedLbConfig === undefined ? {} : { weighsLocalities: true }),
+      };
+    }
     case MaglevSchema.typeName:
-      return { lb: { kind: "maglev", tableSize: Number(message.tableSize ?? MAGLEV_TABLE) }, slowStart: undefined };
+      return {
+        lb: maglevFromWire(message.tableSize, hashingFromWire(message.consistentHashingLbConfig)),
+        slowStart: undefined,
+        ...(message.localityWeightedLbConfig === undefined ? {} : { weighsLocalities: true }),
+      };
+    case ClientSideWeightedRoundRobinSchema.typeName:
+      return { lb: loadFromWire(message, at), slowStart: slowStartFromWire(message.slowStartConfig) };
+    case WrrLocalitySchema.typeName: {
+      const picking = at.field("value").field("endpoint_picking_policy");
+      return { ...fromPolicies(message.endpointPickingPolicy ?? wire, picking), weighsLocalities: true };
+    }
     case ClusterProvidedSchema.typeName:
       return { lb: { kind: "originalDst" }, slowStart: undefined };
   }
+}
+
+function localityFromWire(wire: LocalityLbConfig | undefined): Pick<Balancing, "weighsLocalities"> {
+  const isWeighted = wire?.localityConfigSpecifier.case === "localityWeightedLbConfig";
+  return isWeighted ? { weighsLocalities: true } : {};
 }
 
 /** The slow start of our own policy rides on the fallback beside it, where Envoy reads it too. */
@@ -185,17 +242,6 @@ function leastRequest(
   };
 }
 
-function ringHash(min: bigint | undefined, max: bigint | undefined, scope: Scope): LbPolicy {
-  const minimumRingSize = Number(min ?? MIN_RING);
-  const maximumRingSize = Number(max ?? MAX_RING);
-  if (minimumRingSize > maximumRingSize) {
-    scope.invalid(
-      `minimum_ring_size (${minimumRingSize}) must not be greater than maximum_ring_size (${maximumRingSize})`,
-    );
-  }
-  return { kind: "ringHash", minimumRingSize, maximumRingSize };
-}
-
 function slowStartFromWire(wire: Cluster_SlowStartConfig | SlowStartConfig | undefined): SlowStart {
   if (wire?.slowStartWindow === undefined) return undefined;
   return {
@@ -209,11 +255,10 @@ type BalancingInit = Pick<MessageInitShape<typeof ClusterSchema>, "lbPolicy" | "
 
 export function balancingToWire(model: Cluster): BalancingInit {
   const { lb, slowStart } = model;
-  const canStartSlowly = lb.kind === "roundRobin" || lb.kind === "leastRequest" || lb.kind === "peakEwma";
-  if (slowStart !== undefined && !canStartSlowly) {
+  if (slowStart !== undefined && !SLOW_STARTERS.has(lb.kind)) {
     throw new EncodeError(
       `cluster "${model.name}"`,
-      `slow start needs round robin, least request or peak EWMA: got ${lb.kind}`,
+      `slow start needs round robin, least request, peak EWMA or weights by load: got ${lb.kind}`,
     );
   }
   const slowStartConfig = slowStart && { slowStartConfig: slowStartToWire(slowStart) };
@@ -221,17 +266,24 @@ export function balancingToWire(model: Cluster): BalancingInit {
     case "roundRobin":
       return slowStartConfig === undefined ? {} : { lbConfig: { case: "roundRobinLbConfig", value: slowStartConfig } };
     case "leastRequest":
+      if (lb.isFullScan === true) {
+        const { choiceCount, activeRequestBias } = leastRequestToWire(lb);
+        const selectionMethod = LeastRequest_SelectionMethod.FULL_SCAN;
+        const init = { ...given("choiceCount", choiceCount), ...given("activeRequestBias", activeRequestBias) };
+        return oneExtension(
+          extension("envoy.load_balancing_policies.least_request", LeastRequestSchema, {
+            ...init,
+            selectionMethod,
+            ...slowStartConfig,
+          }),
+        );
+      }
       return {
         lbPolicy: Policy.LEAST_REQUEST,
         lbConfig: {
           case: "leastRequestLbConfig",
           value: {
-            ...unless("choiceCount", lb.choiceCount, CHOICE_COUNT),
-            ...(lb.activeRequestBias === ACTIVE_REQUEST_BIAS
-              ? {}
-              : {
-                  activeRequestBias: { defaultValue: lb.activeRequestBias, runtimeKey: "heddle.active_request_bias" },
-                }),
+            ...leastRequestToWire(lb),
             ...slowStartConfig,
           },
         },
@@ -254,6 +306,14 @@ export function balancingToWire(model: Cluster): BalancingInit {
       const own = { name: "heddle.lb.original_endpoint", typedConfig };
       return { loadBalancingPolicy: { policies: [{ typedExtensionConfig: own }] } };
     }
+    case "weightedByLoad": {
+      const own = extension(
+        "envoy.load_balancing_policies.client_side_weighted_round_robin",
+        ClientSideWeightedRoundRobinSchema,
+        { ...loadToWire(lb), ...slowStartConfig },
+      );
+      return oneExtension(own);
+    }
     case "peakEwma": {
       const config = { decayMs: lb.decayMs, initialRttMs: lb.initialRttMs };
       const own = { name: "heddle.lb.peak_ewma", typedConfig: writeTypedJson({ typeUrl: PEAK_EWMA_TYPE_URL, config }) };
@@ -265,6 +325,44 @@ export function balancingToWire(model: Cluster): BalancingInit {
       return { loadBalancingPolicy: { policies: [{ typedExtensionConfig: own }, { typedExtensionConfig: fallback }] } };
     }
   }
+}
+
+const SLOW_STARTERS: ReadonlySet<LbPolicy["kind"]> = new Set([
+  "roundRobin",
+  "leastRequest",
+  "peakEwma",
+  "weightedByLoad",
+]);
+
+/** What `common_lb_config` says of balancing. */
+export function commonBalancingToWire(model: Cluster) {
+  const { lb } = model;
+  const hashing = lb.kind === "ringHash" || lb.kind === "maglev" ? lb.hashing : undefined;
+  return {
+    ...(model.weighsLocalities === true
+      ? { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } as const }
+      : {}),
+    ...given(
+      "consistentHashingLbConfig",
+      hashing && {
+        useHostnameForHashing: hashing.useHostname,
+        ...(hashing.balanceFactor === 0 ? {} : { hashBalanceFactor: hashing.balanceFactor }),
+      },
+    ),
+  };
+}
+
+function leastRequestToWire(lb: Extract<LbPolicy, { kind: "leastRequest" }>) {
+  return {
+    ...unless("choiceCount", lb.choiceCount, CHOICE_COUNT),
+    ...(lb.activeRequestBias === ACTIVE_REQUEST_BIAS
+      ? {}
+      : { activeRequestBias: { defaultValue: lb.activeRequestBias, runtimeKey: "heddle.active_request_bias" } }),
+  };
+}
+
+function oneExtension(typedExtensionConfig: ReturnType<typeof extension>): BalancingInit {
+  return { loadBalancingPolicy: { policies: [{ typedExtensionConfig }] } };
 }
 
 function extension<Desc extends DescMessage>(name: string, schema: Desc, init: MessageInitShape<Desc>) {

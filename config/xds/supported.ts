@@ -172,9 +172,14 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.cluster.v3.Cluster.SlowStartConfig": "slow_start_window aggression min_weight_percent",
   "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig": "slow_start_config",
   "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": "choice_count active_request_bias slow_start_config",
-  "envoy.config.cluster.v3.Cluster.RingHashLbConfig": "minimum_ring_size maximum_ring_size",
+  "envoy.config.cluster.v3.Cluster.RingHashLbConfig": "minimum_ring_size maximum_ring_size hash_function",
   "envoy.config.cluster.v3.Cluster.MaglevLbConfig": "table_size",
-  "envoy.config.cluster.v3.Cluster.CommonLbConfig": "healthy_panic_threshold",
+  // update_merge_window says how long changes may wait to be taken together; here they are, at the first request that comes after.
+  "envoy.config.cluster.v3.Cluster.CommonLbConfig":
+    "healthy_panic_threshold locality_weighted_lb_config update_merge_window ignore_new_hosts_until_first_hc close_connections_on_host_set_change consistent_hashing_lb_config",
+  "envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig": "",
+  "envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig":
+    "use_hostname_for_hashing hash_balance_factor",
   "envoy.config.cluster.v3.LoadBalancingPolicy": "policies",
   "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": "typed_extension_config",
   "envoy.config.cluster.v3.CircuitBreakers": "thresholds",
@@ -203,11 +208,21 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig":
     "slow_start_window aggression min_weight_percent",
   "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest":
-    "choice_count active_request_bias slow_start_config",
-  "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "table_size",
-  "envoy.extensions.load_balancing_policies.random.v3.Random": "",
-  "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "minimum_ring_size maximum_ring_size",
-  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "slow_start_config",
+    "choice_count active_request_bias slow_start_config locality_lb_config enable_full_scan selection_method",
+  // zone_aware_lb_config compares with the instances of the proxy's own service (`local_cluster_name`), which it does not have.
+  "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig": "locality_weighted_lb_config",
+  "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig": "",
+  "envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig":
+    "use_hostname_for_hashing hash_balance_factor",
+  "envoy.extensions.load_balancing_policies.maglev.v3.Maglev":
+    "table_size consistent_hashing_lb_config locality_weighted_lb_config",
+  "envoy.extensions.load_balancing_policies.random.v3.Random": "locality_lb_config",
+  "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash":
+    "minimum_ring_size maximum_ring_size hash_function use_hostname_for_hashing hash_balance_factor consistent_hashing_lb_config locality_weighted_lb_config",
+  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "slow_start_config locality_lb_config",
+  "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin":
+    "enable_oob_load_report blackout_period weight_expiration_period weight_update_period error_utilization_penalty metric_names_for_computing_utilization slow_start_config",
+  "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality": "endpoint_picking_policy",
 
   // Endpoints
   "envoy.config.endpoint.v3.ClusterLoadAssignment": "cluster_name endpoints policy",

@@ -99,6 +99,7 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   onHead(head: HeaderBlock, end: boolean): void {
     if (this.isOver) return;
     this.hasHead = true;
+    if (this.#picked.wantsLoadReports === true) this.#picked.reportLoad?.(head);
     this.#owner.onAttemptHead(this, head, end);
   }
 
@@ -114,7 +115,9 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   }
 
   onTrailers(trailers: HeaderBlock): void {
-    if (!this.isOver) this.#owner.onAttemptTrailers(trailers);
+    if (this.isOver) return;
+    if (this.#picked.wantsLoadReports === true) this.#picked.reportLoad?.(trailers);
+    this.#owner.onAttemptTrailers(trailers);
   }
 
   onReset(error: StreamError): void {

@@ -193,7 +193,7 @@ test("a draining endpoint gets nothing, not even in panic; degraded ones only wh
 });
 
 test("localities with different weights share by weight", () => {
-  const cluster = clusterOf("reviews");
+  const cluster = clusterOf("reviews", { weighsLocalities: true });
   const base = assignmentOf("reviews", [endpointOf("10.0.0.1", 80)], [endpointOf("10.0.0.2", 80)]);
   const { table } = setUp(cluster, {
     ...base,

@@ -6,6 +6,7 @@ import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/mo
 import type { Labels } from "#config/model/route.ts";
 import type { Pick } from "#filters/filter.ts";
 import type { Clock } from "#lib/clock.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { StreamHandler } from "#lib/http/stream.ts";
 import type { Log } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
@@ -28,6 +29,7 @@ import type { LookupHost } from "./dns-watch.ts";
 import * as pools from "./endpoint-pools.ts";
 import { EndpointState } from "./endpoint-state.ts";
 import type { LocalityGroup } from "./host-selector.ts";
+import { takeLoadReport } from "./load-report.ts";
 import { OriginalDestinations } from "./original-destination.ts";
 import { OutlierDetector } from "./outlier.ts";
 import type { PeerLifetimes } from "./peer-lifetime.ts";
@@ -217,6 +219,16 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     }
   }
 
+  get wantsLoadReports(): boolean {
+    return this.config.lb.kind === "weightedByLoad";
+  }
+
+  loadReported(host: EndpointState, fields: HeaderBlock): void {
+    const { lb } = this.config;
+    const report = lb.kind === "weightedByLoad" ? takeLoadReport(fields) : undefined;
+    if (report !== undefined && lb.kind === "weightedByLoad") host.load.take(report, lb, this.#context.clock.nowMs());
+  }
+
   finished(host: EndpointState, isTrial: boolean): void {
     if (isTrial) this.#detector?.trialEnded(host);
     if (this.config.discovery.kind === "originalDst") this.#destinations.finished(host);
@@ -280,6 +292,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   /** Known addresses keep their state; new ones start slowly from `startMs`. */
   #setEndpoints(startMs: number): void {
     const seen = new Set<EndpointState>();
+    const before = this.config.drainsOnChange === true ? [...this.#hosts.values()] : [];
     this.#groups = this.#assignment.localities.map(({ priority, weight, endpoints }) => ({
       priority,
       weight,
@@ -293,6 +306,8 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       pools.closePools(host);
     }
     this.#keys = undefined;
+    if (before.length > 0 && (before.length !== this.#hosts.size || before.some((host) => host.isRemoved)))
+      for (const host of this.#hosts.values()) pools.drainPools(host);
     this.#index = undefined;
   }
 
@@ -313,6 +328,7 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
       host.isUnchecked = false;
       host.checkedHealth = undefined;
     }
+    host.isIgnoredUnchecked = this.config.ignoresUnchecked === true;
     host.setSlowStart(this.config.slowStart);
     seen.add(host);
     return host;

@@ -3,6 +3,7 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { SocketAddress } from "#config/model/address.ts";
 import type { ClusterLoadAssignment, Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
 import type { AttemptFailure, EndpointView, Pick } from "#filters/filter.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 
 /** All clusters of one worker. Runtime state (pools, ejections, EWMA, counts) is keyed by cluster and endpoint and survives `apply`. */
@@ -72,6 +73,10 @@ export interface PickedEndpoint {
   openTunnel(authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   /** For balancers, outlier detection and load statistics: once per attempt, when its head came or it failed. */
   report(result: AttemptReport): void;
+  /** The cluster's weights follow what its endpoints say of their load. */
+  readonly wantsLoadReports?: boolean;
+  /** A response's head or trailers, which may have a load report. */
+  reportLoad?(fields: HeaderBlock): void;
   /** The stream is over: least-request counts go down. Once per pick. */
   done(): void;
 }

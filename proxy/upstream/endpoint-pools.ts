@@ -72,6 +72,11 @@ export function renewPools(host: EndpointState, secrets: ReadonlySet<string>): v
   for (const pool of host.pools) if (pool !== undefined && usesSecret(pool.target, secrets)) pool.retarget(pool.target);
 }
 
+/** Connections that are open take no new requests. */
+export function drainPools(host: EndpointState): void {
+  for (const pool of host.pools) pool?.retarget(pool.target);
+}
+
 export function closePools(host: EndpointState): void {
   for (const pool of host.pools) pool?.close();
 }

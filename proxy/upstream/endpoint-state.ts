@@ -2,6 +2,7 @@
 import { formatAddress } from "#config/model/address.ts";
 import type { Endpoint, EndpointHealth } from "#config/model/endpoint.ts";
 import { decayed, peakEwma } from "#lib/ewma.ts";
+import { LoadWeight } from "./load-weight.ts";
 import type { Pool } from "./pool.ts";
 
 /** How an endpoint may be used, after everything that is known of it. */
@@ -55,12 +56,15 @@ export class EndpointState {
   endpoint: Endpoint;
   activeRequests = 0;
   readonly outlier = new OutlierCounts();
+  readonly load = new LoadWeight();
   /** By protocol: HTTP/1, HTTP/2, chosen by ALPN. Made when first needed. */
   readonly pools: (Pool | undefined)[] = [undefined, undefined, undefined];
   /** From active health checks; undefined while there was none. */
   checkedHealth: EndpointHealth | undefined = undefined;
   /** It came new and waits for its first active check (Envoy: PENDING_ACTIVE_HC). */
   isUnchecked = false;
+  /** ... and until then is as if it was not there. */
+  isIgnoredUnchecked = false;
   /** Until then its `Retry-After` asked for quiet (peak EWMA). */
   quietUntilMs = 0;
   /** When its slow start began; -Infinity = never. */
@@ -93,7 +97,7 @@ export class EndpointState {
     if (told === "draining") return "draining";
     if (told === "unhealthy" || told === "timeout") return "unhealthy";
     const checked = this.checkedHealth;
-    if (checked === undefined && this.isUnchecked) return "unhealthy";
+    if (checked === undefined && this.isUnchecked) return this.isIgnoredUnchecked ? "draining" : "unhealthy";
     if (checked === "unhealthy" || checked === "timeout") return "unhealthy";
     if (checked === "draining") return "draining";
     return told === "degraded" || checked === "degraded" ? "degraded" : "healthy";
@@ -113,14 +117,17 @@ export class EndpointState {
    * (config.cluster.v3 SlowStartConfig).
    */
   weightAt(nowMs: number): number {
-    const weight = Math.max(this.endpoint.weight, 1);
+    return Math.max(this.endpoint.weight, 1) * this.slowStartFactor(nowMs);
+  }
+
+  /** From above 0 to 1. */
+  slowStartFactor(nowMs: number): number {
     const slowStart = this.#slowStart;
-    if (slowStart === undefined) return weight;
+    if (slowStart === undefined) return 1;
     const elapsed = nowMs - this.slowStartMs;
-    if (elapsed >= slowStart.windowMs) return weight;
+    if (elapsed >= slowStart.windowMs) return 1;
     const time = Math.max(elapsed, 1) / slowStart.windowMs;
-    const factor = Math.max(slowStart.minWeightPercent / 100, time ** (1 / slowStart.aggression));
-    return weight * Math.min(1, factor);
+    return Math.min(1, Math.max(slowStart.minWeightPercent / 100, time ** (1 / slowStart.aggression)));
   }
 
   /** Takes a latency into the peak EWMA; a failure comes in as a penalty. */

@@ -109,7 +109,7 @@ export class HostSelector {
     const groups = level
       .map((group) => ({ group, hosts: select(group, kind) }))
       .filter(({ hosts }) => hosts.length > 0);
-    if (!isWeighted(level)) {
+    if (!this.#weighsLocalities(level)) {
       this.#choices.push({ limit: sum + share, hosts: groups.flatMap(({ hosts }) => hosts), balancer: undefined });
       return sum + share;
     }
@@ -119,19 +119,20 @@ export class HostSelector {
         group.weight * Math.min(1, (hosts.length / group.hosts.length) * (this.#settings.overprovisioningFactor / 100)),
     );
     const total = effective.reduce((all, weight) => all + weight, 0);
+    if (total === 0) return sum + share;
     let running = sum;
     for (const [i, { hosts }] of groups.entries()) {
+      if (effective[i] === 0) continue;
       running += (share * (effective[i] ?? 0)) / total;
       this.#choices.push({ limit: running, hosts, balancer: undefined });
     }
     return sum + share;
   }
-}
 
-/** Localities count when there are several and their weights differ; with equal weights each endpoint counts the same. */
-function isWeighted(level: readonly LocalityGroup[]): boolean {
-  const first = level[0]?.weight ?? 0;
-  return level.every((group) => group.weight > 0) && level.some((group) => group.weight !== first);
+  /** Where no locality has a weight they do not count, as in Envoy. */
+  #weighsLocalities(level: readonly LocalityGroup[]): boolean {
+    return this.#settings.cluster.weighsLocalities === true && level.some(({ weight }) => weight > 0);
+  }
 }
 
 function select(group: LocalityGroup, kind: "healthy" | "degraded" | undefined): readonly EndpointState[] {

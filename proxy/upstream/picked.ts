@@ -1,5 +1,6 @@
 // One endpoint chosen for one attempt.
 import type { Endpoint } from "#config/model/endpoint.ts";
+import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { StreamHandler } from "#lib/http/stream.ts";
 import type { AttemptReport, OpenTicket, OpenWaiter, PickedEndpoint } from "./contract.ts";
 import type { EndpointState } from "./endpoint-state.ts";
@@ -9,6 +10,9 @@ export interface PickOwner {
   openHttp(host: EndpointState, downstream: "http1" | "http2", handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   openTunnel(host: EndpointState, authority: string, handler: StreamHandler, waiter: OpenWaiter): OpenTicket;
   reported(host: EndpointState, result: AttemptReport): void;
+  /** Whether `loadReported` does anything. */
+  readonly wantsLoadReports: boolean;
+  loadReported(host: EndpointState, fields: HeaderBlock): void;
   /** `isTrial`: it was chosen to see whether the endpoint is well again. */
   finished(host: EndpointState, isTrial: boolean): void;
 }
@@ -39,6 +43,14 @@ export class Picked implements PickedEndpoint {
 
   report(result: AttemptReport): void {
     this.#owner.reported(this.#host, result);
+  }
+
+  get wantsLoadReports(): boolean {
+    return this.#owner.wantsLoadReports;
+  }
+
+  reportLoad(fields: HeaderBlock): void {
+    this.#owner.loadReported(this.#host, fields);
   }
 
   done(): void {

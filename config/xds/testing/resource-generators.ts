@@ -197,6 +197,20 @@ const lb: fc.Arbitrary<LbPolicy> = fc.oneof(
     activeRequestBias: fc.constantFrom(0, 0.5, 1),
   }),
   fc.record({ kind: fc.constant("peakEwma"), decayMs: positiveMs, initialRttMs: positiveMs }),
+  fc.record({
+    kind: fc.constant("leastRequest"),
+    choiceCount: fc.integer({ min: 2, max: 9 }),
+    activeRequestBias: fc.constantFrom(0, 1),
+    isFullScan: fc.constant(true),
+  }),
+  fc.record({
+    kind: fc.constant("weightedByLoad"),
+    blackoutMs: positiveMs,
+    expirationMs: positiveMs,
+    updateMs: fc.integer({ min: 100, max: 9999 }),
+    errorPenalty: fc.constantFrom(0, 0.5, 1, 2),
+    metricNames: fc.constantFrom([], ["named_metrics.queue"]),
+  }),
 );
 
 const hashing: fc.Arbitrary<LbPolicy> = fc.oneof(
@@ -205,6 +219,12 @@ const hashing: fc.Arbitrary<LbPolicy> = fc.oneof(
     kind: fc.constant("ringHash"),
     minimumRingSize: fc.nat(1024),
     maximumRingSize: fc.integer({ min: 1024, max: 9999 }),
+  }),
+  fc.record({
+    kind: fc.constant("ringHash"),
+    minimumRingSize: fc.nat(1024),
+    maximumRingSize: fc.integer({ min: 1024, max: 9999 }),
+    hashing: fc.record({ useHostname: fc.constant(true), balanceFactor: fc.constantFrom(0, 100, 150) }),
   }),
   fc.record({ kind: fc.constant("maglev"), tableSize: fc.constantFrom(65_537, 97) }),
   fc.record({ kind: fc.constant("originalEndpoint") }),
@@ -311,9 +331,18 @@ const discovered = fc.oneof(
   }),
 );
 
+const common = fc.record(
+  {
+    weighsLocalities: fc.constant(true),
+    ignoresUnchecked: fc.constant(true),
+    drainsOnChange: fc.constant(true),
+  },
+  { requiredKeys: [] },
+);
+
 const cluster: fc.Arbitrary<Cluster> = fc
   .tuple(
-    fc.tuple(discovered, sourceAddresses).map(([found, source]) => ({ ...found, ...source })),
+    fc.tuple(discovered, sourceAddresses, common).map(([found, source, flags]) => ({ ...found, ...source, ...flags })),
     fc.record({
       name: word,
       altStatName: maybe(word),

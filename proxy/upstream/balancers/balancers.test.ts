@@ -5,6 +5,7 @@ import { hashString } from "#lib/hash.ts";
 import { makeSeededRandom } from "#lib/random.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 import { EndpointState } from "../endpoint-state.ts";
+import { parseLoadReport } from "../load-report.ts";
 import { endpointOf } from "../testing/cluster-of.ts";
 import type { Balancer } from "./balancer.ts";
 import { EdfScheduler } from "./edf.ts";
@@ -17,6 +18,13 @@ const POLICIES: readonly LbPolicy[] = [
   { kind: "ringHash", minimumRingSize: 4096, maximumRingSize: 8_388_608 },
   { kind: "maglev", tableSize: 65_537 },
   { kind: "peakEwma", decayMs: 10_000, initialRttMs: 30 },
+  { kind: "leastRequest", choiceCount: 2, activeRequestBias: 1, isFullScan: true },
+  {
+    kind: "ringHash",
+    minimumRingSize: 4096,
+    maximumRingSize: 8_388_608,
+    hashing: { useHostname: true, balanceFactor: 200 },
+  },
   { kind: "originalDst" },
 ];
 
@@ -175,4 +183,104 @@ test("an endpoint in slow start gets a share that grows with time", () => {
   clock.advance(5000);
   const [late = 0] = count(balancer, hosts, 1000);
   assert.ok(late > 470 && late < 530, `${late}`);
+});
+
+test("a bounded hash passes keys on when their endpoint has its share, and takes them back", () => {
+  const hosts = hostsOf(1, 1, 1, 1);
+  const hashing = { useHostname: false, balanceFactor: 125 };
+  const balancer = make({ kind: "maglev", tableSize: 65_537, hashing }, hosts);
+  const home = balancer.pick(12_345);
+  const taken = new Map<EndpointState, number>();
+  for (let i = 0; i < 400; i++) {
+    const host = balancer.pick(12_345);
+    host.activeRequests++;
+    taken.set(host, (taken.get(host) ?? 0) + 1);
+  }
+  // 400 running requests, 100 each in the mean, none above 1.25 of that.
+  for (const host of hosts) assert.ok((taken.get(host) ?? 0) <= 126, `${taken.get(host)}`);
+  for (const host of hosts) host.activeRequests = 0;
+  assert.equal(balancer.pick(12_345), home);
+});
+
+test("an endpoint is placed by its host name, or by the key of its metadata", () => {
+  const named = (address: string, hostname: string, labels = {}): EndpointState =>
+    new EndpointState(endpointOf(address, 80, { hostname, labels }));
+  const policy: LbPolicy = {
+    kind: "maglev",
+    tableSize: 65_537,
+    hashing: { useHostname: true, balanceFactor: 0 },
+  };
+  const before = make(policy, [
+    named("10.0.0.1", "a"),
+    named("10.0.0.2", "b"),
+    named("10.0.0.3", "", { hash_key: "c" }),
+  ]);
+  const after = make(policy, [
+    named("10.0.9.1", "a"),
+    named("10.0.9.2", "b"),
+    named("10.0.9.3", "", { hash_key: "c" }),
+  ]);
+  for (let key = 0; key < 500; key++) {
+    const last = (balancer: Balancer): string => balancer.pick(hashString(`k${key}`)).endpoint.address.slice(-1);
+    assert.equal(last(before), last(after));
+  }
+});
+
+test("the least busy of all endpoints is found by a full scan", () => {
+  const hosts = hostsOf(1, 1, 1, 1, 1, 1);
+  for (const [i, host] of hosts.entries()) host.activeRequests = i === 4 ? 1 : 2;
+  const balancer = make({ kind: "leastRequest", choiceCount: 2, activeRequestBias: 1, isFullScan: true }, hosts);
+  for (let i = 0; i < 20; i++) assert.equal(balancer.pick(undefined), hosts[4]);
+});
+
+describe("balancer weightedByLoad", () => {
+  const policy = {
+    kind: "weightedByLoad",
+    blackoutMs: 10_000,
+    expirationMs: 180_000,
+    updateMs: 1000,
+    errorPenalty: 1,
+    metricNames: [],
+  } as const satisfies LbPolicy;
+  const report = (hosts: readonly EndpointState[], utilizations: readonly number[], nowMs: number): void => {
+    for (const [i, text] of utilizations.entries()) {
+      const told = parseLoadReport(`TEXT rps_fractional=100,application_utilization=${text}`);
+      if (told !== undefined) hosts[i]?.load.take(told, policy, nowMs);
+    }
+  };
+
+  test("takes even turns until reports have come for the time of the blackout, then by weight", () => {
+    const clock = new FakeClock();
+    const hosts = hostsOf(1, 1, 1);
+    const balancer = make(policy, hosts, clock);
+    clock.advance(1);
+    report(hosts, [0.5, 0.25, 0.25], clock.nowMs());
+    assert.deepEqual(count(balancer, hosts, 300), [100, 100, 100]);
+    clock.advance(10_000);
+    report(hosts, [0.5, 0.25, 0.25], clock.nowMs());
+    count(balancer, hosts, 10);
+    const [slow = 0] = count(balancer, hosts, 1000);
+    assert.ok(Math.abs(slow - 200) <= 2, `${slow}`);
+  });
+
+  test("gives who says nothing the median, and forgets reports that are too old", () => {
+    const clock = new FakeClock();
+    const hosts = hostsOf(1, 1, 1, 1);
+    const balancer = make(policy, hosts, clock);
+    clock.advance(1);
+    report(hosts, [1, 0.5, 0.25], clock.nowMs());
+    clock.advance(10_000);
+    count(balancer, hosts, 10);
+    const [slow = 0, middle = 0, fast = 0, silent = 0] = count(balancer, hosts, 900);
+    for (const [found, wanted] of [
+      [slow, 100],
+      [middle, 200],
+      [fast, 400],
+      [silent, 200],
+    ] as const)
+      assert.ok(Math.abs(found - wanted) <= 2, `${found} for ${wanted}`);
+    clock.advance(180_000);
+    count(balancer, hosts, 10);
+    assert.deepEqual(count(balancer, hosts, 400), [100, 100, 100, 100]);
+  });
 });

@@ -1,0 +1,40 @@
+// Balancing by hash, message <-> model: what ring hash and Maglev have in the cluster's own fields and in extensions.
+import type { HashingOptions, LbPolicy } from "../model/cluster.ts";
+import { given } from "./fields.ts";
+import type { Scope } from "./issues.ts";
+
+/** Envoy's (expectations.md). */
+const MIN_RING = 1024;
+const MAX_RING = 8 * 1024 * 1024;
+const MAGLEV_TABLE = 65_537;
+
+export function refuseMurmur(scope: Scope): void {
+  scope.field("hash_function").unsupported("MURMUR_HASH_2 is not supported: there is one hash function");
+}
+
+export function hashingFromWire(
+  wire: { readonly useHostnameForHashing: boolean; readonly hashBalanceFactor?: number | undefined } | undefined,
+): HashingOptions | undefined {
+  const { useHostnameForHashing: useHostname = false, hashBalanceFactor: balanceFactor = 0 } = wire ?? {};
+  return useHostname || balanceFactor > 0 ? { useHostname, balanceFactor } : undefined;
+}
+
+export function maglevFromWire(tableSize: bigint | undefined, hashing: HashingOptions | undefined): LbPolicy {
+  return { kind: "maglev", tableSize: Number(tableSize ?? MAGLEV_TABLE), ...given("hashing", hashing) };
+}
+
+export function ringHashFromWire(
+  min: bigint | undefined,
+  max: bigint | undefined,
+  hashing: HashingOptions | undefined,
+  scope: Scope,
+): LbPolicy {
+  const minimumRingSize = Number(min ?? MIN_RING);
+  const maximumRingSize = Number(max ?? MAX_RING);
+  if (minimumRingSize > maximumRingSize) {
+    scope.invalid(
+      `minimum_ring_size (${minimumRingSize}) must not be greater than maximum_ring_size (${maximumRingSize})`,
+    );
+  }
+  return { kind: "ringHash", minimumRingSize, maximumRingSize, ...given("hashing", hashing) };
+}
