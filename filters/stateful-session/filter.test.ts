@@ -59,6 +59,15 @@ test("the first answer begins a session, and the cookie that comes back names it
   assert.equal(second.head.has("set-cookie"), false);
 });
 
+test("where the route has one backend alone the endpoint is held all the same", () => {
+  const { ask } = makeBench(cookie({}));
+  const first = ask({}, 1, "");
+  assert.match(first.cookie, /^s="[\w-]{16}"$/);
+  const second = ask({ cookie: first.cookie }, 1, "");
+  assert.equal(second.pick.endpoint, endpointKey("backend", "10.0.0.1:80"));
+  assert.equal(second.head.has("set-cookie"), false);
+});
+
 test("a session that another endpoint answered moves there", () => {
   const { ask, bench } = makeBench(cookie({}));
   const first = ask({}, 1);

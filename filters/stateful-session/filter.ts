@@ -15,7 +15,7 @@ export const statefulSessionFilter = {
   perRoute: "settings",
   parse: parseSession,
   /** A session holds its backend too, whatever the weights say (GEP-1619). */
-  bind: (config, head, clock) => readSession(config, head, secondsOf(clock))?.backend,
+  bind: (config, head, clock) => readSession(config, head, secondsOf(clock))?.backend || undefined,
   make: makeFilter,
 } satisfies FilterFactory<SessionConfig>;
 

@@ -5,7 +5,7 @@ import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { SessionCarrier, SessionConfig } from "./config.ts";
 
 export interface Session {
-  /** By `backendKey`. */
+  /** By `backendKey`; "" where the filter is not the route's own, and no backend is held. */
   readonly backend: string;
   /** By `endpointKey`. */
   readonly endpoint: string;
@@ -13,7 +13,7 @@ export interface Session {
   readonly untilSeconds: number;
 }
 
-const VALUE = /^([\w-]{11})([\w-]{16})(?:\.([0-9a-z]{1,9}))?$/;
+const VALUE = /^([\w-]{11})?([\w-]{16})(?:\.([0-9a-z]{1,9}))?$/;
 
 /** `<backend><endpoint>`, and `.<seconds>` in base 36 where the session ends some time. */
 export function formatSession({ backend, endpoint, untilSeconds }: Session): string {

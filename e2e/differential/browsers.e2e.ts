@@ -1,0 +1,4 @@
+// The cases of cases/browsers: CORS and sessions.
+import { runArea } from "./area.ts";
+
+runArea("browsers");
