@@ -239,6 +239,7 @@ export type ResponseFlag =
   | "NR"
   | "NC"
   | "RL"
+  | "RLSE"
   | "DC"
   | "LH"
   | "DT"
@@ -291,6 +292,20 @@ export interface TraceContext {
   hasB3: boolean;
 }
 
+/** A call of a gRPC service with one message each way. */
+export interface UnaryRequest {
+  readonly cluster: string;
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly authority: string;
+  readonly message: Uint8Array;
+  /** Of the whole call; 0 = none. */
+  readonly timeoutMs: number;
+}
+
+/** The message, or why there is none. */
+export type UnaryResult = Buffer | string;
+
 /** What a filter is made with. */
 export interface FilterContext {
   readonly clock: Clock;
@@ -311,6 +326,11 @@ export interface FilterContext {
   shares(key: string, count: number): SharedCounts;
   /** State that outlives a configuration within this worker, kept while `key` and `definition` stay the same (contracts.md: state). */
   keep<T>(key: string, definition: string, make: () => T): T;
+  /**
+   * Calls a gRPC service over a cluster, as requests go there; calls back once, at once or later. What it returns gives the call up:
+   * then nothing comes back.
+   */
+  unary(request: UnaryRequest, onResult: (result: UnaryResult) => void): () => void;
   /** The circuit breaker of a cluster, made lazily with this policy. */
   breaker(cluster: string, policy: BreakerPolicy): BreakerState;
   /** Those of a route, or of the tenants of a cluster: one for each key, bounded in number. */

@@ -14,6 +14,7 @@ import { grpcWebFilter } from "./grpc-web/filter.ts";
 import { localRateLimitFilter } from "./local-rate-limit/filter.ts";
 import { mtlsFilter } from "./mtls/filter.ts";
 import { FilterConfigError } from "./parse.ts";
+import { rateLimitFilter } from "./rate-limit/filter.ts";
 import { retryFilter } from "./retry/filter.ts";
 import { routingFilter } from "./routing/filter.ts";
 import { statefulSessionFilter } from "./stateful-session/filter.ts";
@@ -43,6 +44,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   admissionControlFilter,
   bulkheadFilter,
   localRateLimitFilter,
+  rateLimitFilter,
   statefulSessionFilter,
   circuitBreakerFilter,
   retryFilter,

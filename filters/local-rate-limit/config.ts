@@ -4,6 +4,7 @@ import type { Fraction, HeaderMatcher } from "#config/model/matcher.ts";
 import type { TokenBucketSpec } from "#lib/token-bucket.ts";
 
 import type { RateLimitRule, VirtualHostLimits } from "../descriptors/config.ts";
+import type { HeaderAddition } from "../header-additions.ts";
 import { parseEnvoy } from "./envoy-config.ts";
 import { parseOwn } from "./own-config.ts";
 
@@ -59,12 +60,6 @@ export interface DescriptorBucket {
   /** An entry without a value takes any, and has a bucket for each. */
   readonly entries: readonly { readonly key: string; readonly value: string }[];
   readonly spec: TokenBucketSpec;
-}
-
-export interface HeaderAddition {
-  readonly name: string;
-  readonly value: string;
-  readonly action: "append" | "overwrite" | "addIfAbsent";
 }
 
 export interface EnvoyRateLimit {

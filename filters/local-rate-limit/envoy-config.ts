@@ -6,8 +6,9 @@ import type { TokenBucketSpec } from "#lib/token-bucket.ts";
 import { readRateLimitRules, readVirtualHostLimits } from "../descriptors/config.ts";
 import { readShare } from "../matcher-config.ts";
 import { ConfigReader, FilterConfigError } from "../parse.ts";
+import { readHeaderAddition } from "../header-additions.ts";
 import { readStatus } from "../http-status.ts";
-import type { DescriptorBucket, EnvoyRateLimit, HeaderAddition } from "./config.ts";
+import type { DescriptorBucket, EnvoyRateLimit } from "./config.ts";
 
 const RESOURCE_EXHAUSTED = 8;
 /** Envoy refuses a shorter one. */
@@ -89,31 +90,3 @@ function checkDescriptors(descriptors: readonly DescriptorBucket[], spec: TokenB
 
 /** As in Envoy: a filter that says no share is off. */
 const NOTHING: Fraction = { numerator: 0, denominator: 100 };
-
-function readHeaderAddition(reader: ConfigReader): HeaderAddition {
-  const header = reader.object("header");
-  if (header === undefined) throw new FilterConfigError(reader.pathOf("header"), "a header", undefined);
-  const append = reader.value("append");
-  const action = reader.oneOf(
-    "appendAction",
-    ["APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD"],
-    "APPEND_IF_EXISTS_OR_ADD",
-  );
-  const value = header.string("value", "");
-  // Formats are the router's; "%%" alone is a plain percent sign.
-  if (value.replaceAll("%%", "").includes("%"))
-    throw new FilterConfigError(header.pathOf("value"), "a plain value, without %OPERATORS%", value);
-  const addition = {
-    name: header.string("key").toLowerCase(),
-    value: value.replaceAll("%%", "%"),
-    action:
-      append === false || action === "OVERWRITE_IF_EXISTS_OR_ADD"
-        ? ("overwrite" as const)
-        : action === "ADD_IF_ABSENT"
-          ? ("addIfAbsent" as const)
-          : ("append" as const),
-  };
-  header.done();
-  reader.done();
-  return addition;
-}

@@ -12,6 +12,7 @@ import {
   type Verdict,
 } from "../filter.ts";
 
+import { addHeaders } from "../header-additions.ts";
 import {
   ENVOY_LOCAL_RATE_LIMIT,
   HEDDLE_RATE_LIMIT,
@@ -21,7 +22,7 @@ import {
 } from "./config.ts";
 import { BucketCounters } from "./counters.ts";
 import { makeEnvoyLimiter } from "./envoy-limiter.ts";
-import { addHeaders, headersOf, refusalOf } from "./headers.ts";
+import { headersOf, refusalOf } from "./headers.ts";
 import type { Limiter, Outcome, Standing, Taken } from "./limiter.ts";
 import { makeOwnLimiter } from "./own-limiter.ts";
 import { WaitingRoom, type Waiter } from "./waiting.ts";

@@ -1,8 +1,6 @@
 // What clients are told of a limit: with each answer, and when it refuses.
-import type { HeaderBlock } from "#lib/http/header-block.ts";
-
 import type { LocalReply } from "../filter.ts";
-import type { HeaderAddition, RateLimitConfig } from "./config.ts";
+import type { RateLimitConfig } from "./config.ts";
 import type { Standing } from "./limiter.ts";
 
 type Pairs = readonly (readonly [name: string, value: string])[];
@@ -43,11 +41,4 @@ export function refusalOf(standing: Standing, config: RateLimitConfig): LocalRep
       ...additions,
     ],
   };
-}
-
-export function addHeaders(head: HeaderBlock, additions: readonly HeaderAddition[]): void {
-  for (const { name, value, action } of additions) {
-    if (action === "overwrite") head.set(name, value);
-    else if (action === "append" || !head.has(name)) head.add(name, value);
-  }
 }

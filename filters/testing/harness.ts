@@ -44,6 +44,7 @@ export interface HarnessOptions {
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly route?: Route;
   readonly virtualHost?: VirtualHost;
+  readonly unary?: FilterContext["unary"];
   /** What `resume` does. */
   readonly onResume?: () => void;
 }
@@ -85,6 +86,7 @@ export class FilterBench {
         this.#kept.set(key, { definition, value });
         return value;
       },
+      unary: options.unary ?? (() => () => undefined),
       breaker: () => {
         if (options.breaker === undefined) throw new Error("the test gave no breaker");
         return options.breaker;

@@ -16,6 +16,7 @@ import { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
 import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import { compileRouteTable } from "#proxy/stream/compile-table.ts";
+import { callUnary } from "#proxy/stream/unary-call.ts";
 import type { HttpService, LookUpHost } from "#proxy/stream/http-service.ts";
 import { ReplayBudget } from "#proxy/stream/request-body.ts";
 import { LineFile } from "#proxy/telemetry/access-log.ts";
@@ -138,6 +139,7 @@ export class DataPlane implements ConnectionHandler {
       shares: (key, count) => cells.shares(key, count),
       breaker: (cluster, policy) => this.#breakers.get(cluster, policy),
       breakers: (scope, policy) => this.#breakers.keyed(scope, policy),
+      unary: (request, onResult) => callUnary(this.#clusters.get(request.cluster), request, clock, onResult),
     });
     const recorder = new ExchangeRecorder({
       metrics: this.metrics,

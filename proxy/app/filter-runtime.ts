@@ -27,6 +27,7 @@ export interface FilterRuntimeParts {
   readonly shares: (key: string, count: number) => SharedCounts;
   readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
   readonly breakers: FilterContext["breakers"];
+  readonly unary: FilterContext["unary"];
 }
 
 /** Loads the code of filters that is left out until a chain names them; call before `compile`. */
@@ -108,7 +109,7 @@ export class FilterRuntime {
   }
 
   #contextFor(listener: Listener, name: string, index: number): FilterContext {
-    const { clock, random, log, localCluster, metrics, cells, shares, breaker, breakers } = this.#parts;
+    const { clock, random, log, localCluster, metrics, cells, shares, breaker, breakers, unary } = this.#parts;
     const gauges = this.#gauges;
     const kept = this.#kept;
     return {
@@ -131,6 +132,7 @@ export class FilterRuntime {
       },
       breaker,
       breakers,
+      unary,
       tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>
         exchange instanceof HttpExchange && exchange.tryHoldRetry(isUnprocessed),
       metrics: {

@@ -27,6 +27,7 @@ function makeDryRuntime(): FilterRuntime {
     breakers: () => ({
       of: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
     }),
+    unary: () => () => undefined,
     breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
   };
   return new FilterRuntime(parts, true);

@@ -230,6 +230,7 @@ export class ExchangeBench {
       metrics: new Metrics(),
       cells: (_key, count) => new Int32Array(count),
       shares: (_key, count) => ({ total: new Int32Array(count), own: new Int32Array(count) }),
+      unary: () => () => undefined,
       breaker: () => {
         throw new Error("no breaker on this bench");
       },
