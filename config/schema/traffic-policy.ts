@@ -10,6 +10,7 @@ import { trafficBlocks } from "./traffic/blocks.ts";
 const blocks = [
   "timeouts",
   "retries",
+  "hedging",
   "circuitBreaker",
   "adaptiveConcurrency",
   "admissionControl",

@@ -13,7 +13,7 @@ import type {
   VirtualHost,
   WeightedCluster,
 } from "#config/model/route.ts";
-import type { FilterOverride } from "#config/model/filter-config.ts";
+import type { FilterOverride, JsonValue } from "#config/model/filter-config.ts";
 import type { SharedRouteTable } from "#config/xds/plain/packed-hosts.ts";
 import type { RouteOverride } from "#filters/filter.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -64,6 +64,8 @@ export interface CompiledRoute {
   readonly retriableHeaders: readonly HeaderTest[];
   /** Of the request. */
   readonly retriableRequests: readonly HeaderTest[];
+  /** Undefined: one attempt at a time. */
+  readonly hedge: HedgePolicy | undefined;
   readonly hash: RequestHasher;
   readonly regexRewrite: PathRewriter | undefined;
 }
@@ -72,6 +74,16 @@ export interface CompiledRoute {
 interface Binding {
   readonly bind: NonNullable<ParsedOverride["bind"]>;
   readonly targets: ReadonlyMap<string, CompiledTarget>;
+}
+
+/** When another attempt begins beside the one that runs. */
+export interface HedgePolicy {
+  /** When an attempt has taken its own time limit, instead of ending it (Envoy: `hedge_on_per_try_timeout`). */
+  readonly onPerTryTimeout: boolean;
+  /** When an attempt has had no answer for so long, in ms; 0 = never. */
+  readonly delayMs: number;
+  /** Of one request, as long as `delayMs` is why. */
+  readonly maxAttempts: number;
 }
 
 interface CompiledHost {
@@ -230,6 +242,7 @@ function compileRoute(
     targets,
     weights,
     binding: bind === undefined ? undefined : { bind, targets: bound },
+    hedge: compileHedge(route, host),
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
   };
@@ -244,6 +257,21 @@ function bindOf(overrides: ReadonlyMap<string, ParsedOverride>): ParsedOverride[
 function ownerOf(scope: RouteScope, table: RouteScope, host: VirtualHost, route: Route): string {
   if (scope === table) return "";
   return scope === host ? host.name : `${host.name}/${route.name === "" ? host.routes.indexOf(route) : route.name}`;
+}
+
+/** Envoy's own policy, and ours: `hedging` in the route's metadata, written by the control plane. */
+function compileHedge({ action, metadata }: Route, host: VirtualHost): HedgePolicy | undefined {
+  if (action.kind !== "forward") return undefined;
+  const onPerTryTimeout = action.hedgeOnPerTryTimeout ?? host.hedgeOnPerTryTimeout ?? false;
+  const own = metadata["hedging"];
+  const { delayMs, maxAttempts } = isStruct(own) ? own : {};
+  const delay = typeof delayMs === "number" && delayMs > 0 ? delayMs : 0;
+  if (!onPerTryTimeout && delay === 0) return undefined;
+  return { onPerTryTimeout, delayMs: delay, maxAttempts: typeof maxAttempts === "number" ? maxAttempts : 2 };
+}
+
+function isStruct(value: JsonValue | undefined): value is { readonly [key: string]: JsonValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function compileMatch(match: RouteMatch): Candidate["matches"] {

@@ -13,12 +13,14 @@ import {
   type ResponseFlag,
   type RetryVerdict,
 } from "#filters/filter.ts";
+import { fullJitterMs } from "#lib/backoff.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream } from "#lib/http/stream.ts";
 import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
 import type { Care, RequestPriority } from "#proxy/upstream/contract.ts";
 
+import { AttemptRace, isBadAnswer } from "./attempt-race.ts";
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
 import { removeMeshFields } from "./edge.ts";
 import type { HttpExchange } from "./exchange.ts";
@@ -40,14 +42,19 @@ export class AttemptLoop implements AttemptOwner {
   #priority: RequestPriority = "default";
   #isAdmitted = false;
   #holdsRetry = false;
+  /** Undefined while one attempt runs at a time. */
+  #race: AttemptRace | undefined = undefined;
+  /** The attempt that begins is one beside another, for speed. */
+  #isHedging = false;
 
   constructor(exchange: HttpExchange) {
     this.#exchange = exchange;
   }
 
-  /** A retry policy may ask for the request again. */
+  /** A retry policy may ask for the request again, or it may run twice. */
   get mayRepeat(): boolean {
-    const { retry } = this.#exchange;
+    const { retry, hedge } = this.#exchange;
+    if (hedge !== undefined) return true;
     return retry !== undefined && retry.numRetries > 0;
   }
 
@@ -96,6 +103,8 @@ export class AttemptLoop implements AttemptOwner {
       const verdict = callPick(exchange, filter, pick);
       if (verdict === CONTINUE || verdict === REROUTE) continue;
       if (verdict === PAUSE) exchange.pause("pick", i);
+      // What is refused is the attempt beside the one that runs, not the request.
+      else if (this.#race !== undefined) exchange.localReply = undefined;
       else exchange.sendLocalReply();
       return;
     }
@@ -106,12 +115,18 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     const picked = exchange.upstream?.pick(pick, exchange.connection.originalDestination);
     if (picked === undefined) return;
+    if (this.#isHedging && (typeof picked === "string" || this.#race?.hasEndpointOf(picked) === true)) {
+      // Nobody else could answer sooner.
+      if (typeof picked !== "string") picked.done();
+      return;
+    }
     const number = exchange.attempts.length + 1;
     const now = exchange.service.clock.nowMs();
     const endpoint = typeof picked === "string" ? NO_ENDPOINT : picked;
     const attempt = new UpstreamAttempt(this, number, now, endpoint, this.#care());
     exchange.attempts = number === 1 ? [attempt] : [...exchange.attempts, attempt];
     this.current = attempt;
+    this.#race?.add(attempt);
     if (typeof picked === "string") {
       attempt.endpoint = undefined;
       const detail = `the cluster ${pick.cluster.name} has no healthy endpoint${describeLabels(pick.labels)} (${picked})`;
@@ -173,6 +188,7 @@ export class AttemptLoop implements AttemptOwner {
     if (isUnprocessed) head.delete(UNPROCESSED);
     if (!isPeer) removeMeshFields(head);
     attempt.report({ kind: "response", status, grpcStatus, head, isUnprocessed }, nowMs, exchange.service.clock);
+    if (this.#race !== undefined && !this.#wins(this.#race, attempt, isBadAnswer(status, grpcStatus), end)) return;
     if (this.#wantsRetry(attempt)) {
       attempt.finish(!end);
       return;
@@ -234,7 +250,18 @@ export class AttemptLoop implements AttemptOwner {
 
   onAttemptFailed(attempt: UpstreamAttempt, reason: AttemptFailure, detail: string, isUnprocessed: boolean): void {
     const exchange = this.#exchange;
-    if (exchange.isOver || attempt !== this.current) return;
+    const race = this.#race;
+    if (exchange.isOver || (attempt !== this.current && race?.has(attempt) !== true)) return;
+    if (race !== undefined) {
+      const { clock } = exchange.service;
+      attempt.report({ kind: "failure", reason, isUnprocessed, detail }, clock.nowMs(), clock);
+      if (race.size > 1) {
+        this.#leave(race, attempt, reason === "per-try-timeout");
+        return;
+      }
+      exchange.timers.cancelRetry();
+      this.#race = undefined;
+    }
     exchange.body.detachUpstream();
     attempt.report(
       { kind: "failure", reason, isUnprocessed, detail },
@@ -267,16 +294,92 @@ export class AttemptLoop implements AttemptOwner {
 
   /** The attempt's own timer fired. */
   onTryTimeout(timeoutMs: number): void {
+    const exchange = this.#exchange;
     const attempt = this.current;
     if (attempt === undefined || attempt.hasHead) return;
+    const nowMs = exchange.service.clock.nowMs();
+    if (exchange.hedge?.onPerTryTimeout === true && exchange.body.isSent) {
+      attempt.reportTimeout(nowMs);
+      this.#hedgeAfterTimeout(attempt);
+      return;
+    }
+    // The others are older.
+    this.#race?.giveUpOthers(attempt, nowMs);
     const detail = `attempt ${attempt.number} got no answer within ${timeoutMs} ms`;
     this.onAttemptFailed(attempt, "per-try-timeout", detail, false);
+  }
+
+  /** The attempt goes on, and the next one begins beside it, on no condition but that there is one left (Envoy). */
+  #hedgeAfterTimeout(attempt: UpstreamAttempt): void {
+    const exchange = this.#exchange;
+    const { retry } = exchange;
+    if (retry === undefined || attempt.number > retry.numRetries) {
+      exchange.flag("URX");
+      return;
+    }
+    if (!this.tryHoldRetry(false)) {
+      exchange.flag("RO");
+      return;
+    }
+    this.#race ??= new AttemptRace(attempt);
+    const { baseMs, maxMs } = retry.backoff;
+    exchange.timers.startRetry(fullJitterMs(attempt.number, baseMs, maxMs, exchange.service.random));
+  }
+
+  /** There was no answer for the route's delay: an idempotent request that was sent wholly runs on another endpoint too. */
+  onHedge(): void {
+    const exchange = this.#exchange;
+    const { hedge, body } = exchange;
+    const attempt = this.current;
+    if (attempt === undefined || attempt.hasHead || attempt.stream === undefined || hedge === undefined) return;
+    if (!body.isSent || !body.canReplay || this.#care() !== "none") return;
+    if (exchange.attempts.length >= hedge.maxAttempts) return;
+    if (!this.tryHoldRetry(false)) {
+      exchange.note("hedge_refused", "the retry budget is spent");
+      return;
+    }
+    this.#race ??= new AttemptRace(attempt);
+    this.#isHedging = true;
+    this.start();
+    this.#isHedging = false;
+  }
+
+  /** An answer came while others may come: false when it does not count. The request's answer ends the race. */
+  #wins(race: AttemptRace, attempt: UpstreamAttempt, isBad: boolean, end: boolean): boolean {
+    const exchange = this.#exchange;
+    if (isBad && race.size > 1) {
+      this.#leave(race, attempt, !end);
+      return false;
+    }
+    exchange.timers.cancelRetry();
+    race.giveUpOthers(attempt, exchange.service.clock.nowMs());
+    this.#race = undefined;
+    if (attempt !== this.current) this.#continueWith(attempt);
+    if (exchange.attempts.length > 1)
+      exchange.note("hedge", `attempt ${attempt.number} of ${exchange.attempts.length} answered first`);
+    return true;
+  }
+
+  #leave(race: AttemptRace, attempt: UpstreamAttempt, reset: boolean): void {
+    attempt.finish(reset);
+    race.leave(attempt);
+    if (attempt === this.current && race.last !== undefined) this.#continueWith(race.last);
+  }
+
+  /** An older attempt, which has got the whole request. */
+  #continueWith(attempt: UpstreamAttempt): void {
+    const { body, timers } = this.#exchange;
+    this.current = attempt;
+    timers.endTry();
+    body.detachUpstream();
+    body.isSent = true;
   }
 
   /** The upstream was silent for too long. */
   onTryIdleTimeout(timeoutMs: number): void {
     const attempt = this.current;
     if (attempt === undefined) return;
+    this.#race?.giveUpOthers(attempt, this.#exchange.service.clock.nowMs());
     const detail = `attempt ${attempt.number} was silent for ${timeoutMs} ms`;
     if (attempt.hasHead) this.#breakOff("UT", makeStreamError("us", "stream", H2_ERROR.CANCEL, detail), detail);
     else this.onAttemptFailed(attempt, "per-try-timeout", detail, false);
@@ -287,6 +390,7 @@ export class AttemptLoop implements AttemptOwner {
     const exchange = this.#exchange;
     const attempt = this.current;
     exchange.flag("UT");
+    if (this.#race !== undefined) this.#race.giveUpOthers(attempt, exchange.service.clock.nowMs());
     attempt?.report(
       { kind: "failure", reason: "per-try-timeout", isUnprocessed: false, detail: "the request's timeout" },
       exchange.service.clock.nowMs(),
@@ -304,6 +408,7 @@ export class AttemptLoop implements AttemptOwner {
 
   /** The exchange is over, or answers by itself. */
   finish(reset: boolean, error?: StreamError): void {
+    this.#race?.giveUpOthers(this.current, this.#exchange.service.clock.nowMs());
     this.current?.finish(reset, error);
   }
 

@@ -51,6 +51,7 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   readonly #picked: PickedEndpoint;
   #protocol: "http1" | "http2" = "http1";
   #ticket: OpenTicket | undefined = undefined;
+  #isReported = false;
 
   constructor(owner: AttemptOwner, number: number, startMs: number, picked: PickedEndpoint, care: Care) {
     this.#owner = owner;
@@ -144,6 +145,8 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
     this.endMs = nowMs;
+    if (this.#isReported) return;
+    this.#isReported = true;
     const latencyMs = nowMs - this.startMs;
     if (outcome.kind === "response") {
       this.#picked.report({
@@ -156,6 +159,22 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
     } else {
       this.#picked.report({ kind: "failure", reason: outcome.reason, latencyMs });
     }
+  }
+
+  /** It took longer than it may, and goes on: the balancer hears of that, and of nothing more. */
+  reportTimeout(nowMs: number): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
+    this.#picked.report({ kind: "failure", reason: "per-try-timeout", latencyMs: nowMs - this.startMs });
+  }
+
+  /** Another attempt answered first. */
+  giveUp(nowMs: number): void {
+    if (this.isOver) return;
+    this.endMs = nowMs;
+    if (!this.#isReported) this.#picked.report({ kind: "cancelled", latencyMs: nowMs - this.startMs });
+    this.#isReported = true;
+    this.finish(true);
   }
 
   /** Ends the attempt; a stream that still runs is reset. */

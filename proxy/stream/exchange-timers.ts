@@ -9,12 +9,15 @@ import { attemptTimeoutMs, exchangeTimeoutMs } from "#proxy/resilience/deadline.
 /** What the exchange does when one of them fires. */
 export interface TimerOwner {
   readonly retry: { readonly perTryTimeoutMs: number; readonly perTryIdleTimeoutMs: number } | undefined;
+  /** After so long without an answer another attempt begins; undefined = never. */
+  readonly hedge: { readonly delayMs: number } | undefined;
   onIdleTimeout(): void;
   onRequestTimeout(): void;
   onStreamTimeout(maxStreamMs: number): void;
   readonly loop: {
     start(): void;
     onRouteTimeout(timeoutMs: number): void;
+    onHedge(): void;
     onTryTimeout(timeoutMs: number): void;
     /** The upstream was silent for so long, before or after its head. */
     onTryIdleTimeout(timeoutMs: number): void;
@@ -40,6 +43,7 @@ export class ExchangeTimers extends WheelTimer {
   #isRequestComplete = false;
   #completeMs = NEVER;
   #tryAt = NEVER;
+  #hedgeAt = NEVER;
   #isTryRunning = false;
   #tryIdleMs = 0;
   #lastAnswerMs = 0;
@@ -131,20 +135,26 @@ export class ExchangeTimers extends WheelTimer {
 
   startTry(): void {
     this.#isTryRunning = true;
-    const retry = this.#owner.retry;
-    if (retry === undefined || !this.#isRequestComplete) return;
+    const { retry, hedge } = this.#owner;
+    if ((retry === undefined && hedge === undefined) || !this.#isRequestComplete) return;
+    if (hedge !== undefined && hedge.delayMs > 0) this.#hedgeAt = this.#clock.nowMs() + hedge.delayMs;
+    if (retry !== undefined) this.#startLimits(retry);
+    this.#arm();
+  }
+
+  #startLimits(retry: NonNullable<TimerOwner["retry"]>): void {
     if (retry.perTryTimeoutMs > 0) this.#tryAt = this.#clock.nowMs() + retry.perTryTimeoutMs;
     if (retry.perTryIdleTimeoutMs > 0) {
       this.#tryIdleMs = retry.perTryIdleTimeoutMs;
       this.#lastAnswerMs = this.#clock.nowMs();
     }
-    this.#arm();
   }
 
   /** The attempt has its head: only its silence is timed from now on. */
   stopTry(): void {
     this.#isTryRunning = false;
     this.#tryAt = NEVER;
+    this.#hedgeAt = NEVER;
   }
 
   /** The attempt is over. */
@@ -161,6 +171,12 @@ export class ExchangeTimers extends WheelTimer {
     });
   }
 
+  /** The answer has come from an attempt that went on. */
+  cancelRetry(): void {
+    this.#retryTimer?.cancel();
+    this.#retryTimer = undefined;
+  }
+
   /** A tunnel has no end that could be timed. */
   stopRoute(): void {
     this.#routeAt = NEVER;
@@ -170,8 +186,7 @@ export class ExchangeTimers extends WheelTimer {
 
   stopAll(): void {
     this.#wheel.cancel(this);
-    this.#retryTimer?.cancel();
-    this.#retryTimer = undefined;
+    this.cancelRetry();
     this.#firesAt = NEVER;
     this.#idleMs = 0;
     this.#streamAt = NEVER;
@@ -182,7 +197,15 @@ export class ExchangeTimers extends WheelTimer {
   #arm(nowMs?: number): void {
     const idleAt = this.#idleMs > 0 ? this.#lastActivityMs + this.#idleMs : NEVER;
     const tryIdleAt = this.#tryIdleMs > 0 ? this.#lastAnswerMs + this.#tryIdleMs : NEVER;
-    const next = Math.min(idleAt, this.#requestAt, this.#routeAt, this.#tryAt, tryIdleAt, this.#streamAt);
+    const next = Math.min(
+      idleAt,
+      this.#requestAt,
+      this.#routeAt,
+      this.#tryAt,
+      tryIdleAt,
+      this.#streamAt,
+      this.#hedgeAt,
+    );
     if (next >= this.#firesAt) return;
     const now = nowMs ?? this.#clock.nowMs();
     this.#firesAt = next;
@@ -199,6 +222,9 @@ export class ExchangeTimers extends WheelTimer {
       const idleMs = this.#tryIdleMs;
       this.endTry();
       this.#owner.loop.onTryIdleTimeout(idleMs);
+    } else if (this.#hedgeAt <= now) {
+      this.#hedgeAt = NEVER;
+      this.#owner.loop.onHedge();
     }
     if (this.#streamAt <= now) {
       this.#streamAt = NEVER;

@@ -28,6 +28,7 @@ import {
   type CompiledRoute,
   type CompiledRouteTable,
   type CompiledTarget,
+  type HedgePolicy,
 } from "#proxy/route/route-table.ts";
 import { compileHeader } from "#filters/matchers.ts";
 import type { UpstreamCluster } from "#proxy/upstream/contract.ts";
@@ -157,6 +158,14 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   get backend(): string {
     return this.target?.key ?? "";
+  }
+
+  /** When attempts run beside each other; undefined = never. */
+  get hedge(): HedgePolicy | undefined {
+    const hedge = this.compiled?.hedge;
+    const onPerTryTimeout = this.controls?.hedgeOnPerTryTimeout;
+    if (onPerTryTimeout === undefined) return hedge;
+    return { delayMs: hedge?.delayMs ?? 0, maxAttempts: hedge?.maxAttempts ?? 2, onPerTryTimeout };
   }
 
   get cluster(): Cluster | undefined {

@@ -206,6 +206,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   }
 
   reported(host: EndpointState, result: AttemptReport): void {
+    if (result.kind === "cancelled") {
+      const { lb } = this.config;
+      if (lb.kind === "peakEwma") host.sampleLatency(result.latencyMs, this.#context.clock.nowMs(), lb.decayMs);
+      return;
+    }
     const isFailure = result.kind === "failure" || result.status >= 500;
     if (isFailure) host.totalFailures++;
     this.#detector?.report(host, result);

@@ -120,4 +120,6 @@ export type AttemptReport =
       readonly latencyMs: number;
       readonly retryAfterMs: number;
     }
-  | { readonly kind: "failure"; readonly reason: AttemptFailure; readonly latencyMs: number };
+  | { readonly kind: "failure"; readonly reason: AttemptFailure; readonly latencyMs: number }
+  /** It was given up, because another attempt answered first: it would have taken longer than `latencyMs`, and did nothing wrong. */
+  | { readonly kind: "cancelled"; readonly latencyMs: number };

@@ -55,6 +55,7 @@ export class OutlierDetector {
   }
 
   report(host: EndpointState, result: AttemptReport): void {
+    if (result.kind === "cancelled") return;
     if (this.#sweep === undefined) this.#scheduleSweep();
     const isSplit = this.#settings.splitExternalLocalOriginErrors;
     if (result.kind === "response") {

@@ -7,6 +7,7 @@ import { bulkhead } from "./bulkhead.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { connectionLimits } from "./connection-limits.ts";
 import { healthCheck } from "./health-check.ts";
+import { hedging } from "./hedging.ts";
 import { loadBalancing } from "./load-balancing.ts";
 import { outlierDetection } from "./outlier-detection.ts";
 import { retries } from "./retries.ts";
@@ -16,6 +17,7 @@ import { timeouts } from "./timeouts.ts";
 export const trafficBlocks = {
   timeouts: optional(timeouts),
   retries: optional(retries),
+  hedging: optional(hedging),
   circuitBreaker: optional(circuitBreaker),
   adaptiveConcurrency: optional(adaptiveConcurrency),
   admissionControl: optional(admissionControl),

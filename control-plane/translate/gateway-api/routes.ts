@@ -62,7 +62,10 @@ export function routeTo(scope: Scope, service: RegistryService, port: ServicePor
       target: { kind: "cluster", name: backend.cluster },
     },
     filterOverrides: retryOverride(blocks.retries, blocks.retriesFrom ?? ""),
-    metadata: { heddle: { kind: "Service", namespace: service.namespace, name: service.name } },
+    metadata: {
+      heddle: { kind: "Service", namespace: service.namespace, name: service.name },
+      ...hedgingOf(blocks),
+    },
   };
 }
 
@@ -130,7 +133,7 @@ function ruleRoute(
     requestHeaders: filters.requestHeaders,
     responseHeaders: filters.responseHeaders,
     filterOverrides: overridesOf(scope, key, port, route, rule, blocks),
-    metadata: { heddle: metadata },
+    metadata: { heddle: metadata, ...hedgingOf(blocks) },
   };
 }
 
@@ -257,6 +260,12 @@ function hashOf(
   const subset = ref.kind === "ServiceSubset" ? ref.name : undefined;
   const blocks = trafficFor(scope.reader, { service: backend.service, port, subset });
   return hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader));
+}
+
+/** In the route's metadata: Envoy has nothing that would say it. */
+function hedgingOf({ hedging }: TrafficBlocks): { readonly [key: string]: JsonValue } {
+  if (hedging === undefined) return {};
+  return { hedging: { delayMs: durationMs(hedging.delay), maxAttempts: hedging.maxAttempts } };
 }
 
 /** Timeouts and retries. What the rule itself says goes before what policies say. */
