@@ -151,8 +151,8 @@ export interface RouteOverride {
 export interface EndpointView {
   /** Some endpoint has this label, whatever its value and health. */
   hasLabel(key: string): boolean;
-  /** An endpoint with all these labels is there that is neither unhealthy nor ejected nor draining. */
-  hasUsable(labels: Readonly<Record<string, string>>): boolean;
+  /** An endpoint with all these labels is there that is neither unhealthy nor ejected nor draining, nor among those to avoid. */
+  hasUsable(labels: Readonly<Record<string, string>>, avoid?: readonly Endpoint[]): boolean;
 }
 
 /** What is asked of the balancer for one attempt. */

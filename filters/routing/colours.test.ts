@@ -19,7 +19,8 @@ interface Instance {
 function view(instances: readonly Instance[]): EndpointView {
   return {
     hasLabel: (key) => instances.some(({ labels }) => key in labels),
-    hasUsable: (wanted) =>
+    hasUsable: (wanted, avoid = []) =>
+      avoid.length === 0 &&
       instances.some(
         ({ labels, isDown = false }) =>
           !isDown && Object.entries(wanted).every(([key, value]) => (labels[key] ?? "") === value),
@@ -85,6 +86,13 @@ test("a colour without an instance, or whose instances are all down, falls back 
   const down = run({ ...V2, instances: [{ labels: {} }, { labels: { version: "v2" }, isDown: true }] });
   assert.deepEqual(down.labels, { version: "" });
   assert.deepEqual(run({ ...V2, instances: [{ labels: { version: "v3" } }] }).labels, { version: "" });
+});
+
+test("a retry goes to the base when the colour's only instance failed the request", () => {
+  const avoid = [{ address: "10.0.0.9", port: 80 }] as unknown as Pick["avoid"]; // as: what an endpoint is told apart by
+  assert.deepEqual(run({ ...V2, pick: { avoid } }).labels, { version: "" });
+  const config = { colours: [{ ...VERSION, onMissing: "refuse" }] };
+  assert.deepEqual(run({ ...V2, config, pick: { avoid } }).labels, { version: "v2" });
 });
 
 test("or it is refused with a reason", () => {

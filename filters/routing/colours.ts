@@ -157,7 +157,8 @@ export class Colour {
       return undefined;
     }
     const own: Labels = { ...labels, [key]: colour };
-    if (endpoints.hasUsable(own)) {
+    // An instance that failed this very request is as good as none where there is a base to go to.
+    if (endpoints.hasUsable(own, onMissing === "fallback" ? pick.avoid : undefined)) {
       pick.labels = own;
       return undefined;
     }

@@ -51,6 +51,7 @@ export interface UpstreamContext {
 }
 
 const NO_OMIT: NonNullable<Pick["omit"]> = [];
+const NOBODY: Pick["avoid"] = [];
 const NO_AVOID = (): boolean => false;
 /** A failed attempt counts for peak EWMA as if it had taken at least so long (Linkerd's load-biaser: 5 s). */
 const FAILURE_PENALTY_MS = 5000;
@@ -166,9 +167,11 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
     return this.#index.hasLabel(key);
   }
 
-  hasUsable(labels: Labels): boolean {
+  hasUsable(labels: Labels, avoid: Pick["avoid"] = NOBODY): boolean {
     this.#index ??= this.#compile();
-    return this.#index.find(labels)?.hasUsable === true;
+    const selector = this.#index.find(labels);
+    if (selector === undefined || avoid.length === 0) return selector?.hasUsable === true;
+    return selector.hasUsableBut((host) => avoid.some((one) => isSameAddress(one, host)));
   }
 
   setHealth(address: string, health: EndpointHealth): void {

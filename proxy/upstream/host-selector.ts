@@ -44,6 +44,11 @@ export class HostSelector {
     this.hasUsable = countOf(groups, "healthy") + countOf(groups, "degraded") > 0;
   }
 
+  /** ... and is none of those. */
+  hasUsableBut(isAvoided: (host: EndpointState) => boolean): boolean {
+    return this.#choices.some(({ hosts }) => hosts.some((host) => isUsable(host) && !isAvoided(host)));
+  }
+
   /** Undefined: no endpoint may be used. */
   pick(
     hash: number | undefined,
@@ -137,6 +142,11 @@ export class HostSelector {
 
 function select(group: LocalityGroup, kind: "healthy" | "degraded" | undefined): readonly EndpointState[] {
   return kind === undefined ? group.hosts : group.hosts.filter((host) => host.usability() === kind);
+}
+
+function isUsable(host: EndpointState): boolean {
+  const usability = host.usability();
+  return usability === "healthy" || usability === "degraded";
 }
 
 function countOf(level: readonly LocalityGroup[], kind: "healthy" | "degraded" | undefined): number {
