@@ -75,7 +75,7 @@ export class Apps {
   }
 
   async stop(): Promise<void> {
-    for (const name of [...this.#servers.keys()]) await this.kill(name);
+    for (const name of this.#servers.keys()) await this.kill(name);
   }
 }
 
