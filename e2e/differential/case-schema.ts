@@ -56,6 +56,7 @@ const answer = record("One answer of an application.", {
   delayMs: optional(ms("Time before the head.")),
   bodyDelayMs: optional(ms("Time between head and body.")),
   echo: optional(flag("The body is that of the request.")),
+  early: optional(flag("Answers before the body of the request has come.")),
   hang: optional(flag("Never answers.")),
   reset: optional(choice(["beforeHeaders", "afterHeaders"], "Breaks the connection (h1) or resets the stream (h2).")),
   close: optional(flag("Says connection: close.")),

@@ -30,9 +30,13 @@ const OF_LOCAL_REPLY: ReadonlySet<string> = new Set([
   "content-type",
   "content-length",
   "date",
+  "server",
   "x-request-id",
   "grpc-message",
 ]);
+
+/** Lists, that may stand in one field or in several (RFC 9110 §5.3). */
+const LISTS: ReadonlySet<string> = new Set(["via", "x-forwarded-for"]);
 
 /** What differs between two exchanges of the same request. */
 export function differencesOf(step: Step, envoy: Exchange, heddle: Exchange): readonly Difference[] {
@@ -86,6 +90,6 @@ function addHeaders(
     if (NEVER.has(name) || isIgnored(name)) continue;
     // Where any application may answer, what tells them apart is not compared.
     if (isAny && (name === "x-upstream" || name === "content-length")) continue;
-    flat[`${at}.${name}`] = ONLY_PRESENCE.has(name) ? "present" : values;
+    flat[`${at}.${name}`] = ONLY_PRESENCE.has(name) ? "present" : LISTS.has(name) ? values.join().split(/, */) : values;
   }
 }

@@ -87,7 +87,7 @@ export function readCounter(stats: EnvoyStats | HeddleStats, scope: Scope, name:
   const code = /^upstream_rq_(?:(\d\d\d)|(\d)xx)$/.exec(name);
   const read =
     code === null
-      ? TABLE[name]
+      ? TABLE[name.replace(scope.prefix, "${case}")]
       : sum("heddle_requests_total", ({ cluster = "" }) => ({
           destination: cluster,
           code: code[1] ?? new RegExp(`^${code[2] ?? ""}`),

@@ -1,6 +1,6 @@
 // Plays the requests of a case at one proxy and writes down what came of each.
 import { Client, type Fields, type Reply } from "./client.ts";
-import type { Step } from "./case-schema.ts";
+import type { Step, Wanted } from "./case-schema.ts";
 import type { Pair, Side } from "./pair.ts";
 import type { Prepared } from "./prepare.ts";
 import { substitute } from "./tokens.ts";
@@ -9,6 +9,8 @@ import { failuresOf, inBounds } from "./wanted.ts";
 
 /** One request, its answer, and what the applications saw of it. */
 export interface Exchange extends Reply {
+  /** What the case expects of it. */
+  readonly wanted: Wanted;
   /** Who answered; null: the proxy. */
   readonly upstream: string | null;
   readonly seen: readonly Sighting[];
@@ -48,7 +50,7 @@ type SendOne = (i: number, round?: number) => Promise<Exchange>;
 async function playStep(step: Step, one: SendOne): Promise<readonly Exchange[]> {
   if (step.waitMs !== undefined) await pause(step.waitMs);
   if (step.path === undefined && step.waitMs !== undefined) return [];
-  if (step.until === true) return [await repeat(step, one)];
+  if (step.until === true) return [await repeat(one)];
   const numbers = Array.from({ length: step.count ?? 1 }, (_, i) => i);
   if (step.parallel === true) return await Promise.all(numbers.map((i) => one(i)));
   const exchanges: Exchange[] = [];
@@ -56,11 +58,11 @@ async function playStep(step: Step, one: SendOne): Promise<readonly Exchange[]> 
   return exchanges;
 }
 
-async function repeat(step: Step, one: SendOne): Promise<Exchange> {
+async function repeat(one: SendOne): Promise<Exchange> {
   const endMs = performance.now() + UNTIL_LIMIT_MS;
   for (let round = 0; ; round++) {
     const last = await one(0, round);
-    if (failuresOf(step.expect ?? {}, last).length === 0 || performance.now() > endMs) return last;
+    if (failuresOf(last).length === 0 || performance.now() > endMs) return last;
     await pause(20);
   }
 }
@@ -78,11 +80,8 @@ async function exchange(
   const seen = (): readonly Sighting[] => sightings.get(id) ?? [];
   // A mirror may come after the answer.
   while (!inBounds(wanted, seen().length) && performance.now() < endMs) await pause(10);
-  const plain = withoutPrefix(
-    { ...reply, upstream: reply.headers["x-upstream"]?.[0] ?? null, seen: [...seen()] },
-    prefix,
-  );
-  return plain;
+  const found = { ...reply, upstream: reply.headers["x-upstream"]?.[0] ?? null, seen: [...seen()] };
+  return { ...withoutPrefix(found, prefix), wanted: step.expect ?? {} };
 }
 
 /** Clusters have their own names again. */

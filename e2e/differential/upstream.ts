@@ -151,10 +151,12 @@ export class Upstream {
     let body = "";
     request.setEncoding("latin1");
     request.on("data", (piece: string) => (sighting.body = body += piece));
+    // A request that is broken off ends too.
+    const whole = new Promise<unknown>((resolve) => request.once("end", resolve).once("close", resolve));
     if (answer.hang === true) return;
     if (answer.delayMs !== undefined) await pause(answer.delayMs);
     if (answer.reset === "beforeHeaders") return breakOff(request, response);
-    if (answer.echo === true && !request.complete) await once(request, "end");
+    if (answer.early !== true) await whole;
     const content = contentOf(answer, this.#name, body);
     const head: Record<string, string | string[]> = { "x-upstream": this.#name, ...spread(answer.headers) };
     if (answer.close === true) head["connection"] = "close";

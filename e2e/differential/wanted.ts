@@ -1,5 +1,5 @@
 // Holds what came back against what the case expects.
-import type { Step, Wanted, WantedCount, WantedHeader } from "./case-schema.ts";
+import type { Step, WantedCount, WantedHeader } from "./case-schema.ts";
 import type { Fields } from "./client.ts";
 import type { Exchange } from "./play.ts";
 
@@ -16,7 +16,8 @@ export function inBounds(wanted: WantedCount, found: number): boolean {
 }
 
 /** What is wrong with one exchange. */
-export function failuresOf(wanted: Wanted, exchange: Exchange): readonly Failure[] {
+export function failuresOf(exchange: Exchange): readonly Failure[] {
+  const { wanted } = exchange;
   const failures: Failure[] = [];
   const same = (what: string, value: unknown, found: unknown): void => {
     if (value !== undefined && value !== found) failures.push({ what, wanted: value, found });

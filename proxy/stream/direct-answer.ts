@@ -1,5 +1,6 @@
 // Routes that answer by themselves: redirects and direct responses.
 import type { DirectResponseAction, RedirectAction } from "#config/model/route.ts";
+import { encodeGrpcMessage, grpcStatusFor } from "#lib/grpc/status.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
 import type { HttpExchange } from "./exchange.ts";
@@ -14,10 +15,25 @@ export function answerWithoutUpstream(exchange: HttpExchange, action: RedirectAc
     exchange.answering.sendWhole(head, Buffer.alloc(0));
     return;
   }
+  if (exchange.isGrpc) {
+    answerGrpc(exchange, action);
+    return;
+  }
   const body = Buffer.from(action.body);
   const head = HeaderBlock.of([":status", String(action.status)], ["content-length", String(body.length)]);
   if (body.length > 0) head.add("content-type", "text/plain");
   exchange.answering.sendWhole(head, exchange.request.get(":method") === "HEAD" ? Buffer.alloc(0) : body);
+}
+
+/** As Envoy: the status in gRPC's words, the body as its message. */
+function answerGrpc(exchange: HttpExchange, { status, body }: DirectResponseAction): void {
+  const head = HeaderBlock.of(
+    [":status", "200"],
+    ["content-type", "application/grpc"],
+    ["grpc-status", String(grpcStatusFor(status))],
+  );
+  if (body.length > 0) head.add("grpc-message", encodeGrpcMessage(body));
+  exchange.answering.sendWhole(head, Buffer.alloc(0));
 }
 
 /** The target of a redirect, as Envoy makes it: parts that the action does not name stay; a default port is left out. */

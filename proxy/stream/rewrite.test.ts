@@ -151,6 +151,16 @@ describe("a direct answer", () => {
   });
 });
 
+describe("a direct answer to gRPC", () => {
+  it("is a status of gRPC with the body as its message", () => {
+    const bench = new ExchangeBench({ route: { action: { kind: "direct", status: 403, body: "not for you" } } });
+    bench.request("POST", "/s/M", true, ["content-type", "application/grpc"]);
+    const { head } = bench.downstream;
+    const fields = [":status", "grpc-status", "grpc-message", "content-type"].map((name) => head?.get(name));
+    assert.deepEqual(fields, ["200", "7", "not for you", "application/grpc"]);
+  });
+});
+
 describe("an upgrade", () => {
   it("is allowed by the route over the listener, whatever its letters", () => {
     for (const [listener, route, status] of [

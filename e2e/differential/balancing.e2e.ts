@@ -1,0 +1,4 @@
+// The cases of cases/balancing.
+import { runArea } from "./area.ts";
+
+runArea("balancing");

@@ -1,0 +1,4 @@
+// The cases of cases/edge.
+import { runArea } from "./area.ts";
+
+runArea("edge");

@@ -1,0 +1,4 @@
+// The cases of cases/grpc.
+import { runArea } from "./area.ts";
+
+runArea("grpc");

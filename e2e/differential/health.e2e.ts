@@ -1,0 +1,4 @@
+// The cases of cases/health.
+import { runArea } from "./area.ts";
+
+runArea("health");

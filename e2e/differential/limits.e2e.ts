@@ -1,0 +1,4 @@
+// The cases of cases/limits.
+import { runArea } from "./area.ts";
+
+runArea("limits");

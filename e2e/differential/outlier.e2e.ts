@@ -1,0 +1,4 @@
+// The cases of cases/outlier.
+import { runArea } from "./area.ts";
+
+runArea("outlier");
