@@ -340,7 +340,19 @@ export interface FilterContext {
    * upstream processed more may run (`unprocessedFloor`).
    */
   tryRetry(exchange: Exchange, isUnprocessed: boolean): boolean;
+  /** Numbers of the system, read on a timer from the first call on; the same object each time. */
+  system(): SystemNumbers;
   metrics: FilterMetrics;
+}
+
+/** As of the last second. */
+export interface SystemNumbers {
+  /** The load average of a minute. */
+  readonly load1: number;
+  /** Of the processors that may be used. */
+  readonly cpuPercent: number;
+  /** How late this thread's timers are, nine times of ten. */
+  readonly eventLoopDelayMs: number;
 }
 
 /** Counters and gauges by name and labels, resolved when the filter is made. */

@@ -15,6 +15,7 @@ import { localRateLimitFilter } from "./local-rate-limit/filter.ts";
 import { mtlsFilter } from "./mtls/filter.ts";
 import { FilterConfigError } from "./parse.ts";
 import { rateLimitFilter } from "./rate-limit/filter.ts";
+import { overloadFilter } from "./overload/filter.ts";
 import { retryFilter } from "./retry/filter.ts";
 import { routingFilter } from "./routing/filter.ts";
 import { statefulSessionFilter } from "./stateful-session/filter.ts";
@@ -40,6 +41,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   routingFilter,
   corsFilter,
   faultFilter,
+  overloadFilter,
   adaptiveConcurrencyFilter,
   admissionControlFilter,
   bulkheadFilter,

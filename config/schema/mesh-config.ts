@@ -3,6 +3,7 @@
 import type { Static } from "typebox";
 import { choice, duration, exactlyOneOf, flag, formatted, list, optional, record, text, whole } from "./fields.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
+import { overload } from "./overload.ts";
 import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
 import type { Immutable } from "./structural.ts";
 import { accessLog, tracing } from "./telemetry.ts";
@@ -111,6 +112,7 @@ const spec = record("What the user wants.", {
   tracing: optional(tracing),
   accessLog: optional(accessLog),
   tenants: optional(tenants),
+  overload: optional(overload),
   colours: optional(colours),
 });
 

@@ -13,6 +13,7 @@ export const filterTypes = {
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
   },
   fault: { name: "envoy.filters.http.fault", typeUrl: `${ours}.fault.v1.Faults` },
+  overload: { name: "heddle.overload", typeUrl: `${ours}.overload.v1.Overload` },
   adaptiveConcurrency: {
     name: "envoy.filters.http.adaptive_concurrency",
     typeUrl: `${envoys}.adaptive_concurrency.v3.AdaptiveConcurrency`,

@@ -21,6 +21,7 @@ import type {
   LocalReply,
   ResponseFlag,
   RouteOverride,
+  SystemNumbers,
   TraceContext,
 } from "../filter.ts";
 import { makeNoTrace } from "../trace-context/trace-context.ts";
@@ -36,6 +37,7 @@ export interface HarnessOptions {
   readonly override?: RouteOverride;
   readonly breaker?: BreakerState;
   readonly breakers?: (scope: string, key: string) => BreakerState;
+  readonly system?: SystemNumbers;
   readonly mayRetry?: (isUnprocessed: boolean) => boolean;
   readonly isRetriable?: (head: HeaderBlock) => boolean;
   /** The request has what `retriable_request_headers` names. */
@@ -98,6 +100,7 @@ export class FilterBench {
           return breaker;
         },
       }),
+      system: () => options.system ?? { load1: 0, cpuPercent: 0, eventLoopDelayMs: 0 },
       tryRetry: (_exchange, isUnprocessed) => options.mayRetry?.(isUnprocessed) ?? true,
       metrics: {
         counter: (name) => ({ add: (by) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by) }),

@@ -14,6 +14,7 @@ import type { OriginalDestination } from "#proxy/listener/original-destination.t
 import { ListenerTls } from "#proxy/listener/server-tls.ts";
 import { Breakers } from "#proxy/resilience/breakers.ts";
 import type { SharedCells } from "#proxy/resilience/shared-cells.ts";
+import { SystemReadings } from "#proxy/resilience/system-readings.ts";
 import type { CompiledRouteTable } from "#proxy/route/route-table.ts";
 import { compileRouteTable } from "#proxy/stream/compile-table.ts";
 import { callUnary } from "#proxy/stream/unary-call.ts";
@@ -80,6 +81,8 @@ export class DataPlane implements ConnectionHandler {
   readonly #secrets = new MemorySecretStore();
   readonly #clusters: ClusterTable;
   readonly #breakers: Breakers;
+  /** Undefined until a filter wants them. */
+  #system: SystemReadings | undefined = undefined;
   readonly #filters: FilterRuntime;
   readonly #listeners: ListenerSet;
   readonly #serviceParts: ServiceParts;
@@ -140,6 +143,7 @@ export class DataPlane implements ConnectionHandler {
       breaker: (cluster, policy) => this.#breakers.get(cluster, policy),
       breakers: (scope, policy) => this.#breakers.keyed(scope, policy),
       unary: (request, onResult) => callUnary(this.#clusters.get(request.cluster), request, clock, onResult),
+      system: () => (this.#system ??= new SystemReadings(clock)),
     });
     const recorder = new ExchangeRecorder({
       metrics: this.metrics,

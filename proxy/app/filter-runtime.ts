@@ -28,6 +28,7 @@ export interface FilterRuntimeParts {
   readonly breaker: (cluster: string, policy: BreakerPolicy) => BreakerState;
   readonly breakers: FilterContext["breakers"];
   readonly unary: FilterContext["unary"];
+  readonly system: FilterContext["system"];
 }
 
 /** Loads the code of filters that is left out until a chain names them; call before `compile`. */
@@ -109,20 +110,15 @@ export class FilterRuntime {
   }
 
   #contextFor(listener: Listener, name: string, index: number): FilterContext {
-    const { clock, random, log, localCluster, metrics, cells, shares, breaker, breakers, unary } = this.#parts;
+    const { metrics, ...parts } = this.#parts;
     const gauges = this.#gauges;
     const kept = this.#kept;
     return {
-      clock,
-      random,
-      log,
-      localCluster,
+      ...parts,
       direction: listener.direction,
       listener: listener.name,
       name,
       slot: () => index,
-      cells,
-      shares,
       keep<T>(key: string, definition: string, make: () => T): T {
         const known = kept.get(key);
         if (known?.definition === definition) return known.value as T; // as: the same key and definition made it
@@ -130,9 +126,6 @@ export class FilterRuntime {
         kept.set(key, { definition, value });
         return value;
       },
-      breaker,
-      breakers,
-      unary,
       tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>
         exchange instanceof HttpExchange && exchange.tryHoldRetry(isUnprocessed),
       metrics: {

@@ -28,6 +28,7 @@ function makeDryRuntime(): FilterRuntime {
       of: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
     }),
     unary: () => () => undefined,
+    system: () => ({ load1: 0, cpuPercent: 0, eventLoopDelayMs: 0 }),
     breaker: () => ({ state: "closed", retryAfterMs: 0, tryPass: () => "pass", report: () => undefined }),
   };
   return new FilterRuntime(parts, true);

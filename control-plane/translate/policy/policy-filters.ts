@@ -13,6 +13,7 @@ import { adaptiveConcurrencyPolicies } from "./adaptive-concurrency.ts";
 import { admissionControlPolicies } from "./admission-control.ts";
 import { sessionPolicies } from "../gateway-api/session.ts";
 import { bulkheadPolicies } from "./bulkhead.ts";
+import { overloadProtection } from "./overload.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -53,6 +54,7 @@ export interface PolicyFilter {
 const policyFilters: readonly PolicyFilter[] = [
   corsPolicies,
   faultPolicies,
+  overloadProtection,
   adaptiveConcurrencyPolicies,
   admissionControlPolicies,
   bulkheadPolicies,

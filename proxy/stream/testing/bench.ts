@@ -234,6 +234,7 @@ export class ExchangeBench {
       breaker: () => {
         throw new Error("no breaker on this bench");
       },
+      system: () => ({ load1: 0, cpuPercent: 0, eventLoopDelayMs: 0 }),
       breakers: () => {
         throw new Error("no breakers on this bench");
       },
