@@ -312,7 +312,12 @@ export function balancingToWire(model: Cluster): BalancingInit {
         ClientSideWeightedRoundRobinSchema,
         { ...loadToWire(lb), ...slowStartConfig },
       );
-      return oneExtension(own);
+      if (model.weighsLocalities !== true) return oneExtension(own);
+      // Beside a list of policies Envoy does not look at what common_lb_config says of localities.
+      const endpointPickingPolicy = { policies: [{ typedExtensionConfig: own }] };
+      return oneExtension(
+        extension("envoy.load_balancing_policies.wrr_locality", WrrLocalitySchema, { endpointPickingPolicy }),
+      );
     }
     case "peakEwma": {
       const config = { decayMs: lb.decayMs, initialRttMs: lb.initialRttMs };

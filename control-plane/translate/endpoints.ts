@@ -3,6 +3,7 @@ import type { ClusterLoadAssignment, Endpoint, LocalityEndpoints, MeshHop } from
 import { appPortOf, meshPortOf, servesPort, spiffeId } from "../mesh/workload.ts";
 import type { RegistryEndpoint, RegistryService, ServicePort } from "../registry/registry.ts";
 import { serviceKey } from "../registry/registry.ts";
+import { localityPolicyOf, seenFrom, type Locality } from "./locality.ts";
 import { outboundName } from "./names.ts";
 import { hasLabels, mtlsMode } from "./policy/peer-authentication.ts";
 import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
@@ -10,8 +11,8 @@ import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
 /** Chooses mutual TLS for an endpoint with a mesh hop (`Cluster.tlsMatches`). */
 export const meshSocketLabels = { tlsMode: "heddle" } as const;
 
-/** Those of a service, shared by all clusters but those of subsets. Priorities start at 0, localities are always set and weigh what their endpoints do (gRPC refuses anything else). */
-export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignment {
+/** Those of a service, shared by all clusters but those of subsets. Priorities start at 0, localities are always set and weigh what their endpoints do (gRPC refuses anything else). `client`: for whom, where that makes a difference. */
+export function assignmentOf(scope: Scope, backend: Backend, client?: Locality): ClusterLoadAssignment {
   const service = scope.reader.get("services", backend.service);
   const port = findPort(service, backend.port);
   const localities = new Map<string, Endpoint[]>();
@@ -25,14 +26,16 @@ export function assignmentOf(scope: Scope, backend: Backend): ClusterLoadAssignm
       localities.set(key, list);
     }
   }
+  const all = [...localities].map(([key, endpoints]): LocalityEndpoints => {
+    const [region = "", zone = ""] = key.split("\n");
+    const weight = endpoints.reduce((sum, endpoint) => sum + endpoint.weight, 0);
+    return { region, zone, subZone: "", priority: 0, weight, endpoints };
+  });
+  const policy = client && localityPolicyOf(scope, backend);
   return {
     cluster: assignmentName(scope, backend),
     overprovisioningFactor: 140,
-    localities: [...localities].map(([key, endpoints]): LocalityEndpoints => {
-      const [region = "", zone = ""] = key.split("\n");
-      const weight = endpoints.reduce((sum, endpoint) => sum + endpoint.weight, 0);
-      return { region, zone, subZone: "", priority: 0, weight, endpoints };
-    }),
+    localities: client === undefined || policy === undefined ? all : seenFrom(client, policy, all),
   };
 }
 

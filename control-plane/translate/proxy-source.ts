@@ -4,6 +4,7 @@ import type { Cluster } from "#config/model/cluster.ts";
 import type { ClusterLoadAssignment } from "#config/model/endpoint.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable, VirtualHost } from "#config/model/route.ts";
+import type { LocalityPolicy } from "#config/schema/traffic/load-balancing.ts";
 import type { Watched } from "#lib/watched.ts";
 import { Derivation, type MeshReader } from "../mesh/derivation.ts";
 import type { Dialect, ProxyResources, ResourceSource } from "../mesh/resources.ts";
@@ -13,6 +14,7 @@ import type { Workload } from "../mesh/workload.ts";
 import type { Capture } from "../registry/registry.ts";
 import { clusterOf, meshRoots } from "./cluster.ts";
 import { assignmentOf } from "./endpoints.ts";
+import { localityOf, localityPolicyOf, usesLocality, type Locality } from "./locality.ts";
 import { grpcListeners } from "./grpc-client.ts";
 import {
   httpProxyTable,
@@ -62,6 +64,8 @@ interface Target {
   readonly snapshot: MeshSnapshot;
   readonly dialect: Dialect;
   readonly clientNamespace: string;
+  /** Where the client is; it counts only for backends with a policy that looks at it. */
+  readonly locality: Locality;
   /** Virtual hosts come when they are asked for: these are. undefined: the proxy does not know how to ask. */
   readonly asked: ReadonlySet<string> | undefined;
 }
@@ -80,6 +84,7 @@ export class ProxySource implements ResourceSource {
   readonly #tables = new Derivation<BuiltTable>();
   readonly #clusters = new Derivation<Cluster | undefined>();
   readonly #endpoints = new Derivation<ClusterLoadAssignment>();
+  readonly #localities = new Derivation<LocalityPolicy | undefined>();
   readonly #owners = new Derivation<ReadonlyMap<string, HostOwner>>();
   readonly #hosts = new Derivation<BuiltHost | undefined>();
   readonly #captures = new Derivation<BuiltCapture>();
@@ -89,6 +94,8 @@ export class ProxySource implements ResourceSource {
   /** What all clients of a kind are given, at one version of the mesh. */
   readonly #captured = new Map<string, { readonly version: string; readonly collector: Collector }>();
   readonly #proxies = new Map<string, Known>();
+  /** Whether any policy looks at where clients are, at one version of the mesh. */
+  #locality: { readonly version: string; readonly isUsed: boolean } | undefined;
   #prunedAt = 0;
 
   readonly #roots: Watched<string | undefined> | undefined;
@@ -134,6 +141,7 @@ export class ProxySource implements ResourceSource {
       snapshot,
       dialect,
       clientNamespace: workload?.namespace ?? namespaceOf(node),
+      locality: localityOf(node, workload),
       asked: canAsk ? asked : undefined,
     };
     const collector = new Collector();
@@ -214,7 +222,9 @@ export class ProxySource implements ResourceSource {
     const { snapshot, dialect } = target;
     const shared = sharedClient(snapshot, client);
     const key = `${dialect} ${shared.id} ${shared.namespace} ${shared.serviceAccount} ${shared.owner} ${shared.listen}`;
-    let known = this.#captured.get(key);
+    const { region, zone } = target.locality;
+    const place = this.#seesLocality(snapshot) ? `${key} from ${region}/${zone}` : key;
+    let known = this.#captured.get(place);
     if (known?.version !== snapshot.version) {
       const made = new Collector();
       for (const [name, service] of snapshot.tables.services)
@@ -243,9 +253,15 @@ export class ProxySource implements ResourceSource {
         );
         for (const one of [cluster, built.collector]) if (one !== undefined) made.clusters.set(one.name, one);
       }
-      this.#captured.set(key, (known = { version: snapshot.version, collector: made }));
+      this.#captured.set(place, (known = { version: snapshot.version, collector: made }));
     }
     collector.addAll(known.collector);
+  }
+
+  #seesLocality(snapshot: MeshSnapshot): boolean {
+    if (this.#locality?.version !== snapshot.version)
+      this.#locality = { version: snapshot.version, isUsed: usesLocality(snapshot) };
+    return this.#locality.isUsed;
   }
 
   #collectGrpc(target: Target, collector: Collector): void {
@@ -303,9 +319,14 @@ export class ProxySource implements ResourceSource {
     if (cluster === undefined) return;
     collector.clusters.set(cluster.name, cluster);
     if (cluster.discovery.kind !== "eds" || collector.endpoints.has(cluster.discovery.serviceName)) return;
-    const name = `${target.dialect} ${cluster.discovery.serviceName}`;
+    const { region, zone } = target.locality;
+    const isLocal = this.#localities.get(backend.cluster, target.snapshot, (reader) =>
+      localityPolicyOf(scopeOf(target, reader), backend),
+    );
+    const suffix = isLocal === undefined ? "" : ` from ${region}/${zone}`;
+    const name = `${target.dialect} ${cluster.discovery.serviceName}${suffix}`;
     const assignment = this.#endpoints.get(name, target.snapshot, (reader) =>
-      assignmentOf(scopeOf(target, reader), backend),
+      assignmentOf(scopeOf(target, reader), backend, isLocal === undefined ? undefined : target.locality),
     );
     collector.endpoints.set(assignment.cluster, assignment);
   }
@@ -314,7 +335,7 @@ export class ProxySource implements ResourceSource {
     if (sequence === this.#prunedAt) return;
     this.#prunedAt = sequence;
     const oldest = sequence - keepVersions;
-    for (const kind of this.#derivations) kind.prune(oldest);
+    for (const kind of [...this.#derivations, this.#localities]) kind.prune(oldest);
     for (const [key, { version }] of this.#captured)
       if (Number.parseInt(version, 10) < oldest) this.#captured.delete(key);
     for (const [key, { resources }] of this.#proxies)

@@ -3,6 +3,7 @@ import type {
   BreakerPolicy,
   CircuitLimits,
   Cluster,
+  HashingOptions,
   HealthCheck as ClusterHealthCheck,
   HttpUpstreamOptions,
   LbPolicy,
@@ -10,6 +11,7 @@ import type {
 } from "#config/model/cluster.ts";
 import type { HashPolicy } from "#config/model/route.ts";
 import { durationMs } from "#config/schema/duration.ts";
+import { OUTLIER_DEFAULTS } from "#config/xds/outlier.ts";
 import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import type { HealthCheck } from "#config/schema/traffic/health-check.ts";
 import type { LoadBalancing } from "#config/schema/traffic/load-balancing.ts";
@@ -29,6 +31,7 @@ type ClusterPolicy = Pick<
   | "limits"
   | "highPriorityLimits"
   | "outlier"
+  | "weighsLocalities"
   | "healthChecks"
   | "closeOnHealthFailure"
   | "breaker"
@@ -50,7 +53,11 @@ export function clusterPolicy(
     panicThresholdPercent: blocks.loadBalancing?.panicThresholdPercent ?? 50,
     limits,
     highPriorityLimits: limits,
-    outlier: blocks.outlierDetection === undefined ? undefined : outlier(blocks.outlierDetection),
+    outlier:
+      blocks.outlierDetection === undefined
+        ? failoverOutlier(blocks.loadBalancing, dialect)
+        : outlier(blocks.outlierDetection),
+    ...(blocks.loadBalancing?.locality?.distribute === undefined ? {} : { weighsLocalities: true }),
     healthChecks,
     closeOnHealthFailure: healthChecks.length > 0,
     breaker: breaker(blocks),
@@ -107,15 +114,31 @@ function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy 
         kind: "ringHash",
         minimumRingSize: block.ringHash?.minimumRingSize ?? 1024,
         maximumRingSize: block.ringHash?.maximumRingSize ?? 8_388_608,
+        ...hashing(block),
       };
     case "maglev":
-      return { kind: "maglev", tableSize: block.maglev?.tableSize ?? 65_537 };
+      return { kind: "maglev", tableSize: block.maglev?.tableSize ?? 65_537, ...hashing(block) };
+    case "weightedByLoad": {
+      const settings = block.byLoad;
+      return {
+        kind: "weightedByLoad",
+        blackoutMs: durationMs(settings?.blackoutPeriod ?? "10s"),
+        expirationMs: durationMs(settings?.weightExpirationPeriod ?? "180s"),
+        updateMs: durationMs(settings?.weightUpdatePeriod ?? "1s"),
+        errorPenalty: settings?.errorUtilizationPenalty ?? 1,
+        metricNames: settings?.metricNames ?? [],
+      };
+    }
     case "peakEwma":
       // Linkerd's: decay 10 s, first round trip 30 ms. Nobody else speaks it.
       return dialect === "heddle" ? { kind: "peakEwma", decayMs: 10_000, initialRttMs: 30 } : leastRequest;
     default:
       return block.policy satisfies never;
   }
+}
+
+function hashing({ hashBalanceFactor }: LoadBalancing): { readonly hashing?: HashingOptions } {
+  return hashBalanceFactor === undefined ? {} : { hashing: { useHostname: false, balanceFactor: hashBalanceFactor } };
 }
 
 function slowStart(block: LoadBalancing | undefined): Cluster["slowStart"] {
@@ -137,6 +160,21 @@ function outlier(block: OutlierDetection): ClusterOutlier {
     ...(stages === undefined
       ? {}
       : { stages: { suspectForMs: durationMs(stages.suspectFor), confirmUntilMs: durationMs(stages.confirmUntil) } }),
+  };
+}
+
+/**
+ * Without outlier detection a near endpoint that is ready and does not answer would keep its requests: with preferLocal what the proxy
+ * itself sees of them (failed connections, gateway errors) leads them on. All of a zone may go.
+ */
+function failoverOutlier(block: LoadBalancing | undefined, dialect: Dialect): ClusterOutlier | undefined {
+  if (block?.locality?.mode !== "preferLocal" || dialect === "grpc") return undefined;
+  return {
+    ...OUTLIER_DEFAULTS,
+    enforcingConsecutive5xx: 0,
+    enforcingConsecutiveGatewayFailure: 100,
+    enforcingSuccessRate: 0,
+    maxEjectionPercent: 100,
   };
 }
 
