@@ -91,7 +91,7 @@ function refuse(exchange: Exchange, { retryAfterSeconds }: OverloadConfig, reaso
   exchange.answer({
     status: 503,
     flag: "OM",
-    code: "overloaded",
+    code: "server_overloaded",
     proxyStatus: "connection_limit_reached",
     detail: `the server is overloaded: ${reason}`,
     rule: "MeshConfig default",

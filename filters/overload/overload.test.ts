@@ -37,7 +37,7 @@ test("beyond the concurrency requests are answered 503 with OM and Retry-After",
   const { status, flag, code, headers } = three.exchange.reply ?? {};
   assert.deepEqual(
     { status, flag, code, headers },
-    { status: 503, flag: "OM", code: "overloaded", headers: [["retry-after", "3"]] },
+    { status: 503, flag: "OM", code: "server_overloaded", headers: [["retry-after", "3"]] },
   );
   assert.equal(bench.counters.get("heddle_overload_refused_total"), 1);
   end(three.exchange);
