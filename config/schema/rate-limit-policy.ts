@@ -3,7 +3,7 @@
 import type { Static } from "typebox";
 import { choice, duration, flag, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
-import { targetRefs } from "./policy-targets.ts";
+import { requestTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
 const key = record(
@@ -124,7 +124,7 @@ const bucket = record(
 );
 
 const spec = record("What the user wants.", {
-  targetRefs,
+  targetRefs: requestTargetRefs,
   direction: choice(
     ["inbound", "outbound"],
     "Whether the server's sidecar limits what comes, or each client's what goes.",

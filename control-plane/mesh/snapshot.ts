@@ -13,6 +13,7 @@ import type { ServiceSubset } from "#config/schema/service-subset.ts";
 import type { Telemetry } from "#config/schema/telemetry.ts";
 import type { TrafficPolicy } from "#config/schema/traffic-policy.ts";
 import { serviceKey, type RegistryService, type RegistryWorkload } from "../registry/registry.ts";
+import { ownersOfClaimed } from "./address-owners.ts";
 import { inTrustDomain } from "./mesh-config.ts";
 import { groupPods } from "./pod-groups.ts";
 import { makeWorkload, type Membership, type Workload } from "./workload.ts";
@@ -43,6 +44,8 @@ export interface MeshTables {
   readonly names: ReadonlyMap<string, readonly string[]>;
   /** Which services an instance belongs to, by `namespace/endpoint name`. */
   readonly memberships: ReadonlyMap<string, readonly Membership[]>;
+  /** Whose an address and port is that several namespaces name (address-owners.ts). */
+  readonly addressOwners: ReadonlyMap<string, string>;
   /** Captured workloads of one service account, in groups (pod-groups.ts). */
   readonly podGroups: ReadonlyMap<string, readonly Workload[]>;
 }
@@ -107,6 +110,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
           : new Map([["mesh", inTrustDomain(policies.meshConfig.get("mesh"), input.trustDomain)]]),
       names: shareLists(before?.names, collectNames(input.services)),
       memberships,
+      addressOwners: ownersOfClaimed(input.services, input.workloads),
     },
   };
 }

@@ -26,6 +26,8 @@ export interface RegistryService {
    * the first caller hears of them.
    */
   readonly pending?: readonly RegistryEndpoint[];
+  /** Its endpoints are what somebody wrote, not what a registry saw. */
+  readonly isWritten?: boolean;
   /** Where it was read, for people: `shop.yaml:12:1`. */
   readonly origin: string;
 }

@@ -2,6 +2,7 @@
 import type { SocketAddress } from "#config/model/address.ts";
 import type { Listener } from "#config/model/listener.ts";
 import type { RouteTable, VirtualHost } from "#config/model/route.ts";
+import { addressKey } from "../mesh/address-owners.ts";
 import { appPortOf, servesPort, type Membership } from "../mesh/workload.ts";
 import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePort } from "../registry/registry.ts";
 import { emptyScope } from "./defaults.ts";
@@ -45,7 +46,11 @@ export function instancesListener(
     .filter((endpoint) => servesPort(endpoint, port) && speaksFor(scope, service, port, endpoint))
     .flatMap((endpoint) =>
       addressesOf(scope, service, endpoint).map((address) => ({ address, port: appPortOf(endpoint, port) })),
-    );
+    )
+    .filter(({ address, port: appPort }) => {
+      const owner = scope.reader.get("addressOwners", addressKey(address, appPort));
+      return owner === undefined || owner === service.namespace;
+    });
   const backend = directBackend(key, port.port);
   const host: VirtualHost = {
     ...emptyScope,

@@ -22,7 +22,14 @@ import {
   upstreamDefaults,
 } from "./defaults.ts";
 import { serviceRoutes } from "./gateway-api/routes.ts";
-import { outboundCaptureName, passthroughName, refusedClusters, unknownHostsName } from "./names.ts";
+import {
+  claimedHosts,
+  outboundCaptureName,
+  ownFirst,
+  passthroughName,
+  refusedClusters,
+  unknownHostsName,
+} from "./names.ts";
 import type { BuiltTable } from "./outbound.ts";
 import {
   anyChain,
@@ -74,7 +81,7 @@ export function captureListener(
       ports.push(port);
       chains.push(httpChain({ ...plainHttp, destinationPort: port }, manage(name, { kind: "rds", name })));
     }
-    for (const { key, serverNames } of opaqueHosts(hosted)) {
+    for (const { key, serverNames } of opaqueHosts(hosted, scope.clientNamespace)) {
       const target = wholeBackend(key, port);
       backends.push(target);
       const match = { ...anyConnection, destinationPort: port, transportProtocol: "tls", serverNames } as const;
@@ -117,7 +124,7 @@ export function unknownHostsTable(scope: Scope, port: number): BuiltTable {
   for (const { key, service, port: servicePort } of hostedPorts(scope).get(port) ?? []) {
     if (servicePort.protocol === "TCP") continue;
     const domains = untaken(
-      service.hosts.flatMap((host) => [host, `${host}:${port}`]),
+      claimedHosts(key, service.hosts, scope.clientNamespace).flatMap((host) => [host, `${host}:${port}`]),
       taken,
     );
     if (domains.length === 0) continue;
@@ -170,10 +177,10 @@ interface HostedPort {
   readonly port: ServicePort;
 }
 
-/** Ports of services that are known by hosts of their own and have no address, by number; services by key. */
-function hostedPorts({ reader }: Scope): ReadonlyMap<number, readonly HostedPort[]> {
+/** Ports of services that are known by hosts of their own and have no address, by number; services of the client's namespace first, then by key. */
+function hostedPorts({ reader, clientNamespace }: Scope): ReadonlyMap<number, readonly HostedPort[]> {
   const found = new Map<number, HostedPort[]>();
-  for (const key of reader.get("names", "hosted") ?? []) {
+  for (const key of ownFirst(reader.get("names", "hosted") ?? [], clientNamespace)) {
     const service = reader.get("services", key);
     for (const port of service?.ports ?? []) {
       if (service === undefined) continue;
@@ -188,11 +195,15 @@ function hostedPorts({ reader }: Scope): ReadonlyMap<number, readonly HostedPort
 /** TLS of the application's own is told by the server name that it asks for; a name of two services is the first one's. */
 function opaqueHosts(
   hosted: readonly HostedPort[],
+  clientNamespace: string,
 ): readonly { readonly key: string; readonly serverNames: readonly string[] }[] {
   const taken = new Set<string>();
   return hosted
     .filter(({ port }) => port.protocol === "TCP" || port.protocol === "AUTO")
-    .map(({ key, service }) => ({ key, serverNames: untaken(service.hosts, taken) }))
+    .map(({ key, service }) => ({
+      key,
+      serverNames: untaken(claimedHosts(key, service.hosts, clientNamespace), taken),
+    }))
     .filter(({ serverNames }) => serverNames.length > 0);
 }
 

@@ -4,7 +4,7 @@ import type { ServicePort } from "../registry/registry.ts";
 import { serviceRoutes } from "./gateway-api/routes.ts";
 import { emptyScope } from "./defaults.ts";
 import { hostOverrides } from "./policy/policy-filters.ts";
-import { hostsOf, httpProxyName } from "./names.ts";
+import { claimedHosts, httpProxyName, ownFirst, ownNames } from "./names.ts";
 import type { BuiltTable } from "./outbound.ts";
 import { findPort, type Backend, type Scope } from "./scope.ts";
 
@@ -24,24 +24,41 @@ export interface BuiltHost {
 /** For proxies that ask for each host at its first request. */
 export const onDemandTable: RouteTable = { ...emptyScope, name: httpProxyName, virtualHosts: [], onDemand: true };
 
-/** A name goes to its own port; without a port to the service's first that speaks HTTP. Names of two services: the first by key. */
+/**
+ * A name goes to its own port; without a port to the service's first that speaks HTTP. The names that a service has by where it is
+ * are its own, whatever hosts others claim; of several that claim one, the client's namespace comes first, then the first by key.
+ */
 export function hostOwners(scope: Scope): readonly HostOwner[] {
+  const { reader, clientNamespace } = scope;
+  const keys = reader.get("names", "services") ?? [];
+  const domains = new Map<string, string[]>();
   const taken = new Set<string>();
-  const owners: HostOwner[] = [];
-  for (const key of scope.reader.get("names", "services") ?? []) {
-    const service = scope.reader.get("services", key);
-    if (service === undefined) continue;
-    const hosts = hostsOf(key, service.hosts, scope.clientNamespace);
-    const ports = service.ports.filter((port) => port.protocol !== "TCP");
-    for (const [index, port] of ports.entries()) {
-      const names = hosts.flatMap((host) => [`${host}:${port.port}`, ...(index === 0 ? [host] : [])]);
-      const domains = names.filter((name) => !taken.has(name.toLowerCase()));
-      if (domains.length === 0) continue;
-      for (const name of domains) taken.add(name.toLowerCase());
-      owners.push({ service: key, port: port.port, domains });
-    }
+  const take = (key: string, hosts: readonly string[]): void => {
+    for (const [index, port] of httpPorts(scope, key).entries())
+      for (const name of hosts.flatMap((host) => [`${host}:${port.port}`, ...(index === 0 ? [host] : [])])) {
+        if (taken.has(name.toLowerCase())) continue;
+        taken.add(name.toLowerCase());
+        const owner = `${key}:${port.port}`;
+        const known = domains.get(owner);
+        if (known === undefined) domains.set(owner, [name]);
+        else known.push(name);
+      }
+  };
+  for (const key of keys) take(key, ownNames(key, clientNamespace));
+  for (const key of ownFirst(keys, clientNamespace)) {
+    const hosts = reader.get("services", key)?.hosts ?? [];
+    if (hosts.length > 0) take(key, claimedHosts(key, hosts, clientNamespace));
   }
-  return owners;
+  return keys.flatMap((key) =>
+    httpPorts(scope, key).flatMap(({ port }) => {
+      const own = domains.get(`${key}:${port}`);
+      return own === undefined ? [] : [{ service: key, port, domains: own }];
+    }),
+  );
+}
+
+function httpPorts({ reader }: Scope, key: string): readonly ServicePort[] {
+  return reader.get("services", key)?.ports.filter(({ protocol }) => protocol !== "TCP") ?? [];
 }
 
 /** Who has a name, by the name in lower case. */

@@ -28,6 +28,7 @@ import {
   upstreamDefaults,
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
+import { attachedRoutes } from "./gateway-api/attach.ts";
 import { matchesOf } from "./gateway-api/routes.ts";
 import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
@@ -241,7 +242,7 @@ function inboundFilters(
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     filterConfig("mtls", { mode, rule: `PeerAuthentication of ${port.service}:${port.port.port}` }),
     ...inboundTenants(scope.reader),
-    ...portFilters(scope.reader, { service: port.service, port: port.port, direction: "inbound" }),
+    ...portFilters(scope.reader, { service: port.service, port: port.port, direction: "inbound" }, ""),
     filterConfig("retry", {}),
   ];
 }
@@ -287,7 +288,10 @@ function tunnelRoute({ service, port }: WorkloadPort, cluster: string): Route {
 /** Rules of attached routes that say something of their own here; their requests go to the application as all others do. */
 function governedRoutes(scope: Scope, { service, port }: WorkloadPort, route: Route): readonly Route[] {
   const found: { readonly match: RankedMatch; readonly route: Route }[] = [];
-  for (const resource of scope.reader.get("routes", service) ?? []) {
+  const known = scope.reader.get("services", service);
+  // Routes of other namespaces are for their own clients alone: they must not say what happens here.
+  const attached = known === undefined ? [] : attachedRoutes(scope.reader, known, port, known.namespace);
+  for (const resource of attached) {
     const { namespace, name } = resource.metadata;
     for (const [index, rule] of rulesOf(resource).entries()) {
       const target = { service, port, direction: "inbound", route: resource, rule } as const;

@@ -71,7 +71,34 @@ export function meshServerName(service: string, port: number): string {
 
 /** Every host name of a service: short ones only inside its own namespace. */
 export function hostsOf(service: string, hosts: readonly string[], clientNamespace: string): readonly string[] {
+  return [...ownNames(service, clientNamespace), ...claimedHosts(service, hosts, clientNamespace)];
+}
+
+/** The names that are a service's by where it is. */
+export function ownNames(service: string, clientNamespace: string): readonly string[] {
   const [namespace = "", name = ""] = service.split("/");
   const full = [`${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.cluster.local`];
-  return [...(namespace === clientNamespace ? [name] : []), ...full, ...hosts];
+  return namespace === clientNamespace ? [name, ...full] : full;
+}
+
+/**
+ * Of the hosts that somebody wrote for a service those that are not another namespace's to give: names of its services, wildcards
+ * over them, and short names, which mean a service of the client's own namespace.
+ */
+export function claimedHosts(service: string, hosts: readonly string[], clientNamespace: string): readonly string[] {
+  const [namespace = ""] = service.split("/");
+  return hosts.filter((host) => {
+    const labels = host.toLowerCase().split(".");
+    if (labels.length === 1) return namespace === clientNamespace;
+    const [first, second, third] = labels;
+    if (first === "*" && (second === "svc" || labels.slice(1).join(".") === "cluster.local" || labels.length === 2))
+      return false;
+    return third !== "svc" || second === namespace;
+  });
+}
+
+/** Keys of services with those of the client's namespace first: of two that claim one host, its own is meant. */
+export function ownFirst(keys: readonly string[], clientNamespace: string): readonly string[] {
+  const isOwn = (key: string): boolean => key.startsWith(`${clientNamespace}/`);
+  return [...keys.filter(isOwn), ...keys.filter((key) => !isOwn(key))];
 }

@@ -134,7 +134,7 @@ function outboundFilters(
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     ...outboundTenants(reader, client, client.listen),
-    ...(port === undefined ? [] : portFilters(reader, { service, port, direction: "outbound" })),
+    ...(port === undefined ? [] : portFilters(reader, { service, port, direction: "outbound" }, client.namespace)),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];

@@ -266,17 +266,14 @@ export class ProxySource implements ResourceSource {
 
   #collectGrpc(target: Target, collector: Collector): void {
     const { snapshot, clientNamespace } = target;
-    for (const [key, service] of snapshot.tables.services) {
-      for (const port of service.ports) {
-        if (port.protocol === "TCP") continue;
-        for (const listener of grpcListeners(key, service, port, clientNamespace)) {
-          if (!collector.listeners.has(listener.name)) collector.listeners.set(listener.name, listener);
-        }
-        this.#addTable(target, `outbound/${key}/${port.port}`, collector, (scope) =>
-          outboundTable(scope, key, port.port),
-        );
-      }
-    }
+    const { services } = snapshot.tables;
+    for (const listener of grpcListeners(services, clientNamespace)) collector.listeners.set(listener.name, listener);
+    for (const [key, service] of services)
+      for (const port of service.ports)
+        if (port.protocol !== "TCP")
+          this.#addTable(target, `outbound/${key}/${port.port}`, collector, (scope) =>
+            outboundTable(scope, key, port.port),
+          );
   }
 
   #addListener(target: Target, built: BuiltListener, collector: Collector): void {

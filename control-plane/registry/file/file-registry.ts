@@ -127,6 +127,7 @@ export function serviceOf({ metadata, spec, source }: ServiceEntry, folder: stri
         isSuspect: false,
       };
     }),
+    isWritten: true,
     origin: source.line === 0 ? source.file : formatPlace({ ...source, file: relative(folder, source.file) }),
   };
 }

@@ -62,12 +62,12 @@ const policyFilters: readonly PolicyFilter[] = [
   sessionPolicies,
 ];
 
-/** Those that a chain for one port needs: on, or off until one of its rules turns it on. */
-export function portFilters(reader: MeshReader, target: PolicyPort): readonly FilterConfig[] {
+/** Those that a chain for one port needs: on, or off until a rule of the service's or the client's namespace turns it on. */
+export function portFilters(reader: MeshReader, target: PolicyPort, clientNamespace: string): readonly FilterConfig[] {
   return policyFilters.flatMap((filter) => {
     const settings = filter.forPort(reader, target);
     if (settings !== undefined) return [inChain(filter, settings)];
-    return isForSomeRule(reader, filter, target) ? [inChain(filter, undefined)] : [];
+    return isForSomeRule(reader, filter, target, clientNamespace) ? [inChain(filter, undefined)] : [];
   });
 }
 
@@ -86,8 +86,11 @@ export function ruleOverrides(reader: MeshReader, target: PolicyRule): readonly 
   return policyFilters.flatMap((filter) => inScope(filter, filter.forRule(reader, target)));
 }
 
-function isForSomeRule(reader: MeshReader, filter: PolicyFilter, target: PolicyPort): boolean {
-  return (reader.get("routes", target.service) ?? []).some((route) =>
+/** Routes of other namespaces are for their own clients alone (GEP-1294). */
+function isForSomeRule(reader: MeshReader, filter: PolicyFilter, target: PolicyPort, clientNamespace: string): boolean {
+  const isHere = ({ metadata: { namespace } }: RouteResource): boolean =>
+    target.service.startsWith(`${namespace}/`) || (target.direction === "outbound" && namespace === clientNamespace);
+  return (reader.get("routes", target.service) ?? []).filter(isHere).some((route) =>
     rulesOf(route)
       .flatMap(partsOf)
       .some(({ rule }) => filter.forRule(reader, { ...target, route, rule }) !== undefined),

@@ -76,6 +76,7 @@ function asCaptured(
   const capture = annotations["test/capture"] === undefined ? undefined : { inboundPort: 15_006, outboundPort: 15_001 };
   return {
     ...service,
+    isWritten: annotations["test/addresses"] === undefined,
     addresses: annotations["test/addresses"]?.split(" ") ?? [],
     endpoints: service.endpoints.map((endpoint) =>
       change({ ...endpoint, sidecar: endpoint.sidecar && { ...endpoint.sidecar, capture } }),
