@@ -108,10 +108,10 @@ test("whatever a namespace writes of policies and routes, the proxies of another
 });
 
 /** How the other namespace's own service is called may differ: its PeerAuthentication says so. */
-function comparable({ version: _, clusters, endpoints, ...resources }: ReturnType<typeof given>) {
+function comparable({ listeners, routes, virtualHosts, clusters, endpoints, secrets }: ReturnType<typeof given>) {
   const others = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
     new Map([...map].filter(([name]) => !name.includes("/other/")));
-  return { ...resources, clusters: others(clusters), endpoints: others(endpoints) };
+  return { listeners, routes, virtualHosts, secrets, clusters: others(clusters), endpoints: others(endpoints) };
 }
 
 function textOf(resources: ReturnType<typeof given>): string {
