@@ -32,7 +32,11 @@ describe("a string matcher", () => {
 
   it("is RE2: what backtracks is refused, and what would backtrack is not slow", () => {
     assert.throws(() => compileString({ kind: "regex", value: "(a)\\1" }));
-    assert.equal(compileString({ kind: "regex", value: "(a*)*b" })("a".repeat(2000)), false);
+    // Each of them would keep a backtracking matcher busy for longer than the sun will shine.
+    for (const value of ["(a*)*b", "(a+a+)+b", "(a|a)*b", "(.*)(.*)(.*)(.*)(.*)b", "([a-z]+)+[0-9]"])
+      assert.equal(compileString({ kind: "regex", value })("a".repeat(60_000)), false, value);
+    for (const value of ["((a{100}){100}){100}", "(a{1000}){1000}", "a{1001}"])
+      assert.throws(() => compileString({ kind: "regex", value }), /invalid repeat count/, value);
   });
 });
 

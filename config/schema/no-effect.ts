@@ -83,7 +83,7 @@ function filterFields({ spec }: TrafficPolicy): Found[] {
       says: "a route has no concurrency limit of its own: the server's sidecar has one for each port",
       hint,
     });
-  for (const block of ["adaptiveConcurrency", "admissionControl", "bulkhead"] as const)
+  for (const block of ["adaptiveConcurrency", "admissionControl", "bulkhead", "backends"] as const)
     if (spec[block] !== undefined && spec.targetRefs.some(({ kind }) => kind === "ServiceSubset"))
       found.push({ path: ["spec", block], says: `${block} is not for a part of a service's endpoints`, hint });
   return found;

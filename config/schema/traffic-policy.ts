@@ -11,6 +11,7 @@ const blocks = [
   "timeouts",
   "retries",
   "hedging",
+  "backends",
   "circuitBreaker",
   "adaptiveConcurrency",
   "admissionControl",

@@ -13,8 +13,8 @@ import { unsupportedFilter, type AnyFilter } from "./gateway-api/filters.ts";
 import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
 
 export interface Condition {
-  /** `Effective` is only there when it is not: a field is valid, and nothing acts on it. */
-  readonly type: "Accepted" | "ResolvedRefs" | "Programmed" | "Effective";
+  /** `Effective` is only there when it is not: a field is valid, and nothing acts on it. `PartiallyInvalid` only when it is. */
+  readonly type: "Accepted" | "ResolvedRefs" | "Programmed" | "Effective" | "PartiallyInvalid";
   readonly status: "True" | "False" | "Unknown";
   /** One word, stable. */
   readonly reason: string;
@@ -87,30 +87,29 @@ function oneOfEachType(conditions: readonly Condition[]): readonly Condition[] {
 function routeParents(scope: Scope, route: RouteResource): ObjectStatus["parents"] {
   return (route.spec.parentRefs ?? []).filter(isServiceParent).map((parent) => {
     const refusal = refusalOf(scope.reader, route, parent);
-    const accepted: Condition =
-      refusal === undefined
-        ? (unappliedFilter(route) ?? good("Accepted", "Accepted"))
-        : bad("Accepted", refusal.reason, refusal.message);
+    const accepted = refusal === undefined ? acceptance(route) : [bad("Accepted", refusal.reason, refusal.message)];
     const key = `${parent.namespace ?? route.metadata.namespace}/${parent.name}`;
-    const conditions = [accepted, resolvedRefs(scope, route, parent, key), ...withoutEffect(route)];
+    const conditions = [...accepted, resolvedRefs(scope, route, parent, key), ...withoutEffect(route)];
     return { parent: `Service ${key}`, ref: parent, conditions };
   });
 }
 
-/** The rule is accepted, but its requests are answered 500 (Gateway API: a filter must never be skipped). */
-function unappliedFilter(route: RouteResource): Condition | undefined {
-  for (const [index, rule] of (route.spec.rules ?? []).entries()) {
-    const type =
-      unsupportedFilter(rule.filters) ??
-      rule.backendRefs?.map(({ filters }) => unsupportedFilter(filters)).find(Boolean);
-    if (type !== undefined)
-      return bad(
-        "Accepted",
-        "UnsupportedValue",
-        `rules[${index}] has the filter ${type}, which is not supported there: its requests are answered 500`,
-      );
-  }
-  return undefined;
+/**
+ * A rule with a filter that is not there is answered 500 (Gateway API: a filter must never be skipped). With such rules alone the
+ * route is not accepted, with others beside them it is partially invalid.
+ */
+function acceptance(route: RouteResource): readonly Condition[] {
+  const rules = route.spec.rules ?? [];
+  const invalid = rules.flatMap(({ filters, backendRefs = [] }, index) => {
+    const type = unsupportedFilter(filters) ?? backendRefs.map((ref) => unsupportedFilter(ref.filters)).find(Boolean);
+    return type === undefined
+      ? []
+      : [`rules[${index}] has the filter ${type}, which is not supported there: its requests are answered 500`];
+  });
+  if (invalid.length === 0) return [good("Accepted", "Accepted")];
+  if (invalid.length === rules.length) return [bad("Accepted", "UnsupportedValue", invalid.join("; "))];
+  const message = `Dropped Rule: ${invalid.join("; ")}`;
+  return [good("Accepted", "Accepted"), { ...good("PartiallyInvalid", "UnsupportedValue"), message }];
 }
 
 function resolvedRefs(scope: Scope, route: RouteResource, parent: ParentRef, service: string): Condition {
@@ -258,7 +257,7 @@ function missingTarget(
 /** One condition of each type: the first that is not true, else the first. */
 function worst(lists: readonly (readonly Condition[])[]): readonly Condition[] {
   if (lists.length === 0) return [bad("Accepted", "NoMatchingParent", "no parent of the route is a Service")];
-  return (["Accepted", "ResolvedRefs"] as const).flatMap((type) => {
+  return (["Accepted", "ResolvedRefs", "PartiallyInvalid"] as const).flatMap((type) => {
     const all = lists.flat().filter((condition) => condition.type === type);
     return all.find((condition) => condition.status !== "True") ?? all[0] ?? [];
   });

@@ -7,6 +7,7 @@ import type { Route, RouteMatch } from "#config/model/route.ts";
 import type { RouteOverride } from "#filters/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { makeSeededRandom } from "#lib/random.ts";
+import { backendKey } from "#lib/session-key.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
 
 import { chooseTarget, CompiledRouteTable } from "./route-table.ts";
@@ -137,6 +138,49 @@ describe("a table", () => {
       }),
     );
     assert.equal(table.match(new HeaderBlock(), random), undefined);
+  });
+});
+
+function weightedRoute(weights: readonly number[], more: Partial<Route> = {}): Route {
+  const clusters = weights.map((weight, i) => ({
+    ...NO_SCOPE,
+    name: `c${i}`,
+    weight,
+    subset: {},
+    hostRewrite: undefined,
+  }));
+  return { ...makeRoute("canary", {}, { target: { kind: "weighted", clusters } }), ...more };
+}
+
+/** What `count` requests choose. */
+function choices(route: Route, count: number, bind?: string): readonly (string | undefined)[] {
+  const override = { filter: "session", typeUrl: "", config: null, disabled: false };
+  const table = new CompiledRouteTable(
+    makeTable([makeHost("host", ["*"], [bind === undefined ? route : { ...route, filterOverrides: [override] }])]),
+    () => ({ isDisabled: false, config: undefined, bind: () => bind }),
+  );
+  const head = HeaderBlock.of([":method", "GET"], [":authority", "svc"], [":path", "/"]);
+  const compiled = table.match(head, random) ?? assert.fail();
+  return Array.from({ length: count }, () => chooseTarget(compiled, head, random, clock)?.cluster);
+}
+
+describe("turns in place of draws", () => {
+  it("are given where the route's metadata asks for them, exactly by weight", () => {
+    const seen = choices(weightedRoute([7, 0, 3], { metadata: { heddle: { weights: "smooth" } } }), 100);
+    assert.equal(seen.filter((name) => name === "c0").length, 70);
+    assert.equal(seen.filter((name) => name === "c2").length, 30);
+  });
+});
+
+describe("a request that a filter binds to a cluster", () => {
+  it("goes there, whatever the weights say, and where they say nothing", () => {
+    for (const name of ["c0", "c1", "c2"])
+      assert.deepEqual(choices(weightedRoute([98, 0, 2]), 20, backendKey(name, {})), Array(20).fill(name));
+  });
+
+  it("is drawn as all others when the route has no such cluster", () => {
+    const seen = new Set(choices(weightedRoute([50, 50]), 60, backendKey("gone", {})));
+    assert.deepEqual(seen, new Set(["c0", "c1"]));
   });
 });
 

@@ -20,6 +20,7 @@ import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import type { Random } from "#lib/random.ts";
 import { backendKey } from "#lib/session-key.ts";
+import { SmoothWeights } from "#lib/smooth-weights.ts";
 
 import { compileHashPolicy, type RequestHasher } from "./hash-policy.ts";
 import { HostTable } from "./host-table.ts";
@@ -61,6 +62,8 @@ export interface CompiledRoute {
   readonly weights: readonly number[];
   /** Undefined: nothing binds requests to one of the targets. */
   readonly binding: Binding | undefined;
+  /** Turns in place of draws; undefined: not asked for. Its state is this table's: a new one begins again. */
+  readonly turns: SmoothWeights | undefined;
   readonly retriableHeaders: readonly HeaderTest[];
   /** Of the request. */
   readonly retriableRequests: readonly HeaderTest[];
@@ -158,6 +161,7 @@ export function chooseTarget(
     const bound = key === undefined ? undefined : binding.targets.get(key);
     if (bound !== undefined) return bound;
   }
+  if (route.turns !== undefined) return targets[route.turns.next()];
   const point = random.next() * (weights[weights.length - 1] ?? 0);
   for (let i = 0; i < weights.length; i++) if (point < (weights[i] ?? 0)) return targets[i];
   return targets[targets.length - 1];
@@ -241,11 +245,26 @@ function compileRoute(
     retriableRequests: (retry?.retriableRequestHeaders ?? []).map(compileHeader),
     targets,
     weights,
+    turns:
+      weights.length > 1 && isSmooth(route.metadata["heddle"])
+        ? new SmoothWeights(targets.map(({ weighted }) => weighted?.weight ?? 1))
+        : undefined,
     binding: bind === undefined ? undefined : { bind, targets: bound },
     hedge: compileHedge(route, host),
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
   };
+}
+
+/** What Envoy has no field for stands in the route's metadata (translate/gateway-api/routes.ts). */
+function isSmooth(metadata: JsonValue | undefined): boolean {
+  return (
+    typeof metadata === "object" &&
+    metadata !== null &&
+    !Array.isArray(metadata) &&
+    "weights" in metadata &&
+    metadata["weights"] === "smooth"
+  );
 }
 
 function bindOf(overrides: ReadonlyMap<string, ParsedOverride>): ParsedOverride["bind"] {

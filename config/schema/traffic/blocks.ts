@@ -4,6 +4,7 @@ import { optional } from "../fields.ts";
 import { adaptiveConcurrency } from "./adaptive-concurrency.ts";
 import { admissionControl } from "./admission-control.ts";
 import { bulkhead } from "./bulkhead.ts";
+import { backends } from "./backends.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { connectionLimits } from "./connection-limits.ts";
 import { healthCheck } from "./health-check.ts";
@@ -18,6 +19,7 @@ export const trafficBlocks = {
   timeouts: optional(timeouts),
   retries: optional(retries),
   hedging: optional(hedging),
+  backends: optional(backends),
   circuitBreaker: optional(circuitBreaker),
   adaptiveConcurrency: optional(adaptiveConcurrency),
   admissionControl: optional(admissionControl),

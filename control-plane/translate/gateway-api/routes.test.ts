@@ -218,6 +218,41 @@ test("a filter of one backend that is not there is answered 500 for its share, a
   assert.deepEqual(reasons(mesh), ["Accepted UnsupportedValue", "ResolvedRefs ResolvedRefs"]);
 });
 
+test("a route of which some rules are served and some are not is partially invalid", () => {
+  const filter = "filters: [{ type: ExtensionRef, extensionRef: { group: x.dev, kind: X, name: x } }]";
+  const mesh = makeMesh(
+    services + route("r", `[{ matches: [{ path: { value: /a } }], ${filter}, ${toCart} }, { ${toCart} }]`),
+  );
+  assert.deepEqual(reasons(mesh), [
+    "Accepted Accepted",
+    "ResolvedRefs ResolvedRefs",
+    "PartiallyInvalid UnsupportedValue",
+  ]);
+  const told = statusOf(mesh.store.current ?? assert.fail()).find(({ kind }) => kind === "HTTPRoute");
+  const found = told?.parents[0]?.conditions.find(({ type }) => type === "PartiallyInvalid");
+  assert.equal(found?.status, "True");
+  assert.match(found.message, /^Dropped Rule: rules\[0\] has the filter ExtensionRef/);
+});
+
+test("rules of two routes for one Service come in one order, and what is equal goes to the older", () => {
+  const aged = (name: string, day: number, rules: string): string =>
+    route(name, rules).replace("metadata: { ", `metadata: { creationTimestamp: "2026-01-0${day}T00:00:00Z", `);
+  const rule = (name: string, match: string): string => `{ name: ${name}, matches: [${match}], ${toCart} }`;
+  const old = `[${rule("old-any", "{}")}, ${rule("old-a", "{ path: { value: /a } }")}]`;
+  const young = `[${rule("young-ab", "{ path: { value: /a/b } }")}, ${rule("young-a", "{ path: { value: /a } }")}, ${rule("young-any", "{}")}]`;
+  const wanted = ["young-ab", "old-a", "young-a", "old-any", "young-any"];
+  assert.deepEqual(order(aged("z", 1, old) + aged("a", 2, young)), wanted);
+  assert.deepEqual(order(aged("a", 2, young) + aged("z", 1, old)), wanted);
+  // Of one age, the first by name; of a longer method name, header and parameter counts the greater.
+  assert.deepEqual(order(aged("b", 1, old) + aged("a", 1, young)), [
+    "young-ab",
+    "young-a",
+    "old-a",
+    "young-any",
+    "old-any",
+  ]);
+});
+
 test("backends with rewrites, redirects or copies of their own become routes that share the requests", () => {
   const rewriting = "filters: [{ type: URLRewrite, urlRewrite: { hostname: a.example } }]";
   const redirecting = "filters: [{ type: RequestRedirect, requestRedirect: { hostname: b.example } }]";
@@ -303,6 +338,21 @@ test("session persistence is Envoy's filter, and ours where Envoy has no word fo
   assert.deepEqual(sessionOf("envoy", endingHeader), header);
   const unnamed = sessionOf("heddle", "{}", "[{ path: { type: RegularExpression, value: /x } }]");
   assert.match(JSON.stringify(unnamed), /"name":"heddle-session-[0-9a-f]{8}","path":"\/"/);
+});
+
+test("backends are given turns where a policy asks for them", () => {
+  const policy = `---
+apiVersion: heddle.dev/v1alpha1
+kind: TrafficPolicy
+metadata: { name: turns, namespace: shop }
+spec: { targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: r, sectionName: one }], backends: { choice: smooth } }
+`;
+  const rules = `[{ name: one, matches: [{ path: { value: /a } }], ${toCart} }, { name: two, ${toCart} }]`;
+  const told = routesOf(makeMesh(services + route("r", rules) + policy)).map(({ metadata }) => metadata["heddle"]);
+  assert.deepEqual(told, [
+    { kind: "HTTPRoute", namespace: "shop", name: "r", rule: "one", weights: "smooth" },
+    { kind: "HTTPRoute", namespace: "shop", name: "r", rule: "two" },
+  ]);
 });
 
 test("status tells the parents that are Services, with their place in the route and its generation", () => {

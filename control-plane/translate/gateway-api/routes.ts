@@ -125,6 +125,7 @@ function ruleRoute(
     namespace,
     name,
     rule: rule.name ?? index,
+    ...(blocks.backends?.choice === "smooth" ? { weights: "smooth" } : {}),
   };
   return {
     name: `${route.kind} ${namespace}/${name} rule ${rule.name ?? index}`,
