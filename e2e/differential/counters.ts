@@ -52,6 +52,7 @@ function sum(
 
 const ofListener = ({ prefix }: Scope): Record<string, string> => ({ listener: prefix });
 const ofCluster = ({ cluster = "" }: Scope): Record<string, string> => ({ cluster });
+const faults = (kind: string) => sum("heddle_faults_injected_total", (scope) => ({ ...ofListener(scope), kind }));
 const byFlag = (flag: RegExp) =>
   sum("heddle_requests_total", ({ cluster = "" }) => ({ destination: cluster, response_flags: flag }));
 
@@ -70,6 +71,10 @@ const TABLE: Readonly<Record<string, ReadHeddle>> = {
   membership_total: ({ clusters }, { cluster }) => endpointsOf(clusters, cluster).length,
   membership_healthy: ({ clusters }, { cluster }) =>
     endpointsOf(clusters, cluster).filter(({ health, isEjected }) => health !== "unhealthy" && !isEjected).length,
+  "http.${case}.fault.aborts_injected": faults("abort"),
+  "http.${case}.fault.delays_injected": faults("delay"),
+  "http.${case}.fault.response_rl_injected": faults("response_rate_limit"),
+  "http.${case}.fault.faults_overflow": sum("heddle_faults_overflow_total", ofListener),
   "${case}.http_local_rate_limit.rate_limited": sum("heddle_rate_limited_total", ofListener),
 };
 

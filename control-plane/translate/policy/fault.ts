@@ -10,7 +10,8 @@ type Json = { readonly [key: string]: JsonValue };
 
 export const faultPolicies: PolicyFilter = {
   name: filterTypes.fault.name,
-  settings: { typeUrl: filterTypes.fault.typeUrl, config: { faults: [] } },
+  // Envoy's message: a real Envoy leaves out a filter that it does not know, and could not wake it for a rule.
+  settings: { typeUrl: envoyFaultType, config: {} },
   forPort: (reader, target) => settingsOf(policiesOfPort(reader, "faults", target)),
   forRule: (reader, target) => {
     const own = policiesOfRule(reader, "faults", target);

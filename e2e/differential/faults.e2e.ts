@@ -1,0 +1,4 @@
+// The cases of cases/faults.
+import { runArea } from "./area.ts";
+
+runArea("faults");
