@@ -1,7 +1,19 @@
 // MeshConfig: what holds for the whole mesh. There is one, called "default".
 
 import type { Static } from "typebox";
-import { choice, duration, exactlyOneOf, flag, formatted, list, optional, record, text, whole } from "./fields.ts";
+import {
+  choice,
+  duration,
+  exactlyOneOf,
+  flag,
+  formatted,
+  list,
+  optional,
+  port,
+  record,
+  text,
+  whole,
+} from "./fields.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
 import { overload } from "./overload.ts";
 import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
@@ -61,6 +73,20 @@ const tenants = record("How the tenant of a request is known, and what follows f
   sources: list(tenantSource, "Where the tenant is read; the first that has one wins.", 8, { minItems: 1 }),
 });
 
+const rateLimitService = record(
+  "A service that counts for all proxies, by Envoy's protocol `service.ratelimit.v3`. It is called as all services are: with mutual TLS where it has a sidecar.",
+  {
+    namespace: formatted("objectName", "Its namespace."),
+    name: formatted("objectName", "Name of a Service or ServiceEntry whose port speaks gRPC."),
+    port: port("Number of its port."),
+    domain: text("The domain of the limits in its configuration.", { default: "heddle", minLength: 1, maxLength: 256 }),
+    timeout: duration("A request waits so long for its answer.", { default: "20ms" }),
+    failureMode: choice(["open", "closed"], "Without an answer the request goes on, or is answered 500.", {
+      default: "open",
+    }),
+  },
+);
+
 const spec = record("What the user wants.", {
   trustDomain: formatted(
     "trustDomain",
@@ -113,6 +139,7 @@ const spec = record("What the user wants.", {
   accessLog: optional(accessLog),
   tenants: optional(tenants),
   overload: optional(overload),
+  rateLimitService: optional(rateLimitService),
   colours: optional(colours),
 });
 

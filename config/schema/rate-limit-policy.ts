@@ -123,32 +123,84 @@ const bucket = record(
   },
 );
 
-const spec = record("What the user wants.", {
-  targetRefs: requestTargetRefs,
-  direction: choice(
-    ["inbound", "outbound"],
-    "Whether the server's sidecar limits what comes, or each client's what goes.",
-    { default: "inbound" },
-  ),
-  local: listByKey(
-    bucket,
-    ["name"],
-    "Buckets that each proxy keeps for itself. A request needs a token of every one.",
+const entry = record(
+  "One entry of a descriptor: a key, and a value that is taken from the request. Without the value the descriptor is not sent.",
+  {
+    type: choice(
+      ["constant", "header", "queryParameter", "remoteAddress", "method", "host", "tenant", "identity"],
+      "Where the value is taken from.",
+    ),
+    key: text("The key, as the service's configuration has it.", { minLength: 1, maxLength: 256 }),
+    name: optional(text("Name of the header or query parameter.", { minLength: 1, maxLength: 256 })),
+    value: optional(text("The value, for type constant.", { minLength: 1, maxLength: 1024 })),
+  },
+  {
+    "x-kubernetes-validations": [
+      {
+        rule: "(self.type in ['header', 'queryParameter']) == has(self.name)",
+        message: "name must be set for type header or queryParameter, and for nothing else",
+      },
+      {
+        rule: "(self.type == 'constant') == has(self.value)",
+        message: "value must be set for type constant, and for nothing else",
+      },
+      {
+        rule: "self.type != 'remoteAddress' || self.key == 'remote_address'",
+        message: "the key of type remoteAddress is remote_address",
+        fieldPath: ".key",
+      },
+    ],
+  },
+);
+
+const global = record("Limits that hold for all proxies together: MeshConfig's `rateLimitService` is asked.", {
+  descriptors: list(
+    record("What the service is told of a request; it has the limits.", {
+      entries: list(entry, "In the order of the service's configuration.", 8, { minItems: 1 }),
+      hits: optional(whole("What a request counts for.", 0, 1_000_000_000, { "x-heddle-absent": "1" })),
+    }),
+    "A request is over the limit when one of these is.",
     16,
     { minItems: 1 },
   ),
-  grpcStatus: choice(
-    ["RESOURCE_EXHAUSTED", "UNAVAILABLE"],
-    "What gRPC calls are answered: RESOURCE_EXHAUSTED tells a client to ask for less, UNAVAILABLE to try again.",
-    { default: "RESOURCE_EXHAUSTED" },
-  ),
-  responseHeaders: flag(
-    "Tell clients what is left (`RateLimit`, `RateLimit-Policy`, `X-RateLimit-*`). `Retry-After` is always sent with 429.",
-    { default: true },
-  ),
 });
 
+const spec = record(
+  "What the user wants.",
+  {
+    targetRefs: requestTargetRefs,
+    direction: choice(
+      ["inbound", "outbound"],
+      "Whether the server's sidecar limits what comes, or each client's what goes.",
+      { default: "inbound" },
+    ),
+    local: listByKey(
+      bucket,
+      ["name"],
+      "Buckets that each proxy keeps for itself. A request needs a token of every one.",
+      16,
+      { default: [] },
+    ),
+    global: optional(global),
+    grpcStatus: choice(
+      ["RESOURCE_EXHAUSTED", "UNAVAILABLE"],
+      "What gRPC calls are answered: RESOURCE_EXHAUSTED tells a client to ask for less, UNAVAILABLE to try again.",
+      { default: "RESOURCE_EXHAUSTED" },
+    ),
+    responseHeaders: flag(
+      "Tell clients what is left (`RateLimit`, `RateLimit-Policy`, `X-RateLimit-*`). `Retry-After` is always sent with 429.",
+      { default: true },
+    ),
+  },
+  {
+    "x-kubernetes-validations": [
+      { rule: "size(self.local) > 0 || has(self.global)", message: "at least one of local, global must be set" },
+    ],
+  },
+);
+
 export type RateLimitPolicySpec = Immutable<Static<typeof spec>>;
+export type GlobalLimits = NonNullable<RateLimitPolicySpec["global"]>;
 export type RateLimitBucket = RateLimitPolicySpec["local"][number];
 export type RateLimitPolicy = ResourceOf<"RateLimitPolicy", RateLimitPolicySpec>;
 

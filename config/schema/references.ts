@@ -8,8 +8,10 @@ import { gatewayGroup, heddleGroup } from "./kind.ts";
 import { resourceName, type Resource } from "./kinds.ts";
 import { findNoEffect } from "./no-effect.ts";
 import { findPolicyConflicts } from "./policy-conflicts.ts";
+import type { MeshConfig } from "./mesh-config.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
 import { grantable, isGranted, type ReferenceGrant } from "./reference-grant.ts";
+import type { RateLimitPolicy } from "./rate-limit-policy.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import type { ServiceSubset } from "./service-subset.ts";
 import { findTakenPorts } from "./taken-ports.ts";
@@ -57,6 +59,8 @@ class ResourceIndex {
   /** By their namespaces. */
   readonly grants = new Map<string, ReferenceGrant[]>();
 
+  hasRateLimitService = false;
+
   constructor(resources: readonly Resource[]) {
     for (const resource of resources) {
       const key = `${resource.metadata.namespace}/${resource.metadata.name}`;
@@ -64,6 +68,8 @@ class ResourceIndex {
       else if (resource.kind === "ServiceSubset") this.subsets.set(key, resource);
       else if (resource.kind === "HTTPRoute" || resource.kind === "GRPCRoute")
         this.routes.set(`${resource.kind} ${key}`, resource);
+      else if (resource.kind === "MeshConfig")
+        this.hasRateLimitService ||= resource.spec.rateLimitService !== undefined;
       else if (resource.kind === "ReferenceGrant") {
         const { namespace } = resource.metadata;
         this.grants.set(namespace, [...(this.grants.get(namespace) ?? []), resource]);
@@ -110,6 +116,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
     case "Telemetry":
       for (const [at, target] of (resource.spec.targetRefs ?? []).entries())
         checkTarget(target, namespace, ["spec", "targetRefs", at], index, report);
+      if (resource.kind === "RateLimitPolicy") checkGlobalLimits(resource, index, report);
       break;
     case "ServiceSubset":
       checkSubset(resource, index, report);
@@ -118,10 +125,24 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       checkServiceEntry(resource, index, report);
       break;
     case "MeshConfig":
+      checkRateLimitService(resource, index, report);
+      break;
     case "ReferenceGrant":
       break;
   }
   return report.problems;
+}
+
+function checkGlobalLimits({ spec }: RateLimitPolicy, index: ResourceIndex, report: Reporter): void {
+  if (spec.global === undefined || index.hasRateLimitService) return;
+  report.warn(["spec", "global"], "there is no service to ask", "write spec.rateLimitService in MeshConfig");
+}
+
+function checkRateLimitService({ spec }: MeshConfig, index: ResourceIndex, report: Reporter): void {
+  const service = spec.rateLimitService;
+  if (service === undefined || index.services.has(`${service.namespace}/${service.name}`)) return;
+  const name = `${service.namespace}/${service.name}`;
+  report.warn(["spec", "rateLimitService", "name"], `there is no service "${name}"`);
 }
 
 interface ObjectRef {

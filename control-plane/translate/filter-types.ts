@@ -28,6 +28,7 @@ export const filterTypes = {
     name: "envoy.filters.http.stateful_session",
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
   },
+  globalRateLimit: { name: "envoy.filters.http.ratelimit", typeUrl: `${ours}.global_rate_limit.v1.RateLimit` },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },
 } as const;
@@ -37,6 +38,11 @@ export const envoyFaultType = "type.googleapis.com/envoy.extensions.filters.http
 
 /** Envoy's own message, for limits that it can say. */
 export const envoyRateLimitType = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+
+/** Envoy's own messages for limits of all proxies together: of the filter, and of hosts and routes. */
+export const envoyGlobalRateLimitType = "type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit";
+export const envoyGlobalRateLimitPerRouteType =
+  "type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute";
 
 /** One filter of a chain. Ours are optional, so that a real Envoy goes on without them. */
 export function filterConfig(filter: keyof typeof filterTypes, config: JsonValue): FilterConfig {

@@ -118,7 +118,7 @@ export function anyServiceFilters(scope: Scope, client: Client, telemetry: Traff
   return [
     filterConfig("tracing", { samplingPercent: telemetry.tracing?.randomSampling ?? 0 }),
     ...outboundTenants(scope.reader, client, client.listen),
-    ...dormantFilters(),
+    ...dormantFilters(scope.reader),
     filterConfig("circuitBreaker", {}),
     filterConfig("retry", {}),
   ];

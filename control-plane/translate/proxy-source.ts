@@ -32,7 +32,7 @@ import { inboundListener, type BuiltInbound } from "./inbound.ts";
 import { podsName, unknownHostsName } from "./names.ts";
 import { clientOf, type Client } from "./outbound-chains.ts";
 import { outboundListener, outboundTable, proxyListener, type BuiltListener, type BuiltTable } from "./outbound.ts";
-import { findPort, meshConfigIn, type Backend, type Scope } from "./scope.ts";
+import { findPort, meshConfigIn, wholeBackend, type Backend, type Scope } from "./scope.ts";
 
 /** How many versions of the mesh a value is kept for that no proxy asks for any more. */
 const keepVersions = 64;
@@ -162,6 +162,9 @@ export class ProxySource implements ResourceSource {
 
   #collectSidecar(target: Target, workload: Workload, collector: Collector): void {
     const { snapshot, dialect } = target;
+    const limits = meshConfigIn(snapshot).rateLimitService;
+    if (limits !== undefined)
+      this.#addBackend(target, wholeBackend(`${limits.namespace}/${limits.name}`, limits.port), collector);
     if (workload.capture !== undefined) this.#collectCaptured(target, workload, workload.capture, collector);
     for (const outbound of workload.outbound) {
       const key = `${dialect} ${workload.id} ${outbound.service}/${outbound.port}@${outbound.listen}`;

@@ -9,6 +9,8 @@ import { ConfigReader, FilterConfigError } from "../parse.ts";
 export type DescriptorAction =
   | { readonly kind: "genericKey"; readonly key: string; readonly value: string }
   | { readonly kind: "destinationCluster" | "sourceCluster" | "remoteAddress" }
+  /** Not Envoy's: the request's tenant, and the identity of the verified peer. */
+  | { readonly kind: "tenant" | "identity"; readonly key: string }
   | { readonly kind: "maskedRemoteAddress"; readonly ipv4Bits: number; readonly ipv6Bits: number }
   | {
       readonly kind: "requestHeaders" | "queryParameters";
@@ -86,6 +88,8 @@ const ACTIONS = [
   "queryParameters",
   "headerValueMatch",
   "queryParameterValueMatch",
+  "tenant",
+  "identity",
 ] as const;
 
 function readAction(reader: ConfigReader): DescriptorAction {
@@ -103,6 +107,9 @@ function readFields(kind: (typeof ACTIONS)[number], fields: ConfigReader): Descr
   switch (kind) {
     case "genericKey":
       return { kind, key: keyOf(fields, "generic_key"), value: fields.string("descriptorValue", "") };
+    case "tenant":
+    case "identity":
+      return { kind, key: keyOf(fields, kind) };
     case "requestHeaders":
       return {
         kind,

@@ -81,6 +81,10 @@ function compileAction(action: DescriptorAction, localCluster: LocalCluster): De
   switch (action.kind) {
     case "genericKey":
       return (_exchange, into) => put(into, action.key, action.value);
+    case "tenant":
+      return (exchange, into) => putText(into, action.key, String(exchange.notes.get("tenant") ?? ""));
+    case "identity":
+      return (exchange, into) => putText(into, action.key, exchange.connection.peerIdentity ?? "");
     case "sourceCluster":
       return (_exchange, into) => put(into, "source_cluster", localCluster);
     case "destinationCluster":
@@ -117,6 +121,10 @@ function putFound(
   value: string | undefined,
 ): boolean {
   return value === undefined ? action.skipIfAbsent : put(into, action.key, value);
+}
+
+function putText(into: string[], key: string, value: string): boolean {
+  return value !== "" && put(into, key, value);
 }
 
 function put(into: string[], key: string, value: string): true {

@@ -11,6 +11,11 @@ import { ConfigReader, FilterConfigError } from "../parse.ts";
 export const RATE_LIMIT = "type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit";
 export const RATE_LIMIT_PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute";
 
+/** The same with actions that Envoy does not have: `tenant` and `identity`. */
+export const HEDDLE_GLOBAL_RATE_LIMIT = "type.googleapis.com/heddle.filters.global_rate_limit.v1.RateLimit";
+export const HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE =
+  "type.googleapis.com/heddle.filters.global_rate_limit.v1.RateLimitPerRoute";
+
 export interface GlobalRateLimit {
   readonly kind: "filter";
   /** "" = there is no service to ask: the filter does nothing. */
@@ -49,7 +54,10 @@ const NONE: Fraction = { numerator: 0, denominator: 100 };
 
 export function parseRateLimitSettings(value: JsonValue, typeUrl: string): RateLimitSettings {
   const reader = new ConfigReader(value, "");
-  const settings = typeUrl === RATE_LIMIT_PER_ROUTE ? readRoute(reader) : readFilter(reader);
+  const settings =
+    typeUrl === RATE_LIMIT_PER_ROUTE || typeUrl === HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE
+      ? readRoute(reader)
+      : readFilter(reader);
   reader.done();
   return settings;
 }

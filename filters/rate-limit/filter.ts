@@ -14,6 +14,8 @@ import {
   type Verdict,
 } from "../filter.ts";
 import {
+  HEDDLE_GLOBAL_RATE_LIMIT,
+  HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE,
   parseRateLimitSettings,
   RATE_LIMIT,
   RATE_LIMIT_PER_ROUTE,
@@ -26,7 +28,7 @@ import { RateLimitService, type ServiceAnswer } from "./service.ts";
 
 export const rateLimitFilter = {
   name: "envoy.filters.http.ratelimit",
-  typeUrls: [RATE_LIMIT, RATE_LIMIT_PER_ROUTE],
+  typeUrls: [RATE_LIMIT, RATE_LIMIT_PER_ROUTE, HEDDLE_GLOBAL_RATE_LIMIT, HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE],
   failureMode: "open",
   perRoute: "settings",
   parse: parseRateLimitSettings,

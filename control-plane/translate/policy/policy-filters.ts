@@ -14,6 +14,7 @@ import { admissionControlPolicies } from "./admission-control.ts";
 import { sessionPolicies } from "../gateway-api/session.ts";
 import { bulkheadPolicies } from "./bulkhead.ts";
 import { overloadProtection } from "./overload.ts";
+import { globalRateLimitPolicies } from "./global-rate-limit.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -41,11 +42,14 @@ export interface FilterSettings {
 export interface PolicyFilter {
   /** The filter in generated chains; `settings` are those of a filter that does nothing. */
   readonly name: string;
-  readonly settings: FilterSettings;
+  /** A function where they are the mesh's; undefined: no chain has the filter. */
+  readonly settings: FilterSettings | ((reader: MeshReader) => FilterSettings | undefined);
   /** No client's sidecar has anything to do with it: chains of clients are without it. */
   readonly inboundOnly?: boolean;
   /** Of all requests to a port; undefined: nothing. */
   forPort(reader: MeshReader, target: PolicyPort): FilterSettings | undefined;
+  /** The same as a virtual host says it, where that takes another message. */
+  forHost?(reader: MeshReader, target: PolicyPort): FilterSettings | undefined;
   /** Of the requests of one rule, in the place of what holds for the port; undefined: what holds for the port. */
   forRule(reader: MeshReader, target: PolicyRule): FilterSettings | undefined;
 }
@@ -59,6 +63,7 @@ const policyFilters: readonly PolicyFilter[] = [
   admissionControlPolicies,
   bulkheadPolicies,
   rateLimitPolicies,
+  globalRateLimitPolicies,
   sessionPolicies,
 ];
 
@@ -66,19 +71,23 @@ const policyFilters: readonly PolicyFilter[] = [
 export function portFilters(reader: MeshReader, target: PolicyPort, clientNamespace: string): readonly FilterConfig[] {
   return policyFilters.flatMap((filter) => {
     const settings = filter.forPort(reader, target);
-    if (settings !== undefined) return [inChain(filter, settings)];
-    return isForSomeRule(reader, filter, target, clientNamespace) ? [inChain(filter, undefined)] : [];
+    if (settings !== undefined) return inChain(reader, filter, settings);
+    return isForSomeRule(reader, filter, target, clientNamespace) ? inChain(reader, filter, undefined) : [];
   });
 }
 
 /** All that clients have, off until a virtual host or a rule turns one on: for chains of many services. */
-export function dormantFilters(): readonly FilterConfig[] {
-  return policyFilters.filter(({ inboundOnly }) => inboundOnly !== true).map((filter) => inChain(filter, undefined));
+export function dormantFilters(reader: MeshReader): readonly FilterConfig[] {
+  return policyFilters
+    .filter(({ inboundOnly }) => inboundOnly !== true)
+    .flatMap((filter) => inChain(reader, filter, undefined));
 }
 
 /** What a virtual host of one service says to the dormant ones. */
 export function hostOverrides(reader: MeshReader, target: PolicyPort): readonly FilterOverride[] {
-  return policyFilters.flatMap((filter) => inScope(filter, filter.forPort(reader, target)));
+  return policyFilters.flatMap((filter) =>
+    inScope(filter, filter.forHost === undefined ? filter.forPort(reader, target) : filter.forHost(reader, target)),
+  );
 }
 
 /** What one rule says. */
@@ -102,8 +111,13 @@ export function rulesOf(route: RouteResource): readonly PolicyRule["rule"][] {
   return route.spec.rules ?? [{}];
 }
 
-function inChain({ name, settings }: PolicyFilter, own: FilterSettings | undefined): FilterConfig {
-  return { name, ...(own ?? settings), disabled: own === undefined, isOptional: true };
+function inChain(
+  reader: MeshReader,
+  { name, settings }: PolicyFilter,
+  own: FilterSettings | undefined,
+): readonly FilterConfig[] {
+  const used = own ?? (typeof settings === "function" ? settings(reader) : settings);
+  return used === undefined ? [] : [{ name, ...used, disabled: own === undefined, isOptional: true }];
 }
 
 function inScope({ name }: PolicyFilter, own: FilterSettings | undefined): readonly FilterOverride[] {

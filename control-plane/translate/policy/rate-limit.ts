@@ -23,8 +23,8 @@ const RESOURCE_EXHAUSTED = 8;
 const ENVOY_MIN_FILL_MS = 50;
 
 function settingsOf(policies: readonly RateLimitPolicy[]): FilterSettings | undefined {
-  if (policies.length === 0) return undefined;
   const buckets = policies.flatMap((policy) => policy.spec.local.map((bucket) => ({ policy, bucket })));
+  if (buckets.length === 0) return undefined;
   const [only] = buckets;
   if (buckets.length === 1 && only !== undefined && isEnvoys(only.bucket)) {
     return { typeUrl: envoyRateLimitType, config: envoyMessage(only.policy, only.bucket) };
