@@ -1,0 +1,4 @@
+// The cases of cases/rate-limits.
+import { runArea } from "./area.ts";
+
+runArea("rate-limits");
