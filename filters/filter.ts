@@ -113,6 +113,10 @@ export interface Exchange {
   isRetriable(): boolean;
   /** This filter's settings on the chosen route, when it overrides them: what the factory's `parse` made. */
   override(filter: string): RouteOverride | undefined;
+  /** What the mesh answers itself; undefined: the upstream's answer is the answer, or there is none yet. */
+  readonly localReply: LocalReply | undefined;
+  /** In onResponseHead alone, which then returns ANSWERED: this whole answer goes to the client in place of the one that came. */
+  substitute(head: HeaderBlock, body: Buffer): void;
   /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */
   answer(reply: LocalReply): void;
   /** Changes the request's body; call in onRequestHead or onRouted. Several act in the order of the calls. */

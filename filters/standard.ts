@@ -7,6 +7,7 @@ import { admissionControlFilter } from "./admission-control/filter.ts";
 import { bulkheadFilter } from "./bulkhead/filter.ts";
 import { circuitBreakerFilter } from "./circuit-breaker/filter.ts";
 import { corsFilter } from "./cors/filter.ts";
+import { fallbackFilter } from "./fallback/filter.ts";
 import { faultFilter } from "./fault/filter.ts";
 import type { FilterFactory } from "./filter.ts";
 import { grpcJsonFilter } from "./grpc-json/filter.ts";
@@ -40,6 +41,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   mtlsFilter,
   routingFilter,
   corsFilter,
+  fallbackFilter,
   faultFilter,
   overloadFilter,
   adaptiveConcurrencyFilter,

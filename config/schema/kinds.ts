@@ -1,5 +1,6 @@
 // The list of every kind that Heddle reads, and the union of what they become.
 
+import { fallbackPolicyKind, type FallbackPolicy } from "./fallback-policy.ts";
 import { faultPolicyKind, type FaultPolicy } from "./fault-policy.ts";
 import { grpcRouteKind, type GRPCRoute } from "./grpc-route.ts";
 import { httpRouteKind, type HTTPRoute } from "./http-route.ts";
@@ -23,6 +24,7 @@ export type Resource =
   | ReferenceGrant
   | TrafficPolicy
   | RateLimitPolicy
+  | FallbackPolicy
   | FaultPolicy
   | PeerAuthentication
   | Telemetry;
@@ -39,6 +41,7 @@ export const kinds: readonly KindDefinition<ResourceKind>[] = [
   referenceGrantKind,
   trafficPolicyKind,
   rateLimitPolicyKind,
+  fallbackPolicyKind,
   faultPolicyKind,
   peerAuthenticationKind,
   telemetryKind,

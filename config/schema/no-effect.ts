@@ -36,6 +36,7 @@ function fieldsOf(resource: Resource): Found[] {
       return routeFields(resource);
     case "TrafficPolicy":
       return policyFields(resource);
+    case "FallbackPolicy":
     case "FaultPolicy":
     case "PeerAuthentication":
     case "ReferenceGrant":

@@ -66,6 +66,8 @@ function claimsOf(policy: Resource): readonly Claim[] {
       const targets = selector === undefined ? targetsOf(targetRefs) : [selected];
       return targets.flatMap((target) => blocks.map((block) => ({ ...target, block })));
     }
+    case "FallbackPolicy":
+      return targetsOf(policy.spec.targetRefs).map((target) => ({ ...target, block: "fallback" }));
     // Several for one target hold together.
     case "RateLimitPolicy":
     case "FaultPolicy":

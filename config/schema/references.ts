@@ -111,6 +111,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       break;
     case "TrafficPolicy":
     case "RateLimitPolicy":
+    case "FallbackPolicy":
     case "FaultPolicy":
     case "PeerAuthentication":
     case "Telemetry":

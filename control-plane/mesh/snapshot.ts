@@ -1,5 +1,6 @@
 // The mesh at one moment: immutable, indexed for translation, and sharing with the moment before whatever did not change.
 import { createHash } from "node:crypto";
+import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
 import type { FaultPolicy } from "#config/schema/fault-policy.ts";
 import type { GRPCRoute } from "#config/schema/grpc-route.ts";
 import type { HTTPRoute } from "#config/schema/http-route.ts";
@@ -35,6 +36,7 @@ export interface MeshTables {
   /** Policies by what they target: `targetKey`. */
   readonly trafficPolicies: ReadonlyMap<string, readonly TrafficPolicy[]>;
   readonly rateLimits: ReadonlyMap<string, readonly RateLimitPolicy[]>;
+  readonly fallbacks: ReadonlyMap<string, readonly FallbackPolicy[]>;
   readonly faults: ReadonlyMap<string, readonly FaultPolicy[]>;
   readonly peerAuthentications: ReadonlyMap<string, readonly PeerAuthentication[]>;
   readonly telemetries: ReadonlyMap<string, readonly Telemetry[]>;
@@ -101,6 +103,7 @@ export function makeSnapshot(input: MeshInput, previous: MeshSnapshot | undefine
       referenceGrants: shareLists(before?.referenceGrants, policies.referenceGrants),
       trafficPolicies: shareLists(before?.trafficPolicies, policies.trafficPolicies),
       rateLimits: shareLists(before?.rateLimits, policies.rateLimits),
+      fallbacks: shareLists(before?.fallbacks, policies.fallbacks),
       faults: shareLists(before?.faults, policies.faults),
       peerAuthentications: shareLists(before?.peerAuthentications, policies.peerAuthentications),
       telemetries: shareLists(before?.telemetries, policies.telemetries),
@@ -121,6 +124,7 @@ function indexResources(resources: readonly Resource[]) {
   const referenceGrants = new Map<string, ReferenceGrant[]>();
   const trafficPolicies = new Map<string, TrafficPolicy[]>();
   const rateLimits = new Map<string, RateLimitPolicy[]>();
+  const fallbacks = new Map<string, FallbackPolicy[]>();
   const faults = new Map<string, FaultPolicy[]>();
   const peerAuthentications = new Map<string, PeerAuthentication[]>();
   const telemetries = new Map<string, Telemetry[]>();
@@ -148,6 +152,9 @@ function indexResources(resources: readonly Resource[]) {
       case "RateLimitPolicy":
         for (const key of targetsOf(resource)) put(rateLimits, key, resource);
         break;
+      case "FallbackPolicy":
+        for (const key of targetsOf(resource)) put(fallbacks, key, resource);
+        break;
       case "FaultPolicy":
         for (const key of targetsOf(resource)) put(faults, key, resource);
         break;
@@ -170,6 +177,7 @@ function indexResources(resources: readonly Resource[]) {
     referenceGrants,
     trafficPolicies,
     rateLimits,
+    fallbacks,
     faults,
     peerAuthentications,
     telemetries,

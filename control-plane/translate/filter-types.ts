@@ -12,6 +12,7 @@ export const filterTypes = {
     name: "envoy.filters.http.cors",
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
   },
+  fallback: { name: "heddle.fallback", typeUrl: `${ours}.fallback.v1.Fallback` },
   fault: { name: "envoy.filters.http.fault", typeUrl: `${ours}.fault.v1.Faults` },
   overload: { name: "heddle.overload", typeUrl: `${ours}.overload.v1.Overload` },
   adaptiveConcurrency: {

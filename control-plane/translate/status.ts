@@ -144,6 +144,7 @@ function conditionsOf(
   switch (resource.kind) {
     case "TrafficPolicy":
     case "RateLimitPolicy":
+    case "FallbackPolicy":
     case "FaultPolicy":
     case "PeerAuthentication":
     case "Telemetry":
@@ -197,7 +198,7 @@ function dividedTcp(scope: Scope, key: string): readonly Condition[] {
 
 type Policy = Extract<
   Resource,
-  { kind: "TrafficPolicy" | "RateLimitPolicy" | "FaultPolicy" | "PeerAuthentication" | "Telemetry" }
+  { kind: "TrafficPolicy" | "RateLimitPolicy" | "FallbackPolicy" | "FaultPolicy" | "PeerAuthentication" | "Telemetry" }
 >;
 
 /** Accepted, even where a target is missing: it takes effect as soon as that is there. */

@@ -140,6 +140,7 @@ export class TestExchange implements Exchange {
   readonly responseTransforms: BodyTransform[] = [];
   readonly flags: ResponseFlag[] = [];
   reply: LocalReply | undefined;
+  substituted: { readonly head: HeaderBlock; readonly body: Buffer } | undefined;
   readonly #options: HarnessOptions;
   resumes = 0;
   allowedPauseMs: number | undefined;
@@ -189,6 +190,14 @@ export class TestExchange implements Exchange {
 
   override(): RouteOverride | undefined {
     return this.#override;
+  }
+
+  get localReply(): LocalReply | undefined {
+    return this.reply;
+  }
+
+  substitute(head: HeaderBlock, body: Buffer): void {
+    this.substituted = { head, body };
   }
 
   answer(reply: LocalReply): void {

@@ -381,6 +381,10 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.answering.sendLocalReply();
   }
 
+  substitute(head: HeaderBlock, body: Buffer): void {
+    this.answering.substitute(head, body);
+  }
+
   transformRequest(transform: BodyTransform): void {
     this.transforms ??= new RequestTransforms(this);
     this.transforms.add(transform);

@@ -12,7 +12,7 @@ import { BodyTransforms, NO_BYTES } from "./body-transforms.ts";
 import { leaveResponse } from "./edge.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callResponseData, callResponseHead, callResponseTrailers } from "./hooks.ts";
-import { renderReply } from "./local-reply.ts";
+import { renderReply, type RenderedReply } from "./local-reply.ts";
 import { packOrigProto } from "./orig-proto.ts";
 import { replyHeadTooLarge } from "./replies.ts";
 import { ResponsePacer, type PacedSink } from "./response-pacer.ts";
@@ -26,6 +26,9 @@ export class ResponseSide implements PacedSink {
   isHeadSent = false;
   /** The answer is our own. */
   #isLocal = false;
+  /** A filter gave another answer in place of what came. */
+  #substitute: RenderedReply | undefined = undefined;
+  #isSubstituted = false;
   /** ... and the exchange's local reply. */
   #isReplied = false;
   readonly #exchange: HttpExchange;
@@ -90,6 +93,10 @@ export class ResponseSide implements PacedSink {
       const filter = hooks[i];
       if (filter === undefined) continue;
       const verdict = callResponseHead(exchange, filter, head, end);
+      if (this.#substitute !== undefined) {
+        this.#sendSubstitute(i + 1, this.#substitute);
+        return;
+      }
       if (verdict === ANSWERED && !this.#isLocal && exchange.localReply !== undefined) {
         exchange.sendLocalReply();
         return;
@@ -200,6 +207,27 @@ export class ResponseSide implements PacedSink {
     this.#heldHead = undefined;
     mutateResponse(exchange, head);
     this.runHead(0, head, body.length === 0);
+    if (body.length === 0 || exchange.isOver || this.#isSubstituted) return;
+    if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
+    else this.#passData(undefined, body, 0, body.length, true);
+  }
+
+  /** For `Exchange.substitute`. */
+  substitute(head: HeaderBlock, body: Buffer): void {
+    this.#substitute = { head, body };
+  }
+
+  /** The upstream, where it still answers, is not heard any more; the filters from the given one on see the new head. */
+  #sendSubstitute(from: number, { head, body }: RenderedReply): void {
+    const exchange = this.#exchange;
+    this.#substitute = undefined;
+    this.#isSubstituted = true;
+    this.#isLocal = true;
+    this.#transforms = undefined;
+    exchange.timers.endTry();
+    exchange.loop.finish(true);
+    mutateResponse(exchange, head);
+    this.runHead(from, head, body.length === 0);
     if (body.length === 0 || exchange.isOver) return;
     if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
     else this.#passData(undefined, body, 0, body.length, true);

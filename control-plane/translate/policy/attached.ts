@@ -1,4 +1,5 @@
 // Which policies of a kind with targets and a direction are for a port, or for one rule of a route. All of them hold together.
+import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
 import type { FaultPolicy } from "#config/schema/fault-policy.ts";
 import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
@@ -7,6 +8,7 @@ import type { PolicyPort, PolicyRule } from "./policy-filters.ts";
 
 interface Tables {
   readonly rateLimits: RateLimitPolicy;
+  readonly fallbacks: FallbackPolicy;
   readonly faults: FaultPolicy;
 }
 

@@ -8,6 +8,7 @@ import type { RouteResource } from "../../mesh/snapshot.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { partsOf } from "../gateway-api/backend-rules.ts";
 import { corsPolicies } from "../gateway-api/cors.ts";
+import { fallbackPolicies } from "./fallback.ts";
 import { faultPolicies } from "./fault.ts";
 import { adaptiveConcurrencyPolicies } from "./adaptive-concurrency.ts";
 import { admissionControlPolicies } from "./admission-control.ts";
@@ -57,6 +58,7 @@ export interface PolicyFilter {
 /** In the order of the chain (filters/standard.ts): behind identity and tenant, before breaker and retries. */
 const policyFilters: readonly PolicyFilter[] = [
   corsPolicies,
+  fallbackPolicies,
   faultPolicies,
   overloadProtection,
   adaptiveConcurrencyPolicies,

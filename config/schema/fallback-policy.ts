@@ -1,0 +1,118 @@
+// FallbackPolicy: what is answered in place of a service that is degraded.
+
+import type { Static } from "typebox";
+import { choice, duration, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
+import { grpcStatusNames } from "./fault-policy.ts";
+import { heddleKind, type ResourceOf } from "./kind.ts";
+import { requestTargetRefs } from "./policy-targets.ts";
+import type { Immutable } from "./structural.ts";
+
+/** Why a request failed in the proxy, after all its attempts. */
+export const fallbackConditions = [
+  "breakerOpen",
+  "noHealthyEndpoint",
+  "timeout",
+  "connectFailure",
+  "reset",
+  "overloaded",
+  "rateLimited",
+] as const;
+
+const when = record(
+  "One of these must hold.",
+  {
+    conditions: list(
+      choice(fallbackConditions, "What the proxy itself had to answer."),
+      "Failures that the proxy answers itself.",
+      fallbackConditions.length,
+      {
+        "x-kubernetes-list-type": "set",
+        default: ["breakerOpen", "noHealthyEndpoint", "timeout", "connectFailure", "reset", "overloaded"],
+      },
+    ),
+    statuses: list(whole("A status.", 400, 599), "Statuses of the service's own answers, after retries.", 64, {
+      "x-kubernetes-list-type": "set",
+      default: [],
+    }),
+  },
+  { default: {} },
+);
+
+const fixed = record("The same answer for everybody.", {
+  status: whole("The status.", 200, 599, { default: 200 }),
+  contentType: formatted("headerValue", "The media type of the body.", { default: "application/json" }),
+  body: text("The body.", { maxLength: 65_536, default: "" }),
+  headers: listByKey(
+    record("A header.", {
+      name: formatted("headerName", "Name of the header."),
+      value: formatted("headerValue", "Its value."),
+    }),
+    ["name"],
+    "More headers of the answer.",
+    16,
+    { default: [] },
+  ),
+  grpcStatus: choice(grpcStatusNames, "What a gRPC call is answered instead, without a message.", {
+    default: "UNAVAILABLE",
+  }),
+});
+
+const cached = record(
+  "The last good answer to the same request (GET, 200), marked with Age and Warning. Answers that are private, no-store or set cookies, and requests with Authorization or Cookie, are never kept.",
+  {
+    maxAge: duration("How old it may be.", { default: "5m" }),
+    maxEntries: whole(
+      "Answers that are kept in a worker; the one that was not used for longest goes first.",
+      1,
+      100_000,
+      {
+        default: 1000,
+      },
+    ),
+    maxKib: whole("KiB of all their bodies in a worker; one has at most a sixteenth of it.", 16, 1_048_576, {
+      default: 16_384,
+    }),
+    keyHeaders: list(
+      formatted("headerName", "A header of the request."),
+      "Requests that differ in these have answers of their own, beside method, host, path, query, tenant and Accept.",
+      16,
+      { "x-kubernetes-list-type": "set", default: [] },
+    ),
+  },
+);
+
+const spec = record(
+  "What the user wants.",
+  {
+    targetRefs: requestTargetRefs,
+    direction: choice(["inbound", "outbound"], "Whether each client's sidecar answers, or the server's own.", {
+      default: "outbound",
+    }),
+    when,
+    cached: optional(cached),
+    static: optional(fixed),
+  },
+  {
+    "x-kubernetes-validations": [
+      { rule: "has(self.cached) || has(self.static)", message: "at least one of cached, static must be set" },
+    ],
+  },
+);
+
+export type FallbackPolicySpec = Immutable<Static<typeof spec>>;
+export type FallbackPolicy = ResourceOf<"FallbackPolicy", FallbackPolicySpec>;
+
+export const fallbackPolicyKind = heddleKind({
+  kind: "FallbackPolicy",
+  plural: "fallbackpolicies",
+  shortNames: ["fbp"],
+  description:
+    "What is answered in place of a service that is degraded: the last good answer, else a fixed one. Of several policies for one target the oldest holds.",
+  spec,
+  columns: [
+    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
+    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
+    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
+    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ],
+});

@@ -1,0 +1,160 @@
+// The fallback filter in whole exchanges: what goes to the client in place of a failure.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import type { FilterConfig, JsonValue } from "#config/model/filter-config.ts";
+import { FilterBench } from "#filters/testing/harness.ts";
+import { fallbackFilter } from "#filters/fallback/filter.ts";
+import { HeaderBlock } from "#lib/http/header-block.ts";
+
+import { ExchangeBench, type BenchOptions } from "./testing/bench.ts";
+
+function filter(config: JsonValue): FilterConfig {
+  return {
+    name: "heddle.fallback",
+    typeUrl: "type.googleapis.com/heddle.filters.fallback.v1.Fallback",
+    config,
+    disabled: false,
+    isOptional: true,
+  };
+}
+
+const STATIC = {
+  conditions: ["noHealthyEndpoint", "timeout", "connectFailure", "reset", "overloaded"],
+  statuses: [503],
+  static: { status: 200, contentType: "application/json", body: "[]", headers: [{ name: "x-degraded", value: "1" }] },
+};
+
+function call(options: BenchOptions, method = "GET", config: JsonValue = STATIC): ExchangeBench {
+  const bench = new ExchangeBench({ filters: [filter(config)], ...options });
+  bench.request(method, "/a", true);
+  return bench;
+}
+
+describe("a fixed fallback", () => {
+  const answer = ["head 200", "data [] end"];
+
+  it("is what a client gets when there is no endpoint, no connection, no time or no room", () => {
+    const cases: readonly (() => ExchangeBench)[] = [
+      () => call({ pickFailure: "no-healthy-endpoint" }),
+      () => call({ onOpen: (attempt) => attempt.fail("connect-failure") }),
+      () => call({ isFull: true }),
+      () => {
+        const bench = call({ action: { timeoutMs: 100 } });
+        bench.clock.advance(200);
+        return bench;
+      },
+    ];
+    for (const make of cases) {
+      const bench = make();
+      assert.deepEqual(bench.downstream.sent, answer);
+      assert.equal(bench.downstream.head?.get("content-type"), "application/json");
+      assert.equal(bench.downstream.head?.get("content-length"), "2");
+      assert.equal(bench.downstream.head?.get("x-degraded"), "1");
+      assert.match(bench.downstream.head?.get("proxy-status") ?? "", /error=/, "the cause is still told");
+      assert.match(String(bench.exchange.notes.get("fallback")), /^static for /);
+      assert.equal(bench.done.length, 1);
+      assert.equal(bench.admitted, 0);
+    }
+  });
+
+  it("takes the place of the service's own answer of a status that is named, and of its body", () => {
+    const bench = call({});
+    bench.attempt.answer(503, "the service's page");
+    assert.deepEqual(bench.downstream.sent, answer);
+    assert.equal(bench.attempt.dones, 1);
+    const other = call({});
+    other.attempt.answer(500, "no");
+    assert.deepEqual(other.downstream.sent, ["head 500", "data no end"]);
+  });
+
+  it("has no body for HEAD, and is a code for gRPC", () => {
+    assert.deepEqual(call({ pickFailure: "cluster-empty" }, "HEAD").downstream.sent, ["head 200 end"]);
+    const grpc = new ExchangeBench({ filters: [filter({ ...STATIC, static: { grpcStatus: 5 } })], isFull: true });
+    grpc.request("POST", "/a", true, ["content-type", "application/grpc"]);
+    assert.deepEqual(grpc.downstream.sent, ["head 200 end"]);
+    assert.equal(grpc.downstream.head?.get("grpc-status"), "5");
+  });
+
+  it("leaves alone what no condition names, and every answer that is good", () => {
+    const bench = call({ isFull: true }, "GET", { ...STATIC, conditions: ["timeout"] });
+    assert.equal(bench.downstream.sent[0], "head 503");
+    const good = call({});
+    good.attempt.answer(200, "good");
+    assert.deepEqual(good.downstream.sent, ["head 200", "data good end"]);
+  });
+});
+
+describe("a cached fallback", () => {
+  const CACHED = { ...STATIC, static: undefined, cached: { maxAgeMs: 60_000, keyHeaders: ["x-user"] } };
+
+  type Header = readonly [name: string, value: string];
+  type Head = Record<string, string>;
+
+  /** A filter that has seen this answer to this request, and then the failure of that one; what it gave in its place. */
+  function after(first: Head, answer: Head, second: Head, waitMs = 1000): HeaderBlock | undefined {
+    const bench = new FilterBench();
+    const { static: _static, ...config } = CACHED;
+    const filterOf = bench.make(fallbackFilter, config);
+    const exchangeOf = (headers: Head) => {
+      const exchange = bench.exchange({ headers: Object.entries(headers) });
+      const { tenant } = headers;
+      if (tenant !== undefined) exchange.note("tenant", tenant);
+      filterOf.onRouted?.(exchange, exchange.request);
+      return exchange;
+    };
+    const good = exchangeOf(first);
+    const head = HeaderBlock.of([":status", "200"], ["content-type", "text/plain"]);
+    for (const [name, value] of Object.entries(answer)) head.set(name, value);
+    filterOf.onResponseHead?.(good, head, false);
+    filterOf.onResponseData?.(good, Buffer.from("he"), 0, 2, false);
+    filterOf.onResponseData?.(good, Buffer.from("llo"), 0, 3, true);
+    bench.clock.advance(waitMs);
+    const bad = exchangeOf(second);
+    filterOf.onResponseHead?.(bad, HeaderBlock.of([":status", "503"] satisfies Header), false);
+    if (bad.substituted !== undefined) assert.equal(bad.substituted.body.toString(), "hello");
+    return bad.substituted?.head;
+  }
+
+  it("is the last good answer to the same request, with its age and a warning", () => {
+    const head = after({}, {}, {}, 5500);
+    assert.deepEqual(
+      [":status", "content-type", "content-length", "age", "warning"].map((name) => head?.get(name)),
+      ["200", "text/plain", "5", "5", '111 - "Revalidation Failed"'],
+    );
+  });
+
+  it("is nobody else's: other paths, hosts, tenants and named headers have their own", () => {
+    for (const other of [{ ":path": "/b" }, { ":authority": "other" }, { tenant: "acme" }, { "x-user": "eve" }])
+      assert.equal(after({}, {}, other as Head), undefined, JSON.stringify(other));
+    assert.ok(after({ tenant: "acme" }, {}, { tenant: "acme" }));
+  });
+
+  it("is never given to, nor kept of, who shows credentials or changes something", () => {
+    for (const one of [
+      { authorization: "Bearer x" },
+      { cookie: "session=1" },
+      { ":method": "POST" },
+      { range: "bytes=0-1" },
+    ])
+      assert.equal(after(one as Head, {}, one as Head), undefined, JSON.stringify(one));
+    assert.equal(after({}, {}, { authorization: "Bearer x" }), undefined);
+  });
+
+  it("is nothing private, nothing with cookies, nothing that varies by what is no part of the key", () => {
+    for (const one of [
+      { "cache-control": "private, max-age=5" },
+      { "cache-control": "no-store" },
+      { "set-cookie": "a=1" },
+      { vary: "*" },
+      { vary: "Accept, X-Other" },
+      { ":status": "201" },
+    ])
+      assert.equal(after({}, one as Head, {}), undefined, JSON.stringify(one));
+    assert.ok(after({}, { vary: "Accept, X-User", "cache-control": "public, max-age=1" }, {}));
+  });
+
+  it("is not older than it may be", () => {
+    assert.equal(after({}, {}, {}, 61_000), undefined);
+  });
+});
