@@ -115,7 +115,10 @@ export class Colour {
     if (baggage !== undefined && hasBaggage(baggage, baggageKey)) {
       if (isTrusted) colour = readBaggage(baggage, baggageKey);
       else if (onUntrusted === "refuse") return this.#forged(exchange, `baggage ${baggageKey}`);
-      else this.#strip(head, baggage);
+      else {
+        this.#untrusted.add(1);
+        this.#strip(head, baggage);
+      }
       if (colour !== undefined && !COLOUR.test(colour)) {
         this.#strip(head, baggage);
         colour = undefined;
@@ -189,7 +192,6 @@ export class Colour {
   }
 
   #strip(head: HeaderBlock, baggage: string): void {
-    this.#untrusted.add(1);
     const left = removeBaggage(baggage, this.config.baggageKey);
     if (left === "") head.delete("baggage");
     else head.set("baggage", left);

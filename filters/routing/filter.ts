@@ -100,7 +100,7 @@ function makeFilter(config: RoutingConfig, context: FilterContext): Filter {
   const sources = config.sources.map((source) => compileSource(source, config));
   const colours = config.colours.map((colour) => new Colour(colour, config.rule, context));
   // The colour that is the tenant's name: it travels as one, and is decided as the tenant is.
-  const tenantAt = sources.length === 0 ? -1 : config.colours.findIndex(({ key }) => key === config.labelKey);
+  const tenantAt = config.colours.findIndex(({ key }) => key === config.labelKey);
   const forged = context.metrics.counter(
     "heddle_tenant_untrusted_total",
     "Requests that named a tenant without being trusted to.",
