@@ -75,6 +75,21 @@ const TABLE: Readonly<Record<string, ReadHeddle>> = {
   "http.${case}.fault.delays_injected": faults("delay"),
   "http.${case}.fault.response_rl_injected": faults("response_rate_limit"),
   "http.${case}.fault.faults_overflow": sum("heddle_faults_overflow_total", ofListener),
+  "http.${case}.adaptive_concurrency.gradient_controller.rq_blocked": sum(
+    "heddle_adaptive_concurrency_blocked_total",
+    ofListener,
+  ),
+  "http.${case}.adaptive_concurrency.gradient_controller.concurrency_limit": sum(
+    "heddle_adaptive_concurrency_limit",
+    ofListener,
+  ),
+  "http.${case}.adaptive_concurrency.gradient_controller.min_rtt_calculation_active": sum(
+    "heddle_adaptive_concurrency_measuring",
+    ofListener,
+  ),
+  "http.${case}.admission_control.rq_rejected": sum("heddle_admission_control_rejected_total", ofListener),
+  "http.${case}.admission_control.rq_success": sum("heddle_admission_control_success_total", ofListener),
+  "http.${case}.admission_control.rq_failure": sum("heddle_admission_control_failure_total", ofListener),
   "${case}.http_local_rate_limit.rate_limited": sum("heddle_rate_limited_total", ofListener),
 };
 

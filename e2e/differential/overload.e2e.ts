@@ -1,0 +1,4 @@
+// The cases of cases/overload.
+import { runArea } from "./area.ts";
+
+runArea("overload");
