@@ -1,6 +1,6 @@
 // Time as a value: algorithms never read the clock themselves.
 
-/** Monotonic time for durations, wall time for certificates and logs alone; both in ms. */
+/** Monotonic time for durations, wall time for certificates, logs and dates of messages alone; both in ms. */
 export interface Clock {
   /** Monotonic, with fractions. */
   nowMs(): number;

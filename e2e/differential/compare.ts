@@ -29,7 +29,6 @@ const NEVER: ReadonlySet<string> = new Set([
 const OF_LOCAL_REPLY: ReadonlySet<string> = new Set([
   "content-type",
   "content-length",
-  "date",
   "server",
   "x-request-id",
   "grpc-message",

@@ -5,6 +5,7 @@ import { ANSWERED, PAUSE, type BodyTransform } from "#filters/filter.ts";
 import { isInsideMesh } from "#filters/local-client.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { formatHttpDate } from "#lib/http/http-date.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 
 import type { UpstreamAttempt } from "./attempt.ts";
@@ -246,6 +247,8 @@ export class ResponseSide implements PacedSink {
       if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
     }
     leaveResponse(head, exchange.connection, exchange.service.config);
+    // RFC 9110 §6.6.1: who passes on an answer without a date says when it came.
+    if (!head.has("date")) head.add("date", formatHttpDate(exchange.service.clock.wallMs()));
     if (exchange.connection.peerIdentity !== undefined && head.hasRawNames) packOrigProto(head);
     const limitBytes = this.#isReplied ? undefined : exchange.downstream.exceededLimit?.(head);
     if (limitBytes !== undefined) {
