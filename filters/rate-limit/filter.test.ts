@@ -101,7 +101,12 @@ test("what is allowed goes on with the service's headers, and its answer says wh
       overallCode: 1,
       statuses: [status("a", 9, 1), status("", 4, 2), { code: 1 }],
       requestHeadersToAdd: [{ key: "X-Tier", value: "gold" }],
-      responseHeadersToAdd: [{ key: "X-Said", value: "yes" }],
+      responseHeadersToAdd: [
+        { key: "X-Said", value: "yes" },
+        { key: ":status", value: "500" },
+        { key: "content-length", value: "0" },
+        { key: "x-split", value: "a\r\nb: c" },
+      ],
     }),
   );
   assert.equal(exchange.resumes, 1);
@@ -112,6 +117,7 @@ test("what is allowed goes on with the service's headers, and its answer says wh
   assert.equal(head.get("x-ratelimit-remaining"), "4");
   assert.equal(head.get("ratelimit"), '"default";r=4;t=7');
   assert.equal(head.get("x-said"), "yes");
+  assert.deepEqual([head.get(":status"), head.has("content-length"), head.has("x-split")], ["200", false, false]);
 });
 
 test("what is over the limit is answered so, with the status, the code and the headers of the filter", () => {

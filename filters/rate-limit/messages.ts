@@ -60,8 +60,8 @@ export function decodeAnswer(bytes: Buffer): LimitAnswer {
   for (const { number, value, inner } of fieldsOf(bytes)) {
     if (number === 1) code = value;
     else if (number === 2) statuses.push(decodeStatus(inner));
-    else if (number === 3) responseHeaders.push(decodeHeader(inner));
-    else if (number === 4) requestHeaders.push(decodeHeader(inner));
+    else if (number === 3) responseHeaders.push(...decodeHeader(inner));
+    else if (number === 4) requestHeaders.push(...decodeHeader(inner));
   }
   // As in Envoy, whatever is not over the limit passes.
   return { code: code === OVER_LIMIT ? "overLimit" : "ok", statuses, responseHeaders, requestHeaders };
@@ -96,16 +96,30 @@ function decodeLimit(bytes: Buffer): LimitStatus["limit"] {
   return { name, requestsPerUnit, unitSeconds };
 }
 
-/** core.v3.HeaderValue: the value as text or, in the newer field, as bytes. */
-function decodeHeader(bytes: Buffer): readonly [name: string, value: string] {
+/**
+ * core.v3.HeaderValue: the value as text or, in the newer field, as bytes. Nothing for what no field may be called or hold
+ * (RFC 9110 §5.1, §5.5), and for those that frame a message.
+ */
+function decodeHeader(bytes: Buffer): readonly (readonly [name: string, value: string])[] {
   let name = "";
   let text = "";
   for (const { number, inner } of fieldsOf(bytes)) {
     if (number === 1) name = inner.toString().toLowerCase();
     else if (number === 2 || number === 3) text = inner.toString("latin1");
   }
-  return [name, text];
+  const isField = /^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(name) && !/[\0\r\n]/.test(text) && !FRAMING.has(name);
+  return isField ? [[name, text]] : [];
 }
+
+const FRAMING: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+]);
 
 interface WireField {
   readonly number: number;
