@@ -117,7 +117,8 @@ function ruleRoute(
     parentService: key,
     parentPort: port.port,
   };
-  const blocks = trafficFor(scope.reader, { service: key, port, route, rule: rule.name });
+  const subset = onlySubset(scope, route, rule, service);
+  const blocks = trafficFor(scope.reader, { service: key, port, subset, route, rule: rule.name });
   const filters = ruleFilters(scope, rule.filters ?? [], parent, match);
   collectMirrors(scope, rule, parent, backends);
   const metadata: { readonly [key: string]: JsonValue } = {
@@ -261,6 +262,20 @@ function hashOf(
   const subset = ref.kind === "ServiceSubset" ? ref.name : undefined;
   const blocks = trafficFor(scope.reader, { service: backend.service, port, subset });
   return hashPolicies(blocks.loadBalancing, meshConfigOf(scope.reader));
+}
+
+/** The subset of the service that all requests of the rule go to: its policies hold for them as wholes too. */
+function onlySubset(
+  { reader }: Scope,
+  route: RouteResource,
+  { backendRefs = [] }: Rule,
+  service: RegistryService,
+): string | undefined {
+  const [only] = backendRefs;
+  if (only === undefined || backendRefs.length > 1 || only.kind !== "ServiceSubset") return undefined;
+  const namespace = only.namespace ?? route.metadata.namespace;
+  const subset = reader.get("subsets", `${namespace}/${only.name}`);
+  return namespace === service.namespace && subset?.spec.service === service.name ? only.name : undefined;
 }
 
 /** In the route's metadata: Envoy has nothing that would say it. */

@@ -177,7 +177,10 @@ export class ExampleMesh {
         const state = await this.state();
         const receipts: unknown = await (await fetch(`${this.#metrics}/debug/receipts?version=${state.version}`)).json();
         const [applied, total] = [fieldOf(receipts, "applied"), fieldOf(receipts, "total")];
-        return applied === total && total === this.#sidecars ? state : undefined;
+        if (applied !== total || total !== this.#sidecars) return undefined;
+        // What it said before the last proxy had it is out of date.
+        const now = await this.state();
+        return now.version === state.version ? now : undefined;
       },
       LIMIT_MS,
     );

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { kinds } from "#config/schema/kinds.ts";
+import { trafficBlocks } from "#config/schema/traffic/blocks.ts";
 import { sectionsOf } from "./page.ts";
 
 const folder = path.join(import.meta.dirname, "../../../docs/policies");
@@ -15,3 +17,37 @@ for (const page of pages.filter((file) => file !== "README.md"))
     assert.ok(kinds.includes("apply"), "there is no block of YAML");
     assert.ok(kinds.indexOf("command") > kinds.indexOf("apply"), "there is no command after the first block of YAML");
   });
+
+const yaml = pages.flatMap((file) =>
+  sectionsOf(readFileSync(path.join(folder, file), "utf8")).flatMap(({ steps }) =>
+    steps.flatMap((step) => (step.kind === "apply" ? step.yaml.split(/^---\n/m) : [])),
+  ),
+);
+
+/** Pages that are still to be written. */
+const toCome = new Set(["GRPCRoute", "ServiceEntry"]);
+
+test("every kind has an example that is run", () => {
+  const missing = kinds.map(({ kind }) => kind).filter((kind) => !yaml.some((text) => text.includes(`kind: ${kind}\n`)));
+  assert.deepEqual(missing.filter((kind) => !toCome.has(kind)), []);
+});
+
+/** Blocks without a page yet. */
+const blocksToCome = new Set([
+  "hedging",
+  "circuitBreaker",
+  "adaptiveConcurrency",
+  "admissionControl",
+  "bulkhead",
+  "connectionLimits",
+  "outlierDetection",
+  "loadBalancing",
+  "healthCheck",
+  "tenants",
+]);
+
+test("every block of TrafficPolicy has an example that is run", () => {
+  const policies = yaml.filter((text) => text.includes("kind: TrafficPolicy\n"));
+  const missing = Object.keys(trafficBlocks).filter((block) => !policies.some((text) => new RegExp(`\\b${block}:`).test(text)));
+  assert.deepEqual(missing.filter((block) => !blocksToCome.has(block)), []);
+});
