@@ -12,6 +12,7 @@ import { faultFilter } from "./fault/filter.ts";
 import type { FilterFactory } from "./filter.ts";
 import { grpcJsonFilter } from "./grpc-json/filter.ts";
 import { grpcWebFilter } from "./grpc-web/filter.ts";
+import { loadReportFilter } from "./load-report/filter.ts";
 import { localRateLimitFilter } from "./local-rate-limit/filter.ts";
 import { mtlsFilter } from "./mtls/filter.ts";
 import { FilterConfigError } from "./parse.ts";
@@ -50,6 +51,7 @@ export const standardFilters: readonly AnyFilterFactory[] = [
   localRateLimitFilter,
   rateLimitFilter,
   statefulSessionFilter,
+  loadReportFilter,
   circuitBreakerFilter,
   retryFilter,
 ];

@@ -30,6 +30,7 @@ export const filterTypes = {
     typeUrl: "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
   },
   globalRateLimit: { name: "envoy.filters.http.ratelimit", typeUrl: `${ours}.global_rate_limit.v1.RateLimit` },
+  loadReport: { name: "heddle.load_report", typeUrl: `${ours}.load_report.v1.LoadReport` },
   circuitBreaker: { name: "heddle.circuit_breaker", typeUrl: `${ours}.circuit_breaker.v1.CircuitBreaker` },
   retry: { name: "heddle.retry", typeUrl: `${ours}.retry.v1.Retry` },
 } as const;

@@ -16,6 +16,7 @@ import { sessionPolicies } from "../gateway-api/session.ts";
 import { bulkheadPolicies } from "./bulkhead.ts";
 import { overloadProtection } from "./overload.ts";
 import { globalRateLimitPolicies } from "./global-rate-limit.ts";
+import { loadReports } from "./load-reports.ts";
 import { rateLimitPolicies } from "./rate-limit.ts";
 
 /** One port of a service, seen by its clients' proxies or by its own. */
@@ -67,6 +68,7 @@ const policyFilters: readonly PolicyFilter[] = [
   rateLimitPolicies,
   globalRateLimitPolicies,
   sessionPolicies,
+  loadReports,
 ];
 
 /** Those that a chain for one port needs: on, or off until a rule of the service's or the client's namespace turns it on. */
