@@ -13,16 +13,20 @@ export interface Difference {
 }
 
 /** Of these only whether they are there is compared: each proxy writes its own. */
-const ONLY_PRESENCE: ReadonlySet<string> = new Set(["date", "server", "x-request-id", "x-exchange"]);
+const ONLY_PRESENCE: ReadonlySet<string> = new Set([
+  "date",
+  "server",
+  "x-request-id",
+  "x-exchange",
+  "x-envoy-upstream-service-time",
+  "x-envoy-expected-rq-timeout-ms",
+]);
 /** Of a connection and not of the message, or what only one of both says by design (README.md). */
 const NEVER: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "transfer-encoding",
   "proxy-status",
-  "x-envoy-upstream-service-time",
-  "x-envoy-expected-rq-timeout-ms",
-  "x-envoy-attempt-count",
   "traceparent",
 ]);
 /** Of what the proxy itself answers: both have bodies of their own. A case names what matters to it in `expect`. */
