@@ -66,8 +66,11 @@ function claimsOf(policy: Resource): readonly Claim[] {
       const targets = selector === undefined ? targetsOf(targetRefs) : [selected];
       return targets.flatMap((target) => blocks.map((block) => ({ ...target, block })));
     }
-    case "FallbackPolicy":
-      return targetsOf(policy.spec.targetRefs).map((target) => ({ ...target, block: "fallback" }));
+    // A client's sidecar and the server's own can each have one.
+    case "FallbackPolicy": {
+      const { targetRefs, direction } = policy.spec;
+      return targetsOf(targetRefs).map((target) => ({ ...target, block: `fallback (${direction})` }));
+    }
     // Several for one target hold together.
     case "RateLimitPolicy":
     case "FaultPolicy":

@@ -3,19 +3,19 @@ import { durationMs } from "#config/schema/duration.ts";
 import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
 import { grpcStatusNames } from "#config/schema/fault-policy.ts";
 import { filterTypes } from "../filter-types.ts";
-import { policiesOfPort, policiesOfRule } from "./attached.ts";
+import { policyOfPort, policyOfRule } from "./attached.ts";
 import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
 
 export const fallbackPolicies: PolicyFilter = {
   name: filterTypes.fallback.name,
   settings: { typeUrl: filterTypes.fallback.typeUrl, config: {} },
-  forPort: (reader, target) => settingsOf(policiesOfPort(reader, "fallbacks", target)),
+  forPort: (reader, target) => settingsOf(policyOfPort(reader, "fallbacks", target)),
   // In the place of the port's.
-  forRule: (reader, target) => settingsOf(policiesOfRule(reader, "fallbacks", target)),
+  forRule: (reader, target) => settingsOf(policyOfRule(reader, "fallbacks", target)),
 };
 
-/** One answer is given: the oldest policy's. */
-function settingsOf([policy]: readonly FallbackPolicy[]): FilterSettings | undefined {
+/** One answer is given: the most specific policy's, of several the oldest's. */
+function settingsOf(policy: FallbackPolicy | undefined): FilterSettings | undefined {
   if (policy === undefined) return undefined;
   const { when, cached, static: fixed } = policy.spec;
   return {

@@ -9,6 +9,7 @@ import { trafficBlocks } from "#config/schema/traffic/blocks.ts";
 import { MeshReader } from "../../mesh/derivation.ts";
 import { statusOf, type Condition } from "../status.ts";
 import { makeMesh, type TestMesh } from "../testing/make-mesh.ts";
+import { fallbackPolicies } from "./fallback.ts";
 import { trafficFor } from "./traffic.ts";
 
 const base = `apiVersion: heddle.dev/v1alpha1
@@ -186,4 +187,40 @@ test("what of a target is missing is named, of every kind of target", () => {
     const mesh = makeMesh(base + policy("TrafficPolicy", "p", target, "retries: {}"));
     assert.equal(conditions(mesh, "p").find(({ type }) => type === "ResolvedRefs")?.message, message);
   }
+});
+
+const answers = (at: number): string => `static: { body: "${at}" }`;
+
+/** What `shop/r-1` is told to answer in place of the port, and of the rule. */
+function fallbacksOf(mesh: TestMesh): readonly (string | undefined)[] {
+  const snapshot = mesh.store.current ?? assert.fail();
+  const [port = assert.fail()] = snapshot.tables.services.get("shop/reviews")?.ports ?? [];
+  const [route = assert.fail()] = snapshot.tables.routes.get("shop/reviews") ?? [];
+  const [rule = assert.fail()] = route.spec.rules ?? [];
+  const reader = new MeshReader(snapshot);
+  const target = { service: "shop/reviews", port, direction: "outbound" } as const;
+  const told = [fallbackPolicies.forPort(reader, target), fallbackPolicies.forRule(reader, { ...target, route, rule })];
+  return told.map((settings) => /"body":"([^"]*)"/.exec(JSON.stringify(settings) ?? "")?.[1]);
+}
+
+test("a FallbackPolicy for one port or rule holds over an older one for the whole Service or route", () => {
+  const wide = [
+    policy("FallbackPolicy", "a", "name: reviews", answers(1)),
+    policy("FallbackPolicy", "b", group, answers(2)),
+  ];
+  const mesh = makeMesh(base + wide.join(""));
+  assert.deepEqual(fallbacksOf(mesh), ["1", "2"]);
+  mesh.put(policy("FallbackPolicy", "y", "name: reviews, sectionName: http", answers(3)));
+  mesh.put(policy("FallbackPolicy", "z", `${group}, sectionName: slow`, answers(4)));
+  assert.deepEqual(fallbacksOf(mesh), ["3", "4"]);
+  for (const name of ["a", "b", "y", "z"])
+    assert.deepEqual(summary(mesh, name), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"], name);
+});
+
+test("FallbackPolicies of both directions hold side by side", () => {
+  const inbound = policy("FallbackPolicy", "b", "name: reviews", `direction: inbound, ${answers(2)}`);
+  const mesh = makeMesh(base + policy("FallbackPolicy", "a", "name: reviews", answers(1)) + inbound);
+  assert.deepEqual(summary(mesh, "b"), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"]);
+  mesh.put(inbound.replace("name: b", "name: c"));
+  assert.deepEqual(summary(mesh, "c").at(0), "Accepted False Conflicted");
 });
