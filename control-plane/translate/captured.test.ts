@@ -73,6 +73,15 @@ describe("a captured pod", () => {
     });
   });
 
+  it("names colours to its proxy where a colour trusts that listener, and its neighbours do not", () => {
+    const colour =
+      '{ key: tenant, from: [{ header: { name: x-tenant } }], trusted: { listeners: ["shop/web-1:15001"] } }';
+    const mesh = makeMesh(`${meshConfig(`{ colours: [${colour}] }`)}---\n${shop}`);
+    const trusts = (id: string): boolean =>
+      JSON.stringify(listenerOf(given(mesh, id), "outbound/shop/web/80@captured")).includes('"trustsLocal":true');
+    assert.deepEqual([trusts("shop/web-1"), trusts("shop/db-0")], [true, false]);
+  });
+
   it("is reached on a port that two services share under the one that has an address, by the names of both", () => {
     const mesh = makeMesh(`${meshConfig("{ mtls: { mode: PERMISSIVE } }")}---\n${shop}`);
     const resources = given(mesh, "shop/db-0");

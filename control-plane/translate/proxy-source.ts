@@ -354,10 +354,14 @@ function addInbound({ listener, cluster, collector: telemetry }: BuiltInbound, c
   if (telemetry !== undefined) collector.clusters.set(telemetry.name, telemetry);
 }
 
-/** The client without its name, unless a tenant's source says by that name whom it believes. */
+/** The client without its name, unless a tenant's source or a colour says by that name whom it believes. */
 function sharedClient(snapshot: MeshSnapshot, client: Client): Client {
-  const sources = meshConfigIn(snapshot).tenants?.sources ?? [];
-  const isNamed = sources.some(({ header }) => header?.trusted.listeners?.includes(`${client.id}:${client.listen}`));
+  const { tenants, colours = [] } = meshConfigIn(snapshot);
+  const trusted = [
+    ...(tenants?.sources ?? []).map(({ header }) => header?.trusted),
+    ...colours.map((one) => one.trusted),
+  ];
+  const isNamed = trusted.some((one) => one?.listeners?.includes(`${client.id}:${client.listen}`));
   return isNamed ? client : { ...client, id: "" };
 }
 
