@@ -29,7 +29,7 @@ import {
 } from "./defaults.ts";
 import { filterConfig } from "./filter-types.ts";
 import { attachedRoutes } from "./gateway-api/attach.ts";
-import { matchesOf } from "./gateway-api/routes.ts";
+import { matchesOf, onlySubset } from "./gateway-api/routes.ts";
 import { compareMatches, type RankedMatch } from "./gateway-api/match.ts";
 import { inboundName, meshServerName } from "./names.ts";
 import { ownerOf } from "./outbound-chains.ts";
@@ -248,7 +248,6 @@ function inboundFilters(
 }
 
 function applicationRoute(scope: Scope, port: WorkloadPort, cluster: string): Route {
-  const blocks = trafficFor(scope.reader, { service: port.service, port: port.port });
   return {
     ...emptyScope,
     name: `Service ${port.service}`,
@@ -257,10 +256,23 @@ function applicationRoute(scope: Scope, port: WorkloadPort, cluster: string): Ro
       ...forwardDefaults,
       target: { kind: "cluster", name: cluster },
       // The caller's proxy holds the limits of time; this one only ends what the caller's would not.
-      idleTimeoutMs: blocks.timeouts?.idle === undefined ? undefined : 0,
+      idleTimeoutMs: callersHaveIdle(scope, port) ? 0 : undefined,
     },
     metadata: {},
   };
+}
+
+/** Whether a policy says how long callers' requests may be silent: for the port, or for a route that leads here, of any namespace. */
+function callersHaveIdle(scope: Scope, { service, port }: WorkloadPort): boolean {
+  const { reader } = scope;
+  if (trafficFor(reader, { service, port }).timeouts?.idle !== undefined) return true;
+  const known = reader.get("services", service);
+  return (reader.get("routes", service) ?? []).some((route) =>
+    rulesOf(route).some((rule) => {
+      const subset = known && onlySubset(scope, route, rule, known);
+      return trafficFor(reader, { service, port, subset, route, rule: rule.name }).timeouts?.idle !== undefined;
+    }),
+  );
 }
 
 /** Opaque bytes of a peer: an extended CONNECT, as a WebSocket's is, which it must not be taken for. */

@@ -261,3 +261,32 @@ test("a port that says nothing takes opaque bytes, unless its endpoints belong t
   assert.deepEqual(defaultsOf(tenants + undeclared("version: v1")), ["tcp", "tcp"]);
   assert.deepEqual(defaultsOf(tenants + undeclared("tenant: acme")), [undefined, undefined]);
 });
+
+test("how long a route's requests may be silent is left to the callers' proxies, as it is for a service's", () => {
+  const mesh = makeMesh(`apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: reviews, namespace: shop }
+spec: { ports: [{ name: http, port: 80, protocol: HTTP }], endpoints: [{ name: r-1, address: 127.0.0.1, sidecar: { inbound: { http: 19001 } } }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: mine, namespace: client }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: reviews, namespace: shop }]
+  rules: [{ name: slow, backendRefs: [{ name: reviews, namespace: shop, port: 80 }] }]
+`);
+  const idle = (): readonly (string | undefined)[] => {
+    const { listeners = [] } = mesh.source.resourcesFor(nodeOf("shop/r-1"), "heddle") ?? {};
+    const found = JSON.stringify([...listeners]).matchAll(/"idleTimeoutMs":(\d+)(?=,"maxGrpc)/g);
+    return [...new Set([...found].map(([, ms]) => ms))];
+  };
+  assert.deepEqual(idle(), []);
+  mesh.put(`apiVersion: heddle.dev/v1alpha1
+kind: TrafficPolicy
+metadata: { name: slow, namespace: client }
+spec:
+  targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: mine, sectionName: slow }]
+  timeouts: { idle: 1h }
+`);
+  assert.deepEqual(idle(), ["0"]);
+});

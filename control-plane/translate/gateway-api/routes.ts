@@ -265,7 +265,7 @@ function hashOf(
 }
 
 /** The subset of the service that all requests of the rule go to: its policies hold for them as wholes too. */
-function onlySubset(
+export function onlySubset(
   { reader }: Scope,
   route: RouteResource,
   { backendRefs = [] }: Rule,
