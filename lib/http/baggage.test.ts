@@ -75,6 +75,14 @@ describe("a member of baggage", () => {
     );
   });
 
+  it("is not made out of what was none, by taking off what is no blank", () => {
+    for (const odd of ["\u00A0", "\u000B", "\u000C", "\uFEFF"]) {
+      const text = `k=1,${odd}k=forged`;
+      assert.equal(readBaggage(removeBaggage(text, "k"), "k"), undefined, JSON.stringify(odd));
+      assert.equal(readBaggage(writeBaggage(text, "k", "2") ?? "", "k"), "2", JSON.stringify(odd));
+    }
+  });
+
   it("costs time in proportion to the text, whatever is in it", () => {
     for (const hostile of [
       ",".repeat(200_000),

@@ -67,8 +67,20 @@ function valueIn(baggage: string, start: number, end: number): string {
 
 function skipBlanks(text: string, from: number, end: number): number {
   let at = from;
-  while (at < end && (text.charCodeAt(at) === 0x20 || text.charCodeAt(at) === 0x09)) at++;
+  while (at < end && isBlank(text.charCodeAt(at))) at++;
   return at;
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/** Blanks alone: what else `trim` takes off (U+00A0) would make a member out of what nobody took for one. */
+function withoutBlanks(text: string, start: number, end: number): string {
+  const from = skipBlanks(text, start, end);
+  let to = end;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
 }
 
 function othersOf(baggage: string, key: string): string[] {
@@ -76,7 +88,7 @@ function othersOf(baggage: string, key: string): string[] {
   for (let start = 0; start <= baggage.length;) {
     const end = endOfMember(baggage, start);
     if (!isMember(baggage, start, end, key)) {
-      const member = baggage.slice(start, end).trim();
+      const member = withoutBlanks(baggage, start, end);
       if (member !== "") others.push(member);
     }
     start = end + 1;
