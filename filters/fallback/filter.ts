@@ -58,11 +58,18 @@ const CODES: Readonly<Record<string, readonly string[]>> = {
 
 /** What an answer may not have to be kept. */
 const PRIVATE = /(?:^|[\s,])(?:private|no-store|no-cache)(?:$|[\s,=])/i;
-/** Headers of one answer alone, or of one connection. */
+/** Headers of one answer alone, or of one connection; what a limit says is of one client and one moment. */
 const NOT_KEPT = new Set([
   "date",
   "age",
   "x-request-id",
+  "x-envoy-upstream-service-time",
+  "x-envoy-attempt-count",
+  "ratelimit",
+  "ratelimit-policy",
+  "x-ratelimit-limit",
+  "x-ratelimit-remaining",
+  "x-ratelimit-reset",
   "connection",
   "transfer-encoding",
   "content-length",
@@ -220,15 +227,24 @@ function isDegraded(exchange: Exchange, head: HeaderBlock, config: FallbackConfi
   return config.statuses.length > 0 && config.statuses.includes(Number(head.get(":status")));
 }
 
-/** HEAD is answered from what GET left. Undefined: answers to this request are nobody else's, or not to be repeated. */
+/**
+ * HEAD is answered from what GET left. Undefined: answers to this request are nobody else's, or not to be repeated. Who asked and
+ * where that went are parts of it: an answer may be the caller's own, by its certificate, and that of a version or a colour.
+ */
 function keyOf(exchange: Exchange, { keyHeaders }: CacheSettings): string | undefined {
   const { request } = exchange;
   const method = request.get(":method");
   if (method !== "GET" && method !== "HEAD") return undefined;
   if (request.has("authorization") || (request.has("cookie") && !keyHeaders.includes("cookie"))) return undefined;
   if (request.has("range")) return undefined;
+  const { notes } = exchange;
+  const colours = [...notes].filter(([name]) => name.startsWith("colour_")).flat();
   const parts = [
-    String(exchange.notes.get("tenant") ?? ""),
+    String(notes.get("tenant") ?? ""),
+    colours.join("\u0000"),
+    exchange.connection.peerIdentity ?? "",
+    exchange.cluster?.name ?? "",
+    exchange.backend,
     request.get(":authority") ?? "",
     request.get(":path") ?? "",
     request.getJoined("accept") ?? "",

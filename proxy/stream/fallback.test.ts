@@ -97,9 +97,15 @@ describe("a cached fallback", () => {
     const { static: _static, ...config } = CACHED;
     const filterOf = bench.make(fallbackFilter, config);
     const exchangeOf = (headers: Head) => {
-      const exchange = bench.exchange({ headers: Object.entries(headers) });
-      const { tenant } = headers;
+      const { tenant, peerIdentity, backend, cluster, colour, ...fields } = headers;
+      const exchange = bench.exchange({
+        headers: Object.entries(fields),
+        ...(peerIdentity === undefined ? {} : { peerIdentity }),
+        ...(backend === undefined ? {} : { backend }),
+        ...(cluster === undefined ? {} : { cluster: { name: cluster } }),
+      });
       if (tenant !== undefined) exchange.note("tenant", tenant);
+      if (colour !== undefined) exchange.note("colour_version", colour);
       filterOf.onRouted?.(exchange, exchange.request);
       return exchange;
     };
@@ -128,6 +134,25 @@ describe("a cached fallback", () => {
     for (const other of [{ ":path": "/b" }, { ":authority": "other" }, { tenant: "acme" }, { "x-user": "eve" }])
       assert.equal(after({}, {}, other as Head), undefined, JSON.stringify(other));
     assert.ok(after({ tenant: "acme" }, {}, { tenant: "acme" }));
+  });
+
+  it("is only for the caller that it was for, of the backend and the colour that it came from", () => {
+    for (const [key, one, other] of [
+      ["peerIdentity", "spiffe://mesh/ns/a/sa/ann", "spiffe://mesh/ns/a/sa/eve"],
+      ["backend", "v1", "v2"],
+      ["cluster", "v1", "v2"],
+      ["colour", "canary", "base"],
+    ] as const) {
+      assert.ok(after({ [key]: one }, {}, { [key]: one }), key);
+      assert.equal(after({ [key]: one }, {}, { [key]: other }), undefined, key);
+      assert.equal(after({ [key]: one }, {}, {}), undefined, key);
+    }
+  });
+
+  it("has nothing of what was told of one client's limits", () => {
+    const told = { "x-ratelimit-remaining": "7", ratelimit: '"a";r=7;t=1', "x-envoy-upstream-service-time": "3" };
+    const head = after({}, told, {});
+    for (const name of Object.keys(told)) assert.equal(head?.has(name), false, name);
   });
 
   it("is never given to, nor kept of, who shows credentials or changes something", () => {
