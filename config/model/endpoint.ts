@@ -31,6 +31,8 @@ export interface Endpoint {
   /** Labels for the choice of TLS (`envoy.transport_socket_match` metadata). */
   readonly transportSocket: Labels;
   readonly mesh: MeshHop;
+  /** Where health checks ask, on the same address; absent = where requests go. */
+  readonly healthCheckPort?: number;
 }
 
 /** Never guessed: set by injection, by registry metadata or by the sidecar's own registration (contracts.md). */

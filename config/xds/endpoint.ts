@@ -85,7 +85,15 @@ function endpointFromWire(wire: LbEndpoint, scope: Scope, kind: "ip" | "host"): 
     labels: labelsFromWire(wire.metadata, LB_KEY, metadata),
     transportSocket: labelsFromWire(wire.metadata, TRANSPORT_SOCKET_KEY, metadata),
     mesh: behind?.mesh ?? { kind: "none" },
+    ...healthCheckPortFromWire(endpoint?.healthCheckConfig?.portValue ?? 0, scope),
   };
+}
+
+/** 0 is the endpoint's own, as in Envoy. */
+function healthCheckPortFromWire(port: number, scope: Scope): Pick<Endpoint, "healthCheckPort"> {
+  if (port > 65535)
+    scope.field("endpoint").field("health_check_config").field("port_value").invalid(`must be a port: got ${port}`);
+  return port === 0 ? {} : { healthCheckPort: port };
 }
 
 interface BehindSidecar {
@@ -172,7 +180,14 @@ function endpointToWire(model: Endpoint): LbEndpoint {
         };
   const keys = { [LB_KEY]: model.labels, [TRANSPORT_SOCKET_KEY]: model.transportSocket, [MESH_KEY]: hop };
   return create(LbEndpointSchema, {
-    hostIdentifier: { case: "endpoint", value: { address: addressToWire(address), hostname: model.hostname } },
+    hostIdentifier: {
+      case: "endpoint",
+      value: {
+        address: addressToWire(address),
+        hostname: model.hostname,
+        ...(model.healthCheckPort === undefined ? {} : { healthCheckConfig: { portValue: model.healthCheckPort } }),
+      },
+    },
     healthStatus: HEALTH.indexOf(model.health) satisfies number as HealthStatus,
     ...unless("loadBalancingWeight", model.weight, 1),
     ...given("metadata", metadataToWire(keys)),

@@ -229,7 +229,8 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": "overprovisioning_factor",
   "envoy.config.endpoint.v3.LocalityLbEndpoints": "locality lb_endpoints load_balancing_weight priority",
   "envoy.config.endpoint.v3.LbEndpoint": "endpoint health_status metadata load_balancing_weight",
-  "envoy.config.endpoint.v3.Endpoint": "address hostname",
+  "envoy.config.endpoint.v3.Endpoint": "address hostname health_check_config",
+  "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig": "port_value",
 
   // How a proxy starts
   "envoy.config.bootstrap.v3.Bootstrap": "node static_resources dynamic_resources admin",

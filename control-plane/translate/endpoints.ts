@@ -6,6 +6,7 @@ import { serviceKey } from "../registry/registry.ts";
 import { localityPolicyOf, seenFrom, type Locality } from "./locality.ts";
 import { outboundName } from "./names.ts";
 import { hasLabels, mtlsMode } from "./policy/peer-authentication.ts";
+import { trafficFor } from "./policy/traffic.ts";
 import { findPort, meshConfigOf, type Backend, type Scope } from "./scope.ts";
 
 /** Chooses mutual TLS for an endpoint with a mesh hop (`Cluster.tlsMatches`). */
@@ -19,10 +20,12 @@ export function assignmentOf(scope: Scope, backend: Backend, client?: Locality):
   if (service !== undefined && port !== undefined) {
     const selected = selectEndpoints(scope, service, backend).filter((endpoint) => servesPort(endpoint, port));
     const isApart = backend.isDirect && assignmentName(scope, backend) === backend.cluster;
+    const traffic = trafficFor(scope.reader, { service: backend.service, port, subset: backend.subset });
+    const healthCheckPort = traffic.healthCheck?.port;
     for (const endpoint of isApart ? selected.flatMap((one) => atEachAddress(scope, service, one)) : selected) {
       const key = `${endpoint.labels["region"] ?? ""}\n${endpoint.labels["zone"] ?? ""}`;
       const list = localities.get(key) ?? [];
-      list.push(endpointOf(scope, service, port, endpoint));
+      list.push(endpointOf(scope, service, port, endpoint, healthCheckPort));
       localities.set(key, list);
     }
   }
@@ -76,7 +79,14 @@ export function selectEndpoints(scope: Scope, service: RegistryService, backend:
   return service.endpoints.filter((endpoint) => hasLabels(endpoint.labels, subset.spec.labels));
 }
 
-function endpointOf(scope: Scope, service: RegistryService, port: ServicePort, endpoint: RegistryEndpoint): Endpoint {
+/** `healthCheckPort` is for those without a hop: a peer takes calls of the mesh at its proxy's port alone. */
+function endpointOf(
+  scope: Scope,
+  service: RegistryService,
+  port: ServicePort,
+  endpoint: RegistryEndpoint,
+  healthCheckPort: number | undefined,
+): Endpoint {
   const mesh = meshHopOf(scope, service, port, endpoint);
   return {
     address: endpoint.address,
@@ -87,6 +97,7 @@ function endpointOf(scope: Scope, service: RegistryService, port: ServicePort, e
     labels: endpoint.labels,
     transportSocket: mesh.kind === "peer" ? meshSocketLabels : {},
     mesh,
+    ...(mesh.kind === "peer" || healthCheckPort === undefined ? {} : { healthCheckPort }),
   };
 }
 

@@ -74,8 +74,13 @@ function localitiesOf(endpoints: readonly (string | Json)[], ports: ReadonlyMap<
     const group = groups.get(key) ?? { fields: locality_fields, members: [] as Json[] };
     groups.set(key, group);
     const address = { socket_address: { address: "127.0.0.1", port_value: port } };
-    const { hostname, ...others } = fields;
-    group.members.push({ endpoint: { address, ...(hostname === undefined ? {} : { hostname }) }, ...others });
+    const { hostname, health_check_config, ...others } = fields;
+    const endpoint = {
+      address,
+      ...(hostname === undefined ? {} : { hostname }),
+      ...(health_check_config === undefined ? {} : { health_check_config }),
+    };
+    group.members.push({ endpoint, ...others });
   }
   return [...groups.values()].map(({ fields, members }) => ({ ...fields, lb_endpoints: members }));
 }

@@ -152,25 +152,29 @@ const sourceAddresses = fc
   .constantFrom(["127.0.0.6"], ["::6"], ["127.0.0.6", "::6"], undefined)
   .map((addresses) => (addresses === undefined ? {} : { sourceAddresses: addresses }));
 
-const endpoint: fc.Arbitrary<Endpoint> = fc.record({
-  address: ip,
-  port: fc.nat(65535),
-  hostname: maybeWord,
-  health: fc.constantFrom("unknown", "healthy", "unhealthy", "draining", "timeout", "degraded"),
-  weight: fc.integer({ min: 1, max: 128 }),
-  labels,
-  transportSocket: labels,
-  mesh: fc.oneof(
-    fc.record({ kind: fc.constant("none" as const) }),
-    fc.record({
-      kind: fc.constant("peer" as const),
-      inboundAddress: ip,
-      inboundPort: fc.nat(65535),
-      identity: word,
-      version: maybeWord,
-    }),
-  ),
-});
+const endpoint: fc.Arbitrary<Endpoint> = fc.record(
+  {
+    address: ip,
+    port: fc.nat(65535),
+    hostname: maybeWord,
+    health: fc.constantFrom("unknown", "healthy", "unhealthy", "draining", "timeout", "degraded"),
+    weight: fc.integer({ min: 1, max: 128 }),
+    labels,
+    transportSocket: labels,
+    mesh: fc.oneof(
+      fc.record({ kind: fc.constant("none" as const) }),
+      fc.record({
+        kind: fc.constant("peer" as const),
+        inboundAddress: ip,
+        inboundPort: fc.nat(65535),
+        identity: word,
+        version: maybeWord,
+      }),
+    ),
+    healthCheckPort: fc.integer({ min: 1, max: 65535 }),
+  },
+  { requiredKeys: ["address", "port", "hostname", "health", "weight", "labels", "transportSocket", "mesh"] },
+);
 
 const assignment: fc.Arbitrary<ClusterLoadAssignment> = fc.record({
   cluster: word,

@@ -40,9 +40,6 @@ const blocksToCome = new Set([
   "admissionControl",
   "bulkhead",
   "connectionLimits",
-  "outlierDetection",
-  "loadBalancing",
-  "healthCheck",
   "tenants",
 ]);
 

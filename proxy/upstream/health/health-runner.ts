@@ -86,7 +86,8 @@ export class HealthRunner {
 
   #start(key: string, cluster: Cluster, endpoint: Endpoint, check: HealthCheck, target: ConnectTarget): EndpointCheck {
     const tls = target.tls === undefined ? undefined : this.#context.makeTls(target);
-    const { address, port } = target;
+    const { address } = target;
+    const port = endpoint.healthCheckPort ?? target.port;
     const probe = this.#context.makeProbe({ cluster, endpoint, check, address, port, tls });
     const hasTraffic = (): boolean => this.#context.hasTraffic(cluster.name);
     return new EndpointCheck(check, probe, this.#context, hasTraffic, (error) => this.#onResult(key, error));
@@ -204,6 +205,7 @@ function isSameSubject(watched: Watched, cluster: Cluster, endpoint: Endpoint): 
     isDeepStrictEqual(watched.cluster.healthChecks, cluster.healthChecks) &&
     isDeepStrictEqual(watched.cluster.tls, cluster.tls) &&
     isDeepStrictEqual(watched.cluster.tlsMatches, cluster.tlsMatches) &&
+    watched.endpoint.healthCheckPort === endpoint.healthCheckPort &&
     isDeepStrictEqual(watched.endpoint.mesh, endpoint.mesh) &&
     isDeepStrictEqual(watched.endpoint.transportSocket, endpoint.transportSocket)
   );

@@ -38,14 +38,16 @@ function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic =
   const clock = new FakeClock();
   const answers = new Map<string, ProbeResult | Error>();
   const told: string[] = [];
+  const asked: number[] = [];
   const runner = new HealthRunner({
     clock,
     random: makeSeededRandom(1),
     log: silentLog,
     makeTls: () => undefined,
     hasTraffic: () => hasTraffic,
-    makeProbe: ({ address }) => ({
+    makeProbe: ({ address, port }) => ({
       async check() {
+        asked.push(port);
         const answer = answers.get(address) ?? "healthy";
         if (answer instanceof Error) throw answer;
         return answer;
@@ -63,7 +65,7 @@ function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic =
       for (let turn = 0; turn < 5; turn++) await Promise.resolve();
     }
   };
-  return { clock, answers, told, runner, apply, round };
+  return { clock, answers, told, asked, runner, apply, round };
 }
 
 test("the first result counts at once, later ones only in a row", async () => {
@@ -85,6 +87,19 @@ test("the first result counts at once, later ones only in a row", async () => {
   assert.equal(told.length, 2);
   await round();
   assert.deepEqual(told.slice(2), ["10.0.0.0:80 healthy"]);
+});
+
+test("the port of an endpoint for checks is asked, and the other one as soon as that is its port", async () => {
+  const { asked, apply, round } = setUp(1);
+  const [endpoint] = endpointsOf(1);
+  assert.ok(endpoint);
+  for (const healthCheckPort of [8081, 8082]) {
+    apply([{ ...endpoint, healthCheckPort }]);
+    await round();
+  }
+  apply([endpoint]);
+  await round();
+  assert.deepEqual(asked, [8081, 8082, 80]);
 });
 
 test("a clear refusal needs no threshold", async () => {
