@@ -57,7 +57,11 @@ export const healthCheck = record(
         ),
       }),
     ),
-    port: optional(port("Port to ask. Instances with a sidecar are asked through it, at the port of the service.", { "x-heddle-absent": "the endpoint's" })),
+    port: optional(
+      port("Port to ask. Instances with a sidecar are asked through it, at the port of the service.", {
+        "x-heddle-absent": "the endpoint's",
+      }),
+    ),
     interval: duration("Time between two questions.", { default: "5s" }),
     jitter: percent("Up to this share of the time is added, by chance, so that not all proxies ask at once.", {
       default: 10,
