@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { SharedCells } from "#proxy/resilience/shared-cells.ts";
+
 import { ANSWERED, CONTINUE, PAUSE } from "../filter.ts";
 import { FilterBench, type HarnessOptions } from "../testing/harness.ts";
 import { ENVOY_FAULT, HEDDLE_FAULTS, parseFaults } from "./config.ts";
@@ -167,6 +169,20 @@ test("above the number of active faults requests go on unharmed, until one of th
   assert.equal(bench.counters.get("heddle_faults_overflow_total"), 1);
   first.filter.onDone?.(first.exchange);
   assert.equal(run(config, {}, bench).verdict, PAUSE);
+});
+
+test("what a thread that died had active is given back when its successor comes", () => {
+  const bench = new FilterBench();
+  const buffer = SharedCells.makeBuffer(1024);
+  const thread = () => {
+    const cells = new SharedCells(buffer, 1);
+    const config = parseFaults({ delay: { fixedDelay: "1s", percentage: ALL }, maxActiveFaults: 1 }, ENVOY_FAULT);
+    const context = { ...bench.context(), cells: cells.cells.bind(cells), shares: cells.shares.bind(cells) };
+    const filter = faultFilter.make(config, context);
+    const exchange = bench.exchange();
+    return filter.onRouted?.(exchange, exchange.request);
+  };
+  assert.deepEqual([thread(), thread()], [PAUSE, PAUSE]);
 });
 
 test("a route's settings hold over the chain's", () => {

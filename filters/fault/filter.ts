@@ -15,6 +15,7 @@ import {
   type FilterContext,
   type FilterFactory,
   type LocalReply,
+  type SharedCounts,
 } from "../filter.ts";
 import { compileHeader, type HeaderTest } from "../matchers.ts";
 import { ENVOY_FAULT, HEDDLE_FAULTS, parseFaults, type Fault, type FaultAnswer, type FaultConfig } from "./config.ts";
@@ -36,8 +37,8 @@ const MAX_DELAY_MS = 2 ** 30;
 interface CompiledFaults {
   readonly config: FaultConfig;
   readonly faults: readonly CompiledFault[];
-  /** One cell: requests with a fault now. Undefined where nothing bounds them. */
-  readonly active: Int32Array | undefined;
+  /** One count: requests with a fault now. Undefined where nothing bounds them. */
+  readonly active: SharedCounts | undefined;
 }
 
 interface CompiledFault {
@@ -49,7 +50,7 @@ interface CompiledFault {
 /** What one exchange holds until it ends. */
 interface Injected {
   timer: Timer | undefined;
-  readonly active: Int32Array | undefined;
+  readonly active: SharedCounts | undefined;
 }
 
 function makeFilter(base: FaultConfig, context: FilterContext): Filter {
@@ -88,7 +89,7 @@ function makeFilter(base: FaultConfig, context: FilterContext): Filter {
       // as: what the same factory parsed
       const { config, faults, active } = compile((override?.config as FaultConfig | undefined) ?? base);
       if (faults.length === 0) return CONTINUE;
-      if (active !== undefined && Atomics.load(active, 0) >= config.maxActive) {
+      if (active !== undefined && Atomics.load(active.total, 0) >= config.maxActive) {
         overflows.add(1);
         return CONTINUE;
       }
@@ -105,7 +106,7 @@ function makeFilter(base: FaultConfig, context: FilterContext): Filter {
         if (abort !== undefined) answer ??= answerOf(abort, head, draw);
       }
       if (delayMs === 0 && answer === undefined && kibps === Number.POSITIVE_INFINITY) return CONTINUE;
-      if (active !== undefined) Atomics.add(active, 0, 1);
+      if (active !== undefined) addActive(active, 1);
       const injected: Injected = { timer: undefined, active };
       exchange.slots[slot] = injected;
       if (kibps !== Number.POSITIVE_INFINITY) {
@@ -138,9 +139,14 @@ function makeFilter(base: FaultConfig, context: FilterContext): Filter {
       const injected = exchange.slots[slot] as Injected | undefined; // as: only this filter writes its slot
       if (injected === undefined) return;
       injected.timer?.cancel();
-      if (injected.active !== undefined) Atomics.sub(injected.active, 0, 1);
+      if (injected.active !== undefined) addActive(injected.active, -1);
     },
   };
+}
+
+function addActive({ total, own }: SharedCounts, by: number): void {
+  own[0] = (own[0] ?? 0) + by;
+  Atomics.add(total, 0, by);
 }
 
 function compileFaults(config: FaultConfig, context: FilterContext): CompiledFaults {
@@ -154,7 +160,7 @@ function compileFaults(config: FaultConfig, context: FilterContext): CompiledFau
     active:
       config.maxActive === Number.POSITIVE_INFINITY
         ? undefined
-        : context.cells(`fault/${config.rule === "" ? context.listener : config.rule}`, 1),
+        : context.shares(`fault/${config.rule === "" ? context.listener : config.rule}`, 1),
   };
 }
 
