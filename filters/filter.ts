@@ -99,6 +99,8 @@ export interface Exchange {
   readonly startMs: number;
   /** A peer's CONNECT for opaque bytes, which may have been opened before anybody knew whether it would be needed. */
   readonly isTerminated: boolean;
+  /** An upgrade or CONNECT that was accepted: opaque bytes both ways, for as long as its client likes. */
+  readonly isTunnel: boolean;
   /** In onDone: it was not needed. Nothing was asked of the application, and no limit should count it. */
   readonly isUnused: boolean;
   /** In onDone: an answer, of whomever, was sent whole. */

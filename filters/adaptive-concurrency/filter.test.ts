@@ -37,6 +37,18 @@ test("beyond the limit requests are answered 503, and places come back however r
   assert.equal(ask().verdict, CONTINUE);
 });
 
+test("how long a tunnel was open is no sample, and its place comes back", () => {
+  const { bench, filter, ask } = setUp();
+  const { exchange } = ask();
+  exchange.isAnswered = true;
+  exchange.isTunnel = true;
+  bench.clock.advance(60_000);
+  filter.onDone?.(exchange);
+  ask();
+  assert.equal(bench.gauges.get("heddle_adaptive_concurrency_sample_rtt_seconds")?.(), 0);
+  assert.equal(bench.gauges.get("heddle_adaptive_concurrency_running")?.(), 1);
+});
+
 test("the status is the configuration's, and one that is no error becomes 503", () => {
   const status = (code: string | number): number | undefined => {
     const { ask } = setUp({ ...CONFIG, concurrencyLimitExceededStatus: { code } });

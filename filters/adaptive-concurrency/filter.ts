@@ -63,7 +63,7 @@ function makeFilter(base: AdaptiveConcurrencyConfig, context: FilterContext): Fi
     onDone(exchange) {
       const running = exchange.slots[slot] as Running | undefined; // as: only this filter writes its slot
       if (running === undefined) return;
-      if (exchange.isAnswered) running.controller.finish(running.startMs, clock.nowMs());
+      if (exchange.isAnswered && !exchange.isTunnel) running.controller.finish(running.startMs, clock.nowMs());
       else running.controller.cancel();
     },
   };

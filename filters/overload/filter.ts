@@ -52,7 +52,8 @@ function makeFilter(config: OverloadConfig, context: FilterContext): Filter {
       if (startMs === undefined) return;
       own[0] = (own[0] ?? 0) - 1;
       Atomics.sub(total, 0, 1);
-      if (exchange.isAnswered) statistics.done(startMs, clock.nowMs());
+      // How long a tunnel lasts is no latency.
+      if (exchange.isAnswered && !exchange.isTunnel) statistics.done(startMs, clock.nowMs());
     },
   };
 }

@@ -62,6 +62,17 @@ test("beyond the average time what comes is refused, and let in again when the l
   assert.equal(ask().isIn, true);
 });
 
+test("how long a tunnel was open is no time that a request took", () => {
+  const { ask, bench, end, serve } = setUp({ averageRtMs: 100 });
+  const { exchange } = ask();
+  bench.clock.advance(3_600_000);
+  exchange.isTunnel = true;
+  serve(3, 10);
+  end(exchange);
+  bench.clock.advance(100);
+  assert.equal(ask().isIn, true);
+});
+
 for (const [name, system] of [
   ["load1", { load1: 9, cpuPercent: 0, eventLoopDelayMs: 0 }],
   ["cpuPercent", { load1: 0, cpuPercent: 99, eventLoopDelayMs: 0 }],

@@ -126,6 +126,7 @@ export class TestExchange implements Exchange {
   readonly retry: RetryPolicy | undefined;
   readonly startMs: number;
   isTerminated = false;
+  isTunnel = false;
   isUnused = false;
   isAnswered = false;
   readonly isGrpc = false;
