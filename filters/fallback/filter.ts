@@ -245,6 +245,7 @@ function keyOf(exchange: Exchange, { keyHeaders }: CacheSettings): string | unde
     exchange.connection.peerIdentity ?? "",
     exchange.cluster?.name ?? "",
     exchange.backend,
+    exchange.route?.name ?? "",
     request.get(":authority") ?? "",
     request.get(":path") ?? "",
     request.getJoined("accept") ?? "",

@@ -7,6 +7,8 @@ import { FilterBench } from "#filters/testing/harness.ts";
 import { fallbackFilter } from "#filters/fallback/filter.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
+import { makeRoute } from "#proxy/route/testing/tables.ts";
+
 import { ExchangeBench, type BenchOptions } from "./testing/bench.ts";
 
 function filter(config: JsonValue): FilterConfig {
@@ -97,12 +99,13 @@ describe("a cached fallback", () => {
     const { static: _static, ...config } = CACHED;
     const filterOf = bench.make(fallbackFilter, config);
     const exchangeOf = (headers: Head) => {
-      const { tenant, peerIdentity, backend, cluster, colour, ...fields } = headers;
+      const { tenant, peerIdentity, backend, cluster, colour, route, ...fields } = headers;
       const exchange = bench.exchange({
         headers: Object.entries(fields),
         ...(peerIdentity === undefined ? {} : { peerIdentity }),
         ...(backend === undefined ? {} : { backend }),
         ...(cluster === undefined ? {} : { cluster: { name: cluster } }),
+        ...(route === undefined ? {} : { route: makeRoute(route) }),
       });
       if (tenant !== undefined) exchange.note("tenant", tenant);
       if (colour !== undefined) exchange.note("colour_version", colour);
@@ -141,6 +144,7 @@ describe("a cached fallback", () => {
       ["peerIdentity", "spiffe://mesh/ns/a/sa/ann", "spiffe://mesh/ns/a/sa/eve"],
       ["backend", "v1", "v2"],
       ["cluster", "v1", "v2"],
+      ["route", "with-header", "without"],
       ["colour", "canary", "base"],
     ] as const) {
       assert.ok(after({ [key]: one }, {}, { [key]: one }), key);
