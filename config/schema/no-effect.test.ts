@@ -44,3 +44,16 @@ test("a concurrency limit of a route, and a bulkhead of a subset, are warned of"
   );
   assert.deepEqual(warningsOf(block(route, "bulkhead: { maxConcurrent: 1 }")), []);
 });
+
+test("what a route's policy says of connections and endpoints is warned of field by field", () => {
+  const blocks =
+    "timeouts: { request: 1s, connect: 1s }\n  outlierDetection: {}\n  loadBalancing: { policy: random }\n  circuitBreaker: {}";
+  const yaml = (target: string): string => policy(target, "{ attempts: 1 }") + `  ${blocks}\n`;
+  assert.deepEqual(
+    warningsOf(yaml(route)).map(
+      (text) => /^\d+|no \S+ of its own/g.exec(text)?.[0] + (/no (\S+) of/.exec(text)?.[1] ?? ""),
+    ),
+    ["9outlierDetection", "10loadBalancing", "8timeouts.connect"],
+  );
+  assert.deepEqual(warningsOf(yaml("{ name: cart }")), []);
+});

@@ -58,7 +58,7 @@ function isWritten({ source }: Resource, path: JsonPath): boolean {
 }
 
 function policyFields(policy: TrafficPolicy): Found[] {
-  return [...budgetFields(policy), ...filterFields(policy)];
+  return [...budgetFields(policy), ...backendFields(policy), ...filterFields(policy)];
 }
 
 function budgetFields(policy: TrafficPolicy): Found[] {
@@ -72,6 +72,22 @@ function budgetFields(policy: TrafficPolicy): Found[] {
       hint: "write the budget in a TrafficPolicy for the Service",
     },
   ];
+}
+
+/** What is about connections and endpoints is a backend's, whichever route leads there. */
+function backendFields({ spec }: TrafficPolicy): Found[] {
+  if (!spec.targetRefs.some(isRoute)) return [];
+  const blocks = ["connectionLimits", "outlierDetection", "loadBalancing", "healthCheck", "tenants"] as const;
+  const timeouts = ["connect", "connectionIdle"] as const;
+  const paths = [
+    ...blocks.filter((block) => spec[block] !== undefined).map((block) => [block]),
+    ...timeouts.filter((field) => spec.timeouts?.[field] !== undefined).map((field) => ["timeouts", field]),
+  ];
+  return paths.map((path) => ({
+    path: ["spec", ...path],
+    says: `a route has no ${path.join(".")} of its own: that of its backends holds`,
+    hint: "write it in a TrafficPolicy for the Service",
+  }));
 }
 
 /** Blocks that are filters act where requests come in or go out, which a subset of endpoints does not know. */

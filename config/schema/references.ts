@@ -7,6 +7,7 @@ import { protocolOfPort } from "#config/model/port-protocol.ts";
 import { gatewayGroup, heddleGroup } from "./kind.ts";
 import { resourceName, type Resource } from "./kinds.ts";
 import { findNoEffect } from "./no-effect.ts";
+import { findNoEffectInMesh, type MeshView } from "./no-effect-in-mesh.ts";
 import { findPolicyConflicts } from "./policy-conflicts.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
@@ -20,11 +21,25 @@ import { suggest } from "./suggest.ts";
 /** Errors and warnings that no single document shows. A dangling reference is a warning: the object may come later. */
 export function checkReferences(resources: readonly Resource[]): ConfigError[] {
   const index = new ResourceIndex(resources);
+  const mesh: MeshView = {
+    portsOf: (key) =>
+      index.services
+        .get(key)
+        ?.spec.ports.map((port) => ({ name: port.name, isOpaque: protocolOfPort(port) === "TCP" })),
+    routeOf: (kind, key) => {
+      const route = index.routes.get(`${kind} ${key}`);
+      return route?.kind === "HTTPRoute" || route?.kind === "GRPCRoute" ? route : undefined;
+    },
+  };
   return [
     ...findDuplicates(resources),
     ...findTakenPorts(resources),
     ...findPolicyConflicts(resources),
-    ...resources.flatMap((resource) => [...checkOne(resource, index), ...findNoEffect(resource)]),
+    ...resources.flatMap((resource) => [
+      ...checkOne(resource, index),
+      ...findNoEffect(resource),
+      ...findNoEffectInMesh(resource, mesh),
+    ]),
   ];
 }
 
@@ -141,9 +156,11 @@ function checkGlobalLimits({ spec }: RateLimitPolicy, index: ResourceIndex, repo
 
 function checkRateLimitService({ spec }: MeshConfig, index: ResourceIndex, report: Reporter): void {
   const service = spec.rateLimitService;
-  if (service === undefined || index.services.has(`${service.namespace}/${service.name}`)) return;
+  if (service === undefined) return;
   const name = `${service.namespace}/${service.name}`;
-  report.warn(["spec", "rateLimitService", "name"], `there is no service "${name}"`);
+  const found = index.services.get(name);
+  if (found === undefined) report.warn(["spec", "rateLimitService", "name"], `there is no service "${name}"`);
+  else checkPort(found, service.port, ["spec", "rateLimitService", "port"], report);
 }
 
 interface ObjectRef {
@@ -295,6 +312,8 @@ function checkTarget(
   const key = `${namespace}/${target.name}`;
   if (target.kind === "ServiceSubset") {
     if (!index.subsets.has(key)) report.warn([...path, "name"], `there is no ServiceSubset "${key}"`);
+    else if (target.sectionName !== undefined)
+      report.warn([...path, "sectionName"], `ServiceSubset "${key}" has no part called "${target.sectionName}"`);
     return;
   }
   const route = target.group === gatewayGroup ? index.routes.get(`${target.kind} ${key}`) : undefined;

@@ -2,11 +2,12 @@
 import { formatPlace } from "#config/load/config-error.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { findNoEffect } from "#config/schema/no-effect.ts";
+import { findNoEffectInMesh, type MeshView } from "#config/schema/no-effect-in-mesh.ts";
 import { conflictsOf, isWhollyOverruled, type PolicyConflict } from "#config/schema/policy-conflicts.ts";
 import { MeshReader } from "../mesh/derivation.ts";
 import type { MeshSnapshot, RouteResource } from "../mesh/snapshot.ts";
 import { isDividedTcp } from "./cluster.ts";
-import { findPort, wholeBackend, type Scope } from "./scope.ts";
+import { findPort, meshConfigOf, wholeBackend, type Scope } from "./scope.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
 import { isServiceParent, namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
 import { unsupportedFilter, type AnyFilter } from "./gateway-api/filters.ts";
@@ -45,13 +46,18 @@ export interface ParentStatus {
 /** What the snapshot alone can tell; whether proxies have taken it on is told by their receipts. */
 export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
   const scope: Scope = { reader: new MeshReader(snapshot), dialect: "heddle", clientNamespace: "" };
-  const routes = new Map(
+  const routes = new Map<string, RouteResource>(
     snapshot.resources.flatMap((resource) => {
       if (resource.kind !== "HTTPRoute" && resource.kind !== "GRPCRoute") return [];
       const { kind, metadata } = resource;
       return [[`${kind} ${metadata.namespace}/${metadata.name}`, resource] as const];
     }),
   );
+  const mesh: MeshView = {
+    portsOf: (key) =>
+      snapshot.tables.services.get(key)?.ports.map(({ name, protocol }) => ({ name, isOpaque: protocol === "TCP" })),
+    routeOf: (kind, key) => routes.get(`${kind} ${key}`),
+  };
   const conflicts = Map.groupBy(conflictsOf(snapshot.resources), ({ policy }) => policy);
   const documents = snapshot.resources.map((resource) => {
     const { namespace, name, generation: observedGeneration } = resource.metadata;
@@ -60,7 +66,7 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
     const told = isRoute
       ? worst(parents.map((parent) => parent.conditions))
       : conditionsOf(scope, resource, routes, conflicts);
-    const conditions = oneOfEachType([...told, ...withoutEffect(resource)]);
+    const conditions = oneOfEachType([...told, ...withoutEffect(resource), ...withoutEffectIn(resource, mesh)]);
     const at = formatPlace(resource.source);
     return { kind: resource.kind, namespace, name, at, observedGeneration, conditions, parents };
   });
@@ -161,8 +167,11 @@ function conditionsOf(
       };
       return [accepted, good("ResolvedRefs", "ResolvedRefs")];
     }
-    case "MeshConfig":
-      return [good("Accepted", "Accepted")];
+    case "MeshConfig": {
+      const missing = missingLimits(scope);
+      const unresolved = missing === undefined ? [] : [bad("ResolvedRefs", "TargetNotFound", missing)];
+      return [good("Accepted", "Accepted"), ...unresolved];
+    }
     case "HTTPRoute":
     case "GRPCRoute":
     case "ServiceEntry":
@@ -176,7 +185,14 @@ function conditionsOf(
 
 /** The same as `heddle analyze` warns of. */
 function withoutEffect(resource: Resource): readonly Condition[] {
-  const warnings = findNoEffect(resource);
+  return asCondition(findNoEffect(resource));
+}
+
+function withoutEffectIn(resource: Resource, mesh: MeshView): readonly Condition[] {
+  return asCondition(findNoEffectInMesh(resource, mesh));
+}
+
+function asCondition(warnings: readonly { readonly message: string }[]): readonly Condition[] {
   if (warnings.length === 0) return [];
   return [bad("Effective", "NoEffect", warnings.map(({ message }) => message).join("; "))];
 }
@@ -218,6 +234,11 @@ function policyConditions(
   const missing = (policy.spec.targetRefs ?? []).flatMap(
     (ref) => missingTarget(scope, policy.metadata.namespace, ref, routes) ?? [],
   );
+  if (policy.kind === "RateLimitPolicy" && policy.spec.global !== undefined) {
+    const isSaid = meshConfigOf(scope.reader).rateLimitService !== undefined;
+    const unasked = isSaid ? missingLimits(scope) : "MeshConfig has no rateLimitService to ask for global limits";
+    if (unasked !== undefined) missing.push(unasked);
+  }
   return [
     accepted,
     missing.length === 0
@@ -225,6 +246,16 @@ function policyConditions(
       : bad("ResolvedRefs", "TargetNotFound", missing.join("; ")),
     ...(conflicts.length === 0 || isOverruled ? [] : [bad("Effective", "Conflicted", message)]),
   ];
+}
+
+/** What of MeshConfig's rate-limit service is not there. */
+function missingLimits({ reader }: Scope): string | undefined {
+  const limits = meshConfigOf(reader).rateLimitService;
+  if (limits === undefined) return undefined;
+  const key = `${limits.namespace}/${limits.name}`;
+  const service = reader.get("services", key);
+  if (service === undefined) return `there is no service "${key}"`;
+  return findPort(service, limits.port) === undefined ? `service "${key}" has no port ${limits.port}` : undefined;
 }
 
 interface Target {
@@ -240,8 +271,10 @@ function missingTarget(
   routes: ReadonlyMap<string, RouteResource>,
 ): string | undefined {
   const key = `${namespace}/${ref.name}`;
-  if (ref.kind === "ServiceSubset")
-    return reader.get("subsets", key) === undefined ? `there is no ServiceSubset "${key}"` : undefined;
+  if (ref.kind === "ServiceSubset") {
+    if (reader.get("subsets", key) === undefined) return `there is no ServiceSubset "${key}"`;
+    return ref.sectionName === undefined ? undefined : `ServiceSubset "${key}" has no part called "${ref.sectionName}"`;
+  }
   if (ref.kind === "HTTPRoute" || ref.kind === "GRPCRoute") {
     const route = routes.get(`${ref.kind} ${key}`);
     if (route === undefined) return `there is no ${ref.kind} "${key}"`;

@@ -9,7 +9,9 @@ import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
 export const fallbackPolicies: PolicyFilter = {
   name: filterTypes.fallback.name,
   settings: { typeUrl: filterTypes.fallback.typeUrl, config: {} },
-  forPort: (reader, target) => settingsOf(policyOfPort(reader, "fallbacks", target)),
+  // Opaque bytes have no request that could be answered.
+  forPort: (reader, target) =>
+    target.port.protocol === "TCP" ? undefined : settingsOf(policyOfPort(reader, "fallbacks", target)),
   // In the place of the port's.
   forRule: (reader, target) => settingsOf(policyOfRule(reader, "fallbacks", target)),
 };

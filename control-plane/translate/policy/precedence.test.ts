@@ -181,6 +181,10 @@ test("what of a target is missing is named, of every kind of target", () => {
     ["name: reviews, sectionName: grpc", 'service "shop/reviews" has no port "grpc"'],
     ["group: heddle.dev, kind: ServiceSubset, name: v3", 'there is no ServiceSubset "shop/v3"'],
     ["group: gateway.networking.k8s.io, kind: GRPCRoute, name: reviews", 'there is no GRPCRoute "shop/reviews"'],
+    [
+      "group: heddle.dev, kind: ServiceSubset, name: reviews-v2, sectionName: http",
+      'ServiceSubset "shop/reviews-v2" has no part called "http"',
+    ],
     [`${group}, sectionName: fast`, 'HTTPRoute "shop/reviews" has no rule called "fast"'],
   ] as const;
   for (const [target, message] of cases) {
@@ -223,4 +227,81 @@ test("FallbackPolicies of both directions hold side by side", () => {
   assert.deepEqual(summary(mesh, "b"), ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs"]);
   mesh.put(inbound.replace("name: b", "name: c"));
   assert.deepEqual(summary(mesh, "c").at(0), "Accepted False Conflicted");
+});
+
+test("a global limit, and MeshConfig, say that the service to ask is not there, until it is", () => {
+  const spec = "global: { descriptors: [{ entries: [{ type: method, key: m }] }] }";
+  const mesh = makeMesh(base + policy("RateLimitPolicy", "p", "name: reviews", spec));
+  const told = (name: string): string | undefined =>
+    conditions(mesh, name).find(({ type, status }) => type === "ResolvedRefs" && status === "False")?.message;
+  assert.equal(told("p"), "MeshConfig has no rateLimitService to ask for global limits");
+  mesh.put(`apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: { rateLimitService: { namespace: shop, name: limits, port: 8081, domain: d } }
+`);
+  for (const name of ["p", "default"]) assert.equal(told(name), 'there is no service "shop/limits"');
+  const limits = (port: number): string => `apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: limits, namespace: shop }
+spec: { ports: [{ name: grpc, port: ${port}, protocol: GRPC }] }
+`;
+  mesh.put(limits(8080));
+  for (const name of ["p", "default"]) assert.equal(told(name), 'service "shop/limits" has no port 8081');
+  mesh.put(limits(8081));
+  for (const name of ["p", "default"]) assert.equal(told(name), undefined);
+});
+
+const noEffect = (mesh: TestMesh, name: string): string | undefined =>
+  conditions(mesh, name).find(({ type }) => type === "Effective")?.message;
+
+test("what is said of requests to a port of opaque TCP is said to have no effect", () => {
+  const db = `---
+apiVersion: heddle.dev/v1alpha1
+kind: ServiceEntry
+metadata: { name: db, namespace: shop }
+spec: { ports: [{ name: sql, port: 5432, protocol: TCP }, { name: http, port: 80, protocol: HTTP }] }
+`;
+  const cases = [
+    ["RateLimitPolicy", "direction: outbound, local: [{ requests: 1 }]", /it has no effect there: .* on sql, which/],
+    ["FaultPolicy", "faults: [{ abort: { httpStatus: 500 } }]", /it has no effect there/],
+    ["FallbackPolicy", "direction: inbound, static: {}", /it has no effect there/],
+    [
+      "TrafficPolicy",
+      "timeouts: { request: 1s, connect: 1s }, retries: {}",
+      /timeouts\.request, retries has no effect/,
+    ],
+    ["TrafficPolicy", "timeouts: { connect: 1s }, circuitBreaker: {}", undefined],
+  ] as const;
+  for (const [kind, spec, expected] of cases) {
+    const mesh = makeMesh(base + db + policy(kind, "p", "name: db, sectionName: sql", spec));
+    if (expected === undefined) assert.equal(noEffect(mesh, "p"), undefined);
+    else assert.match(noEffect(mesh, "p") ?? "", expected);
+    for (const target of ["name: db", "name: db, sectionName: http"]) {
+      const whole = makeMesh(base + db + policy(kind, "p", target, spec));
+      assert.equal(noEffect(whole, "p"), undefined);
+    }
+  }
+});
+
+test("what a consumer's route is to have at the server's sidecar is said to have no effect", () => {
+  const consumer = (namespace: string): string => `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: mine, namespace: shop }
+spec: { parentRefs: [{ group: "", kind: Service, name: ratings, namespace: ${namespace} }] }
+`;
+  const target = "group: gateway.networking.k8s.io, kind: HTTPRoute, name: mine";
+  const cases = [
+    ["RateLimitPolicy", "inbound", "local: [{ requests: 1 }]"],
+    ["FaultPolicy", "inbound", "direction: inbound, faults: [{ abort: { httpStatus: 500 } }]"],
+    ["TrafficPolicy", "inbound", "bulkhead: { direction: inbound, maxConcurrent: 1 }"],
+    ["RateLimitPolicy", "outbound", "direction: outbound, local: [{ requests: 1 }]"],
+  ] as const;
+  for (const [kind, direction, spec] of cases)
+    for (const namespace of ["shop", "other"]) {
+      const mesh = makeMesh(base + consumer(namespace) + policy(kind, "p", target, spec));
+      const isSaid = direction === "inbound" && namespace === "other";
+      assert.equal(noEffect(mesh, "p")?.includes("is for a Service of another namespace") ?? false, isSaid, kind);
+    }
 });
