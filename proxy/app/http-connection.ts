@@ -2,10 +2,10 @@
 import type { SocketAddress } from "#config/model/address.ts";
 import type { Direction, Listener } from "#config/model/listener.ts";
 import type { ConnectionView, LocalReply } from "#filters/filter.ts";
-import { describeError } from "#lib/errors.ts";
 import type { HttpStream, ServerHandler, StreamHandler } from "#lib/http/stream.ts";
 import { HttpExchange } from "#proxy/stream/exchange.ts";
 import type { HttpService } from "#proxy/stream/http-service.ts";
+import { replyFilterError } from "#proxy/stream/replies.ts";
 import type { Wire, WireTls } from "#proxy/wire/wire.ts";
 
 import type { ConnectionLimits } from "./connection-limits.ts";
@@ -94,8 +94,7 @@ export class HttpConnection implements ServerHandler {
         if (refusal !== undefined) return denied(refusal);
       } catch (error) {
         service.log.error("a filter threw", { filter: filter.name, error });
-        if (service.failureModes.get(filter.name) !== "open")
-          return denied(`the filter ${filter.name} failed: ${describeError(error)}`);
+        if (service.failureModes.get(filter.name) !== "open") return replyFilterError(filter.name, error);
       }
     }
     return undefined;

@@ -142,6 +142,8 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
 export interface BenchOptions {
   readonly filters?: readonly FilterConfig[];
   readonly extraFilters?: readonly Filter[];
+  /** By the filter's name; closed where there is none. */
+  readonly failureModes?: Readonly<Record<string, "closed" | "open">>;
   readonly action?: Partial<ForwardAction>;
   readonly route?: Partial<Route>;
   readonly match?: Route["match"];
@@ -248,7 +250,7 @@ export class ExchangeBench {
       listener,
       config: makeHttp(options),
       chain: new FilterChain([...chain.filters, ...(options.extraFilters ?? [])]),
-      failureModes,
+      failureModes: new Map([...failureModes, ...Object.entries(options.failureModes ?? {})]),
       routes: () => table,
       isInternalAddress: compileInternal(options.http?.internalAddresses ?? []),
       clusters: {
