@@ -193,6 +193,9 @@ export class AttemptLoop implements AttemptOwner {
       attempt.finish(!end);
       return;
     }
+    // Whose answer it is comes last: sessions, records and logs look there.
+    if (exchange.attempts.at(-1) !== attempt)
+      exchange.attempts = [...exchange.attempts.filter((one) => one !== attempt), attempt];
     exchange.timers.stopTry();
     exchange.body.stopReplay();
     if (isPeer) unpackOrigProto(head);

@@ -62,6 +62,7 @@ describe("a request that is hedged", () => {
       assert.equal(bench.admitted, 0, "every place was given back");
       assert.equal(bench.done.length, 1);
       assert.equal(bench.exchange.notes.get("hedge"), `attempt ${winner} of 2 answered first`);
+      assert.equal(bench.exchange.attempts.at(-1)?.number, winner, "sessions and logs name whoever answered");
     });
 
   it("waits for the other attempt when one answers badly or fails", () => {
