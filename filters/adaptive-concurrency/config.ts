@@ -33,11 +33,12 @@ export interface AdaptiveConcurrencyConfig {
 
 export function parseAdaptiveConcurrency(value: JsonValue): AdaptiveConcurrencyConfig {
   const reader = new ConfigReader(value, "");
+  const gradient = parseGradient(reader.object("gradientControllerConfig"));
   const config = {
     isEnabled: readEnabled(reader),
     status: parseStatus(reader.object("concurrencyLimitExceededStatus")),
-    gradient: parseGradient(reader.object("gradientControllerConfig")),
-    definition: JSON.stringify(value),
+    gradient,
+    definition: JSON.stringify(gradient),
   };
   reader.done();
   return config;

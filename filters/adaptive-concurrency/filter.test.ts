@@ -58,6 +58,17 @@ test("the status is the configuration's, and one that is no error becomes 503", 
   assert.equal(status(200), 503);
 });
 
+test("a change of anything but the gradient's own settings keeps limit and count", () => {
+  const bench = new FilterBench();
+  const ask = (config: object) => {
+    const filter = bench.make(adaptiveConcurrencyFilter, JSON.parse(JSON.stringify(config)));
+    const exchange = bench.exchange();
+    return filter.onRouted?.(exchange, exchange.request);
+  };
+  assert.deepEqual([ask(CONFIG), ask(CONFIG)], [CONTINUE, CONTINUE]);
+  assert.equal(ask({ ...CONFIG, concurrencyLimitExceededStatus: { code: "TooManyRequests" } }), ANSWERED);
+});
+
 test("one that is not enabled lets everything through, and a route may turn it off", () => {
   const count = (config: object, options?: HarnessOptions): number => {
     const { ask } = setUp(config, options);

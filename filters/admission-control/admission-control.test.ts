@@ -50,6 +50,20 @@ test("failures leave the window, and all is let through again", () => {
   for (let i = 0; i < 20; i++) assert.equal(ask(status(200)).verdict, CONTINUE);
 });
 
+test("another threshold is held against what was counted before", () => {
+  const { ask, bench } = setUp();
+  for (let i = 0; i < 500; i++) ask(status(503));
+  const changed = bench.make(admissionControlFilter, {
+    successCriteria: {},
+    maxRejectionProbability: { defaultValue: { value: 99 } },
+  });
+  const refused = Array.from({ length: 100 }, () => {
+    const exchange = bench.exchange();
+    return changed.onRouted?.(exchange, exchange.request);
+  }).filter((verdict) => verdict === ANSWERED);
+  assert.ok(refused.length > 90, `${refused.length}`);
+});
+
 test("below the threshold of requests a second nothing is refused", () => {
   const { ask, bench } = setUp({ rpsThreshold: { defaultValue: 20, runtimeKey: "rps" } });
   for (let second = 0; second < 20; second++) {

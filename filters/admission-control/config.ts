@@ -40,7 +40,6 @@ export function parseAdmissionControl(value: JsonValue): AdmissionControlConfig 
     successThreshold: readRuntimeShare(reader, "srThreshold", 95),
     rpsThreshold: readRuntimeNumber(reader, "rpsThreshold", 0),
     maxRejection: readRuntimeShare(reader, "maxRejectionProbability", 80),
-    definition: JSON.stringify(value),
   };
   if (config.windowSeconds > MAX_WINDOW_SECONDS)
     throw new FilterConfigError("samplingWindow", "at most an hour", reader.value("samplingWindow"));
@@ -48,7 +47,9 @@ export function parseAdmissionControl(value: JsonValue): AdmissionControlConfig 
     throw new FilterConfigError("srThreshold.defaultValue.value", "at least 1", config.successThreshold * 100);
   criteria.done();
   reader.done();
-  return config;
+  // What is done with the counts may change as it likes.
+  const { httpSuccess, grpcSuccess, windowSeconds } = config;
+  return { ...config, definition: JSON.stringify([windowSeconds, httpSuccess, [...grpcSuccess]]) };
 }
 
 const MAX_WINDOW_SECONDS = 3600;
