@@ -163,6 +163,13 @@ export class ExchangeTimers extends WheelTimer {
     this.#tryIdleMs = 0;
   }
 
+  /** The upstream has said all it had to: what is left to send is not its time any more. */
+  endAnswer(): void {
+    this.endTry();
+    this.#routeAt = NEVER;
+    this.#routeMs = 0;
+  }
+
   startRetry(delayMs: number): void {
     this.endTry();
     this.#retryTimer = this.#clock.setTimer(delayMs, () => {

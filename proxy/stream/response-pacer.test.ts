@@ -87,6 +87,28 @@ describe("a body that is held to a rate", () => {
     assert.equal(bench.done.length, 1);
   });
 
+  it("is given no less when the upstream has said all of it: what times the upstream is over", () => {
+    for (const trailers of [false, true]) {
+      const retry = { perTryIdleTimeoutMs: 200 };
+      const bench = new ExchangeBench({ filters: [SLOW], action: { timeoutMs: 500 }, retry });
+      bench.request("GET", "/a", true);
+      const { handler } = bench.attempt;
+      handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+      handler?.onData(Buffer.alloc(1024, "x"), 0, 1024, !trailers);
+      if (trailers) handler?.onTrailers(HeaderBlock.of(["grpc-status", "0"]));
+      bench.clock.advance(150);
+      for (let i = 0; i < 10; i++) bench.clock.advance(100);
+      assert.equal(sizeOf(bench.downstream), 1024);
+      assert.deepEqual([bench.done.length, bench.done[0]?.flags], [1, []]);
+    }
+    const silent = new ExchangeBench({ filters: [SLOW], action: { timeoutMs: 500 } });
+    silent.request("GET", "/a", true);
+    silent.attempt.handler?.onHead(HeaderBlock.of([":status", "200"]), false);
+    silent.attempt.handler?.onData(Buffer.alloc(10, "x"), 0, 10, false);
+    silent.clock.advance(600);
+    assert.deepEqual(silent.done[0]?.flags, ["UT"]);
+  });
+
   it("is dropped when the client goes away, and nothing is left behind", () => {
     const bench = new ExchangeBench({ filters: [SLOW] });
     bench.request("GET", "/a", true);

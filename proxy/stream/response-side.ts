@@ -152,7 +152,10 @@ export class ResponseSide implements PacedSink {
     if (grpcStatus !== undefined) exchange.grpcStatus = Number(grpcStatus);
     if (this.#transforms !== undefined && !this.#endTransformed(this.#transforms, trailers)) return;
     if (this.#pacer === undefined) this.sendPacedTrailers(trailers);
-    else this.#pacer.sendTrailers(trailers);
+    else {
+      exchange.timers.endAnswer();
+      this.#pacer.sendTrailers(trailers);
+    }
   }
 
   /** The client took what was above its mark. */
@@ -279,7 +282,10 @@ export class ResponseSide implements PacedSink {
     last: boolean,
   ): void {
     if (this.#pacer === undefined) this.#deliverData(attempt, credit, bytes, start, end, last);
-    else this.#pacer.send(attempt, credit, bytes, start, end, last);
+    else {
+      if (last) this.#exchange.timers.endAnswer();
+      this.#pacer.send(attempt, credit, bytes, start, end, last);
+    }
   }
 
   #deliverData(
