@@ -6,12 +6,14 @@ import { problemAt } from "#config/load/load.ts";
 import type { GRPCRoute } from "./grpc-route.ts";
 import type { HTTPRoute } from "./http-route.ts";
 import { resourceName, type Resource } from "./kinds.ts";
+import { isTargetPermitted, type GrantSource } from "./policy-grants.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
 import type { TrafficPolicy } from "./traffic-policy.ts";
 
 /** What there is in the mesh; services and routes by `namespace/name`. */
 export interface MeshView {
   readonly portsOf: (service: string) => readonly { readonly name: string; readonly isOpaque: boolean }[] | undefined;
+  readonly grants: GrantSource;
   readonly routeOf: (kind: string, key: string) => HTTPRoute | GRPCRoute | undefined;
 }
 
@@ -29,15 +31,22 @@ export function findNoEffectInMesh(resource: Resource, mesh: MeshView): ConfigEr
 }
 
 function fieldsOf(resource: Resource, mesh: MeshView): readonly Found[] {
-  const { namespace } = resource.metadata;
-  const forTargets = (refs: readonly PolicyTarget[], check: (ref: PolicyTarget, path: JsonPath) => readonly Found[]) =>
-    refs.flatMap((ref, at) => check(ref, ["spec", "targetRefs", at]));
+  // Of what it may not act on nothing is told but that.
+  const forTargets = (
+    refs: readonly PolicyTarget[],
+    check: (namespace: string, ref: PolicyTarget, path: JsonPath) => readonly Found[],
+  ) =>
+    refs.flatMap((ref, at) =>
+      isTargetPermitted(resource, ref, mesh.grants)
+        ? check(ref.namespace ?? resource.metadata.namespace, ref, ["spec", "targetRefs", at])
+        : [],
+    );
   switch (resource.kind) {
     case "RateLimitPolicy":
     case "FaultPolicy":
     case "FallbackPolicy": {
       const { targetRefs, direction } = resource.spec;
-      return forTargets(targetRefs, (ref, path) => [
+      return forTargets(targetRefs, (namespace, ref, path) => [
         ...(direction === "inbound" ? foreignRoute(namespace, ref, path, mesh, "it") : []),
         // The server's own sidecar takes each connection of a peer for a request.
         ...(direction === "outbound" || resource.kind === "FallbackPolicy"
@@ -48,7 +57,7 @@ function fieldsOf(resource: Resource, mesh: MeshView): readonly Found[] {
     case "TrafficPolicy": {
       const { targetRefs, bulkhead } = resource.spec;
       const ofRequests = requestBlocks(resource).join(", ");
-      return forTargets(targetRefs, (ref, path) => [
+      return forTargets(targetRefs, (namespace, ref, path) => [
         ...(bulkhead?.direction === "inbound" ? foreignRoute(namespace, ref, path, mesh, "bulkhead") : []),
         ...(ofRequests === "" ? [] : opaqueTarget(namespace, ref, path, mesh, ofRequests)),
       ]);

@@ -4,6 +4,7 @@ import type { ConfigError } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { problemAt } from "#config/load/load.ts";
 import { resourceName, type Resource } from "./kinds.ts";
+import { grantSourceOf, isTargetPermitted, type GrantSource } from "./policy-grants.ts";
 import { byPrecedence } from "./precedence.ts";
 
 /** What a policy says, and something else holds. */
@@ -17,6 +18,8 @@ export interface PolicyConflict {
 }
 
 interface Claim {
+  /** Whose the target is. */
+  readonly namespace: string;
   /** What it is for, as text that is the same for the same. */
   readonly target: string;
   readonly path: JsonPath;
@@ -25,21 +28,27 @@ interface Claim {
 
 /** Of two policies for one target the first in the order of precedence holds, block by block. */
 export function conflictsOf(resources: readonly Resource[]): readonly PolicyConflict[] {
+  const source = grantSourceOf(resources);
   const winners = new Map<string, Resource>();
   const conflicts: PolicyConflict[] = [];
-  for (const policy of resources.toSorted(byPrecedence))
-    for (const { target, path, block } of claimsOf(policy)) {
-      const key = JSON.stringify([policy.kind, policy.metadata.namespace, target, block]);
-      const winner = winners.get(key);
-      if (winner === undefined) winners.set(key, policy);
-      else if (winner !== policy) conflicts.push({ policy, path, block, winner });
-    }
+  const claims = resources.toSorted(byPrecedence).flatMap((policy) => {
+    const permitted = claimsOf(policy, source);
+    return permitted.map((claim) => ({ policy, claim, isOwn: claim.namespace === policy.metadata.namespace }));
+  });
+  // What the owner of a target says of it comes before what others were granted to say.
+  for (const { policy, claim } of claims.toSorted((left, right) => Number(right.isOwn) - Number(left.isOwn))) {
+    const { namespace, target, path, block } = claim;
+    const key = JSON.stringify([policy.kind, namespace, target, block]);
+    const winner = winners.get(key);
+    if (winner === undefined) winners.set(key, policy);
+    else if (winner !== policy) conflicts.push({ policy, path, block, winner });
+  }
   return conflicts;
 }
 
 /** Whether a policy has lost all that it says, everywhere. */
 export function isWhollyOverruled(policy: Resource, conflicts: readonly PolicyConflict[]): boolean {
-  return conflicts.length > 0 && conflicts.length === claimsOf(policy).length;
+  return conflicts.length > 0 && conflicts.length === claimsOf(policy, undefined).length;
 }
 
 /** The same as warnings, for `heddle analyze`. */
@@ -47,29 +56,34 @@ export function findPolicyConflicts(resources: readonly Resource[]): ConfigError
   return conflictsOf(resources).map(({ policy, path, block, winner }) => {
     const { file, line } = winner.source;
     const message = `${resourceName(policy)} is accepted, but what it says of ${block} has no effect on this target: ${resourceName(winner)} comes first (${line === 0 ? file : `${file}:${line}`})`;
-    const hint = "of two policies for one target the oldest wins, then the first by name";
+    const hint =
+      "of two policies for one target the one of its own namespace wins, then the oldest, then the first by name";
     return problemAt(policy.source, path, { code: "HDL_CONFIG_NO_EFFECT", severity: "warning", message, hint });
   });
 }
 
-function claimsOf(policy: Resource): readonly Claim[] {
+/** Without a source all targets are claimed, permitted or not. */
+function claimsOf(policy: Resource, source: GrantSource | undefined): readonly Claim[] {
   switch (policy.kind) {
     case "TrafficPolicy":
     case "Telemetry": {
       const { targetRefs, ...blocks } = policy.spec;
-      return targetsOf(targetRefs).flatMap((target) => partsOf(blocks).map((block) => ({ ...target, block })));
+      return targetsOf(policy, targetRefs, source).flatMap((target) =>
+        partsOf(blocks).map((block) => ({ ...target, block })),
+      );
     }
     case "PeerAuthentication": {
       const { targetRefs, selector, ports = [] } = policy.spec;
       const blocks = ["mode", ...ports.map(({ port }) => `port ${port}`)];
-      const selected = { target: JSON.stringify(selector), path: ["spec", "selector"] };
-      const targets = selector === undefined ? targetsOf(targetRefs) : [selected];
+      const { namespace } = policy.metadata;
+      const selected = { namespace, target: JSON.stringify(selector), path: ["spec", "selector"] };
+      const targets = selector === undefined ? targetsOf(policy, targetRefs, source) : [selected];
       return targets.flatMap((target) => blocks.map((block) => ({ ...target, block })));
     }
     // A client's sidecar and the server's own can each have one.
     case "FallbackPolicy": {
       const { targetRefs, direction } = policy.spec;
-      return targetsOf(targetRefs).map((target) => ({ ...target, block: `fallback (${direction})` }));
+      return targetsOf(policy, targetRefs, source).map((target) => ({ ...target, block: `fallback (${direction})` }));
     }
     // Several for one target hold together.
     case "RateLimitPolicy":
@@ -97,16 +111,25 @@ function partsOf(blocks: object): readonly string[] {
 }
 
 interface Ref {
+  readonly namespace?: string | undefined;
+  readonly group?: string | undefined;
   readonly kind: string;
   readonly name: string;
   readonly sectionName?: string | undefined;
 }
 
 /** Without targets a policy is for its whole namespace. */
-function targetsOf(refs: readonly Ref[] | undefined): readonly Omit<Claim, "block">[] {
-  if (refs === undefined) return [{ target: "namespace", path: ["spec"] }];
-  return refs.map(({ kind, name, sectionName }, at) => ({
-    target: JSON.stringify([kind === "ServiceEntry" ? "Service" : kind, name, sectionName]),
-    path: ["spec", "targetRefs", at],
-  }));
+function targetsOf(
+  policy: Resource,
+  refs: readonly Ref[] | undefined,
+  source: GrantSource | undefined,
+): readonly Omit<Claim, "block">[] {
+  const own = policy.metadata.namespace;
+  if (refs === undefined) return [{ namespace: own, target: "namespace", path: ["spec"] }];
+  return refs.flatMap((ref, at) => {
+    if (source !== undefined && !isTargetPermitted(policy, ref, source)) return [];
+    const { kind, name, sectionName, namespace = own } = ref;
+    const target = JSON.stringify([kind === "ServiceEntry" ? "Service" : kind, name, sectionName]);
+    return [{ namespace, target, path: ["spec", "targetRefs", at] }];
+  });
 }

@@ -1,4 +1,4 @@
-// ReferenceGrant of Gateway API: which routes of other namespaces may send requests to Services of this one.
+// ReferenceGrant of Gateway API: which routes of other namespaces may send requests to Services of this one, and which policies act here.
 
 import type { Static } from "typebox";
 import { formatted, list, optional, record, text } from "./fields.ts";
@@ -8,8 +8,11 @@ import type { Immutable } from "./structural.ts";
 const spec = record("Who may refer to what. Grants add up.", {
   from: list(
     record("Objects of one kind in one namespace.", {
-      group: formatted("group", "Group of what refers: gateway.networking.k8s.io for routes."),
-      kind: formatted("kind", "Kind of what refers: HTTPRoute or GRPCRoute. Others are for other controllers."),
+      group: formatted("group", "Group of what refers: gateway.networking.k8s.io for routes, heddle.dev for policies."),
+      kind: formatted(
+        "kind",
+        "Kind of what refers: HTTPRoute, GRPCRoute, TrafficPolicy, RateLimitPolicy, FaultPolicy or FallbackPolicy. Others are for other controllers.",
+      ),
       namespace: formatted("dnsLabel", "Namespace of what refers."),
     }),
     "Who may refer; one of them is enough.",
@@ -19,7 +22,10 @@ const spec = record("Who may refer to what. Grants add up.", {
   to: list(
     record("Objects of one kind in the grant's own namespace.", {
       group: formatted("group", 'Group of what may be referred to; "" for a Service.'),
-      kind: formatted("kind", "Kind of what may be referred to: Service (a ServiceEntry is one too) or ServiceSubset."),
+      kind: formatted(
+        "kind",
+        "Kind of what may be referred to: Service (a ServiceEntry is one too) or ServiceSubset; for policies also HTTPRoute or GRPCRoute.",
+      ),
       name: optional(text("Name of the one object; all of the kind where absent.", { minLength: 1, maxLength: 253 })),
     }),
     "To what; one of them is enough.",
@@ -35,26 +41,23 @@ export const referenceGrantKind = gatewayKind({
   kind: "ReferenceGrant",
   plural: "referencegrants",
   olderVersions: ["v1beta1"],
-  description: "Lets routes of other namespaces send requests to Services of its own namespace (Gateway API v1).",
+  description:
+    "Lets routes of other namespaces send requests to Services of its own namespace, and policies act on them (Gateway API v1).",
   spec,
 });
 
 /** One end of a reference across namespaces. */
 export interface Reference {
-  readonly routeKind: string;
-  readonly routeNamespace: string;
+  readonly from: { readonly group: string; readonly kind: string; readonly namespace: string };
   /** What is referred to, by each kind and name that a grant may call it. */
   readonly to: readonly { readonly group: string; readonly kind: string; readonly name: string }[];
 }
 
 /** Whether one of the grants, all of the namespace that is referred to, allows it. */
-export function isGranted(grants: readonly ReferenceGrant[], { routeKind, routeNamespace, to }: Reference): boolean {
+export function isGranted(grants: readonly ReferenceGrant[], { from: who, to }: Reference): boolean {
   return grants.some(
     ({ spec: { from, to: targets } }) =>
-      from.some(
-        (one) =>
-          one.group === "gateway.networking.k8s.io" && one.kind === routeKind && one.namespace === routeNamespace,
-      ) &&
+      from.some((one) => one.group === who.group && one.kind === who.kind && one.namespace === who.namespace) &&
       targets.some((target) =>
         to.some(
           ({ group, kind, name }) =>
@@ -66,7 +69,7 @@ export function isGranted(grants: readonly ReferenceGrant[], { routeKind, routeN
   );
 }
 
-/** A Service, a ServiceEntry that stands for one, and a subset of it: a grant for the whole is one for the part. */
+/** A Service, a ServiceEntry that stands for one, and a subset of it: a grant for the whole is one for the part. A route is itself. */
 export function grantable(
   group: string,
   kind: string,
@@ -74,6 +77,7 @@ export function grantable(
   /** Of a subset. */
   service = name,
 ): Reference["to"] {
+  if (kind === "HTTPRoute" || kind === "GRPCRoute") return [{ group, kind, name }];
   const whole = [
     { group: "", kind: "Service", name: service },
     { group: "heddle.dev", kind: "ServiceEntry", name: service },

@@ -10,6 +10,7 @@ import { findNoEffect } from "./no-effect.ts";
 import { findNoEffectInMesh, type MeshView } from "./no-effect-in-mesh.ts";
 import { findPolicyConflicts } from "./policy-conflicts.ts";
 import type { MeshConfig } from "./mesh-config.ts";
+import { isTargetPermitted, notPermitted, type GrantSource, type PolicyHead } from "./policy-grants.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
 import { grantable, isGranted, type ReferenceGrant } from "./reference-grant.ts";
 import type { RateLimitPolicy } from "./rate-limit-policy.ts";
@@ -22,6 +23,7 @@ import { suggest } from "./suggest.ts";
 export function checkReferences(resources: readonly Resource[]): ConfigError[] {
   const index = new ResourceIndex(resources);
   const mesh: MeshView = {
+    grants: index,
     portsOf: (key) =>
       index.services
         .get(key)
@@ -67,7 +69,7 @@ function findDuplicates(resources: readonly Resource[]): ConfigError[] {
   return problems;
 }
 
-class ResourceIndex {
+class ResourceIndex implements GrantSource {
   readonly services = new Map<string, ServiceEntry>();
   readonly subsets = new Map<string, ServiceSubset>();
   readonly routes = new Map<string, Resource>();
@@ -90,6 +92,14 @@ class ResourceIndex {
         this.grants.set(namespace, [...(this.grants.get(namespace) ?? []), resource]);
       }
     }
+  }
+
+  grantsIn(namespace: string): readonly ReferenceGrant[] {
+    return this.grants.get(namespace) ?? [];
+  }
+
+  serviceOfSubset(key: string): string | undefined {
+    return this.subsets.get(key)?.spec.service;
   }
 
   /** Names of the services of one namespace. */
@@ -118,7 +128,6 @@ class Reporter {
 
 function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigError[] {
   const report = new Reporter(resource);
-  const { namespace } = resource.metadata;
   switch (resource.kind) {
     case "HTTPRoute":
     case "GRPCRoute":
@@ -131,7 +140,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
     case "PeerAuthentication":
     case "Telemetry":
       for (const [at, target] of (resource.spec.targetRefs ?? []).entries())
-        checkTarget(target, namespace, ["spec", "targetRefs", at], index, report);
+        checkTarget(target, resource, ["spec", "targetRefs", at], index, report);
       if (resource.kind === "RateLimitPolicy") checkGlobalLimits(resource, index, report);
       break;
     case "ServiceSubset":
@@ -233,7 +242,8 @@ function isPermitted(ref: ObjectRef, { kind, metadata, spec }: RouteHead, index:
     (parent) => isService(parent) && parent.name === named && (parent.namespace ?? routeNamespace) === namespace,
   );
   const to = grantable(ref.group, ref.kind, ref.name, named);
-  return isParent === true || isGranted(index.grants.get(namespace) ?? [], { routeKind: kind, routeNamespace, to });
+  const from = { group: gatewayGroup, kind, namespace: routeNamespace };
+  return isParent === true || isGranted(index.grantsIn(namespace), { from, to });
 }
 
 function checkBackend(
@@ -300,11 +310,17 @@ function checkPort(service: ServiceEntry, port: number | string, path: JsonPath,
 
 function checkTarget(
   target: PolicyTarget,
-  namespace: string,
+  policy: PolicyHead,
   path: JsonPath,
   index: ResourceIndex,
   report: Reporter,
 ): void {
+  const { namespace = policy.metadata.namespace } = target;
+  if (!isTargetPermitted(policy, target, index)) {
+    const hint = `write a ReferenceGrant in ${namespace}, from ${policy.kind} of group ${heddleGroup} and namespace ${policy.metadata.namespace}`;
+    report.warn([...path, "namespace"], `${notPermitted(policy, target)}: it has no effect there`, hint);
+    return;
+  }
   if (isService(target)) {
     checkService(target, namespace, path, index, report);
     return;

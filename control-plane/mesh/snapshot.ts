@@ -8,6 +8,7 @@ import type { Resource } from "#config/schema/kinds.ts";
 import type { MeshConfigSpec } from "#config/schema/mesh-config.ts";
 import type { PeerAuthentication } from "#config/schema/peer-authentication.ts";
 import { byName, byPrecedence } from "#config/schema/precedence.ts";
+import { grantSourceOf, isTargetPermitted, type GrantSource } from "#config/schema/policy-grants.ts";
 import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { ReferenceGrant } from "#config/schema/reference-grant.ts";
 import type { ServiceSubset } from "#config/schema/service-subset.ts";
@@ -129,6 +130,7 @@ function indexResources(resources: readonly Resource[]) {
   const peerAuthentications = new Map<string, PeerAuthentication[]>();
   const telemetries = new Map<string, Telemetry[]>();
   const meshConfig = new Map<string, MeshConfigSpec>();
+  const source = grantSourceOf(resources);
   for (const resource of resources.toSorted(byPrecedence)) {
     const { namespace, name } = resource.metadata;
     switch (resource.kind) {
@@ -147,22 +149,22 @@ function indexResources(resources: readonly Resource[]) {
         subsets.set(`${namespace}/${name}`, resource);
         break;
       case "TrafficPolicy":
-        for (const key of targetsOf(resource)) put(trafficPolicies, key, resource);
+        for (const key of targetsOf(resource, source)) put(trafficPolicies, key, resource);
         break;
       case "RateLimitPolicy":
-        for (const key of targetsOf(resource)) put(rateLimits, key, resource);
+        for (const key of targetsOf(resource, source)) put(rateLimits, key, resource);
         break;
       case "FallbackPolicy":
-        for (const key of targetsOf(resource)) put(fallbacks, key, resource);
+        for (const key of targetsOf(resource, source)) put(fallbacks, key, resource);
         break;
       case "FaultPolicy":
-        for (const key of targetsOf(resource)) put(faults, key, resource);
+        for (const key of targetsOf(resource, source)) put(faults, key, resource);
         break;
       case "PeerAuthentication":
-        for (const key of targetsOf(resource)) put(peerAuthentications, key, resource);
+        for (const key of targetsOf(resource, source)) put(peerAuthentications, key, resource);
         break;
       case "Telemetry":
-        for (const key of targetsOf(resource)) put(telemetries, key, resource);
+        for (const key of targetsOf(resource, source)) put(telemetries, key, resource);
         break;
       case "MeshConfig":
         meshConfig.set("mesh", resource.spec);
@@ -175,27 +177,51 @@ function indexResources(resources: readonly Resource[]) {
     routes,
     subsets,
     referenceGrants,
-    trafficPolicies,
-    rateLimits,
-    fallbacks,
-    faults,
+    trafficPolicies: ownersFirst(trafficPolicies),
+    rateLimits: ownersFirst(rateLimits),
+    fallbacks: ownersFirst(fallbacks),
+    faults: ownersFirst(faults),
     peerAuthentications,
     telemetries,
     meshConfig,
   };
 }
 
-interface Targeting {
-  readonly metadata: { readonly namespace: string };
-  readonly spec: { readonly targetRefs?: readonly { readonly kind: string; readonly name: string }[] | undefined };
+interface TargetRef {
+  readonly group?: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
 }
 
-/** Without targets a policy is for its whole namespace. */
-function targetsOf(policy: Targeting): ReadonlySet<string> {
-  const { namespace } = policy.metadata;
+interface Targeting {
+  readonly kind: string;
+  readonly metadata: { readonly namespace: string };
+  readonly spec: { readonly targetRefs?: readonly TargetRef[] | undefined };
+}
+
+/** Without targets a policy is for its whole namespace; what it may not act on is not among its targets. */
+function targetsOf(policy: Targeting, source: GrantSource): ReadonlySet<string> {
   const refs = policy.spec.targetRefs ?? [];
-  if (refs.length === 0) return new Set([targetKey("Namespace", namespace, "")]);
-  return new Set(refs.map((ref) => targetKey(ref.kind, namespace, ref.name)));
+  if (refs.length === 0) return new Set([targetKey("Namespace", policy.metadata.namespace, "")]);
+  return new Set(refs.filter((ref) => isTargetPermitted(policy, ref, source)).map((ref) => keyOfTarget(policy, ref)));
+}
+
+/** The key of one of a policy's targets. */
+export function keyOfTarget({ metadata }: Pick<Targeting, "metadata">, ref: TargetRef): string {
+  return targetKey(ref.kind, ref.namespace ?? metadata.namespace, ref.name);
+}
+
+/** What the owner of a target says of it comes before what others were granted to say. */
+function ownersFirst<T extends Targeting>(byTarget: ReadonlyMap<string, T[]>): ReadonlyMap<string, readonly T[]> {
+  const sorted = new Map<string, readonly T[]>();
+  for (const [key, policies] of byTarget) {
+    const [, owner] = key.split("/");
+    const isOwn = ({ metadata }: T): boolean => metadata.namespace === owner;
+    const strangers = policies.filter((policy) => !isOwn(policy));
+    sorted.set(key, strangers.length === 0 ? policies : [...policies.filter(isOwn), ...strangers]);
+  }
+  return sorted;
 }
 
 function collectNames(services: ReadonlyMap<string, RegistryService>): ReadonlyMap<string, readonly string[]> {

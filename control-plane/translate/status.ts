@@ -3,6 +3,7 @@ import { formatPlace } from "#config/load/config-error.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { findNoEffect } from "#config/schema/no-effect.ts";
 import { findNoEffectInMesh, type MeshView } from "#config/schema/no-effect-in-mesh.ts";
+import { isTargetPermitted, notPermitted, type GrantSource } from "#config/schema/policy-grants.ts";
 import { conflictsOf, isWhollyOverruled, type PolicyConflict } from "#config/schema/policy-conflicts.ts";
 import { MeshReader } from "../mesh/derivation.ts";
 import type { MeshSnapshot, RouteResource } from "../mesh/snapshot.ts";
@@ -54,6 +55,7 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
     }),
   );
   const mesh: MeshView = {
+    grants: grantsOf(scope),
     portsOf: (key) =>
       snapshot.tables.services.get(key)?.ports.map(({ name, protocol }) => ({ name, isOpaque: protocol === "TCP" })),
     routeOf: (kind, key) => routes.get(`${kind} ${key}`),
@@ -231,19 +233,22 @@ function policyConditions(
   const message = [...new Set(said)].join("; ");
   const isOverruled = isWhollyOverruled(policy, conflicts);
   const accepted = isOverruled ? bad("Accepted", "Conflicted", message) : good("Accepted", "Accepted");
-  const missing = (policy.spec.targetRefs ?? []).flatMap(
-    (ref) => missingTarget(scope, policy.metadata.namespace, ref, routes) ?? [],
-  );
+  const refs: readonly Target[] = policy.spec.targetRefs ?? [];
+  const refused = refs.filter((ref) => !isTargetPermitted(policy, ref, grantsOf(scope)));
+  const missing = refs
+    .filter((ref) => !refused.includes(ref))
+    .flatMap((ref) => missingTarget(scope, policy.metadata.namespace, ref, routes) ?? []);
   if (policy.kind === "RateLimitPolicy" && policy.spec.global !== undefined) {
     const isSaid = meshConfigOf(scope.reader).rateLimitService !== undefined;
     const unasked = isSaid ? missingLimits(scope) : "MeshConfig has no rateLimitService to ask for global limits";
     if (unasked !== undefined) missing.push(unasked);
   }
+  const unresolved = [...refused.map((ref) => notPermitted(policy, ref)), ...missing];
   return [
     accepted,
-    missing.length === 0
+    unresolved.length === 0
       ? good("ResolvedRefs", "ResolvedRefs")
-      : bad("ResolvedRefs", "TargetNotFound", missing.join("; ")),
+      : bad("ResolvedRefs", refused.length > 0 ? "RefNotPermitted" : "TargetNotFound", unresolved.join("; ")),
     ...(conflicts.length === 0 || isOverruled ? [] : [bad("Effective", "Conflicted", message)]),
   ];
 }
@@ -258,19 +263,28 @@ function missingLimits({ reader }: Scope): string | undefined {
   return findPort(service, limits.port) === undefined ? `service "${key}" has no port ${limits.port}` : undefined;
 }
 
+function grantsOf({ reader }: Scope): GrantSource {
+  return {
+    grantsIn: (namespace) => reader.get("referenceGrants", namespace) ?? [],
+    serviceOfSubset: (key) => reader.get("subsets", key)?.spec.service,
+  };
+}
+
 interface Target {
+  readonly group?: string;
   readonly kind: string;
   readonly name: string;
+  readonly namespace?: string;
   readonly sectionName?: string | undefined;
 }
 
 function missingTarget(
   { reader }: Scope,
-  namespace: string,
+  policyNamespace: string,
   ref: Target,
   routes: ReadonlyMap<string, RouteResource>,
 ): string | undefined {
-  const key = `${namespace}/${ref.name}`;
+  const key = `${ref.namespace ?? policyNamespace}/${ref.name}`;
   if (ref.kind === "ServiceSubset") {
     if (reader.get("subsets", key) === undefined) return `there is no ServiceSubset "${key}"`;
     return ref.sectionName === undefined ? undefined : `ServiceSubset "${key}" has no part called "${ref.sectionName}"`;

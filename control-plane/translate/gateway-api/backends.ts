@@ -1,5 +1,6 @@
 // Where a backendRef leads: to a port of a service, whole or as a subset, or nowhere, with the reason that status shows.
 import type { Labels } from "#config/model/route.ts";
+import { gatewayGroup } from "#config/schema/kind.ts";
 import { grantable, isGranted } from "#config/schema/reference-grant.ts";
 import { targetKey } from "../../mesh/snapshot.ts";
 import { findPort, subsetBackend, wholeBackend, type Backend, type Scope } from "../scope.ts";
@@ -59,7 +60,8 @@ export function resolveBackend(
   if (namespace !== parent.routeNamespace && named !== parent.parentService) {
     const to = grantable(ref.group, ref.kind, ref.name, subset?.spec.service);
     const { routeKind, routeNamespace } = parent;
-    if (!isGranted(reader.get("referenceGrants", namespace) ?? [], { routeKind, routeNamespace, to }))
+    const from = { group: gatewayGroup, kind: routeKind, namespace: routeNamespace };
+    if (!isGranted(reader.get("referenceGrants", namespace) ?? [], { from, to }))
       return {
         kind: "refused",
         reason: "RefNotPermitted",

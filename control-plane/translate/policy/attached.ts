@@ -3,7 +3,7 @@ import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
 import type { FaultPolicy } from "#config/schema/fault-policy.ts";
 import type { RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
-import { targetKey } from "../../mesh/snapshot.ts";
+import { keyOfTarget, targetKey } from "../../mesh/snapshot.ts";
 import type { PolicyPort, PolicyRule } from "./policy-filters.ts";
 
 interface Tables {
@@ -12,7 +12,7 @@ interface Tables {
   readonly faults: FaultPolicy;
 }
 
-/** For all requests to a port, the oldest first. */
+/** For all requests to a port, in the order of precedence. */
 export function policiesOfPort<Table extends keyof Tables>(
   reader: MeshReader,
   table: Table,
@@ -76,8 +76,6 @@ function policiesFor<Table extends keyof Tables>(
   return all.filter(
     ({ metadata, spec }) =>
       spec.direction === direction &&
-      spec.targetRefs.some(
-        (ref) => targetKey(ref.kind, metadata.namespace, ref.name) === key && isSection(ref.sectionName),
-      ),
+      spec.targetRefs.some((ref) => keyOfTarget({ metadata }, ref) === key && isSection(ref.sectionName)),
   );
 }

@@ -2,7 +2,7 @@
 import type { Timeouts } from "#config/schema/traffic/timeouts.ts";
 import type { TrafficPolicySpec } from "#config/schema/traffic-policy.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
-import { targetKey, type RouteResource } from "../../mesh/snapshot.ts";
+import { keyOfTarget, targetKey, type RouteResource } from "../../mesh/snapshot.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { meshConfigOf } from "../scope.ts";
 
@@ -42,13 +42,12 @@ export function trafficFor(reader: MeshReader, target: TrafficTarget): TrafficBl
 function* layersOf(reader: MeshReader, target: TrafficTarget): Generator<TrafficBlocks> {
   yield { ...meshConfigOf(reader).defaults, retriesFrom: "MeshConfig default" };
   for (const level of levelsOf(target)) {
-    const policies = reader.get("trafficPolicies", targetKey(level.kind, level.namespace, level.name)) ?? [];
-    // Of two policies for one target the oldest wins, then the first by name (Gateway API, policy conflicts), so it comes last.
+    const key = targetKey(level.kind, level.namespace, level.name);
+    const policies = reader.get("trafficPolicies", key) ?? [];
+    // Of two policies for one target the first holds: the owner's, the oldest, the first by name. So it comes last.
     for (const policy of policies.toReversed()) {
       const isTargeted = policy.spec.targetRefs.some(
-        (ref) =>
-          targetKey(ref.kind, "", ref.name) === targetKey(level.kind, "", level.name) &&
-          ref.sectionName === level.section,
+        (ref) => keyOfTarget(policy, ref) === key && ref.sectionName === level.section,
       );
       if (!isTargeted) continue;
       const { targetRefs: _, ...blocks } = policy.spec;
