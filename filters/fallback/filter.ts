@@ -223,6 +223,8 @@ const NOTHING = Buffer.alloc(0);
 
 function isDegraded(exchange: Exchange, head: HeaderBlock, config: FallbackConfig): boolean {
   const { localReply } = exchange;
+  // Its peer would take a good answer for a tunnel, and the body for what comes through it.
+  if (exchange.request.get(":method") === "CONNECT") return false;
   if (localReply !== undefined) return config.codes.has(localReply.code);
   return config.statuses.length > 0 && config.statuses.includes(Number(head.get(":status")));
 }

@@ -78,6 +78,14 @@ describe("a fixed fallback", () => {
     assert.equal(grpc.downstream.head?.get("grpc-status"), "5");
   });
 
+  it("is no answer to CONNECT: what is no refusal would open a tunnel of its bytes", () => {
+    const action = { upgrades: [{ name: "heddle-tcp", enabled: true }] };
+    const peer = { peerIdentity: "spiffe://mesh/ns/a/sa/b", connection: { protocol: "http2" } } as const;
+    const bench = new ExchangeBench({ ...peer, filters: [filter(STATIC)], action, isFull: true });
+    bench.request("CONNECT", "/", false, [":protocol", "heddle-tcp"]);
+    assert.equal(bench.downstream.sent[0], "head 503");
+  });
+
   it("leaves alone what no condition names, and every answer that is good", () => {
     const bench = call({ isFull: true }, "GET", { ...STATIC, conditions: ["timeout"] });
     assert.equal(bench.downstream.sent[0], "head 503");
