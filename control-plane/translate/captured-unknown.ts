@@ -132,7 +132,12 @@ export function unknownHostsTable(scope: Scope, port: number): BuiltTable {
     for (const backend of built.backends) backends.set(backend.cluster, backend);
     virtualHosts.push({
       ...emptyScope,
-      filterOverrides: hostOverrides(scope.reader, { service: key, port: servicePort, direction: "outbound" }),
+      filterOverrides: hostOverrides(scope.reader, {
+        service: key,
+        port: servicePort,
+        direction: "outbound",
+        dialect: scope.dialect,
+      }),
       name: `${key}:${port}`,
       domains,
       routes: built.routes,

@@ -76,7 +76,12 @@ export function proxyHost(scope: Scope, owner: HostOwner): BuiltHost | undefined
   const { routes, backends } = serviceRoutes(scope, service, port);
   const host: VirtualHost = {
     ...emptyScope,
-    filterOverrides: hostOverrides(scope.reader, { service: owner.service, port, direction: "outbound" }),
+    filterOverrides: hostOverrides(scope.reader, {
+      service: owner.service,
+      port,
+      direction: "outbound",
+      dialect: scope.dialect,
+    }),
     name: `${owner.service}:${port.port}`,
     domains: owner.domains,
     routes,

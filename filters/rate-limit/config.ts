@@ -38,8 +38,16 @@ export interface GlobalRateLimit {
   readonly rateLimits: readonly RateLimitRule[] | undefined;
 }
 
+/** How clients are told of a limit. */
+export interface LimitManner {
+  readonly grpcStatus: number | undefined;
+  readonly hasHeaders: boolean;
+}
+
 export interface RouteRateLimit {
   readonly kind: "route";
+  /** undefined: the filter's, always so in Envoy's message. */
+  readonly manner: LimitManner | undefined;
   /** "": the filter's. */
   readonly domain: string;
   readonly virtualHostLimits: VirtualHostLimits;
@@ -56,7 +64,7 @@ export function parseRateLimitSettings(value: JsonValue, typeUrl: string): RateL
   const reader = new ConfigReader(value, "");
   const settings =
     typeUrl === RATE_LIMIT_PER_ROUTE || typeUrl === HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE
-      ? readRoute(reader)
+      ? readRoute(reader, typeUrl === HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE)
       : readFilter(reader);
   reader.done();
   return settings;
@@ -75,8 +83,7 @@ function readFilter(reader: ConfigReader): GlobalRateLimit {
     denied: readShare(reader, "failureModeDenyPercent") ?? (denies ? ALL : NONE),
     statusOnError: readStatus(reader, "statusOnError", 500),
     status: readStatus(reader, "rateLimitedStatus", 429),
-    grpcStatus: reader.boolean("rateLimitedAsResourceExhausted", false) ? RESOURCE_EXHAUSTED : undefined,
-    hasHeaders: reader.oneOf("enableXRatelimitHeaders", ["OFF", "DRAFT_VERSION_03"], "OFF") === "DRAFT_VERSION_03",
+    ...readManner(reader),
     saysLimited: !reader.boolean("disableXEnvoyRatelimitedHeader", false),
     responseHeaders: reader.objects("responseHeadersToAdd").map(readHeaderAddition),
     enabled: readShare(reader, "filterEnabled") ?? ALL,
@@ -85,7 +92,7 @@ function readFilter(reader: ConfigReader): GlobalRateLimit {
   };
 }
 
-function readRoute(reader: ConfigReader): RouteRateLimit {
+function readRoute(reader: ConfigReader, isOurs: boolean): RouteRateLimit {
   const older = reader.oneOf("vhRateLimits", ["OVERRIDE", "INCLUDE", "IGNORE"], "OVERRIDE");
   const newer = reader.oneOf(
     "overrideOption",
@@ -100,9 +107,17 @@ function readRoute(reader: ConfigReader): RouteRateLimit {
   } as const;
   return {
     kind: "route",
+    manner: isOurs && reader.value("enableXRatelimitHeaders") !== undefined ? readManner(reader) : undefined,
     domain: reader.string("domain", ""),
     virtualHostLimits: options[newer],
     rateLimits: readOwnRules(reader),
+  };
+}
+
+function readManner(reader: ConfigReader): LimitManner {
+  return {
+    grpcStatus: reader.boolean("rateLimitedAsResourceExhausted", false) ? RESOURCE_EXHAUSTED : undefined,
+    hasHeaders: reader.oneOf("enableXRatelimitHeaders", ["OFF", "DRAFT_VERSION_03"], "OFF") === "DRAFT_VERSION_03",
   };
 }
 

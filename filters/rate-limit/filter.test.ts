@@ -9,7 +9,12 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 
 import { ANSWERED, CONTINUE, PAUSE, type UnaryRequest, type UnaryResult } from "../filter.ts";
 import { FilterBench, type HarnessOptions } from "../testing/harness.ts";
-import { parseRateLimitSettings, RATE_LIMIT, RATE_LIMIT_PER_ROUTE } from "./config.ts";
+import {
+  HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE,
+  parseRateLimitSettings,
+  RATE_LIMIT,
+  RATE_LIMIT_PER_ROUTE,
+} from "./config.ts";
 import { rateLimitFilter } from "./filter.ts";
 import { decodeAnswer } from "./messages.ts";
 
@@ -193,6 +198,22 @@ test("a route has descriptors and a domain of its own", () => {
   const message = fromBinary(RateLimitRequestSchema, calls[0]?.request.message ?? new Uint8Array());
   assert.deepEqual([message.domain, message.descriptors[0]?.entries[0]?.value], ["other", "route"]);
   assert.equal(ask({ override: { isDisabled: true, config: undefined } }).verdict, CONTINUE);
+});
+
+test("a route of ours says how clients are told, in the place of the filter", () => {
+  const manners = { rateLimitedAsResourceExhausted: true, enableXRatelimitHeaders: "DRAFT_VERSION_03" };
+  const over = encode({ overallCode: 2, statuses: [{ code: 2, currentLimit: { requestsPerUnit: 10, unit: 1 } }] });
+  const told = (manner: { [name: string]: JsonValue }): readonly unknown[] => {
+    const { calls, ask } = makeAsker(manners);
+    const { rateLimits } = BASE;
+    const config = parseRateLimitSettings({ rateLimits, ...manner }, HEDDLE_GLOBAL_RATE_LIMIT_PER_ROUTE);
+    const { exchange } = ask({ override: { isDisabled: false, config } });
+    calls[0]?.answer(over);
+    const names = (exchange.reply?.headers ?? []).map(([name]) => name);
+    return [exchange.reply?.grpcStatus, names.includes("x-ratelimit-limit")];
+  };
+  assert.deepEqual(told({}), [8, true]);
+  assert.deepEqual(told({ enableXRatelimitHeaders: "OFF" }), [undefined, false]);
 });
 
 test("what has no meaning here is refused by its path", () => {

@@ -20,6 +20,7 @@ import {
   RATE_LIMIT,
   RATE_LIMIT_PER_ROUTE,
   type GlobalRateLimit,
+  type LimitManner,
   type RateLimitSettings,
   type RouteRateLimit,
 } from "./config.ts";
@@ -44,6 +45,8 @@ interface Asked {
   cancel: (() => void) | undefined;
   /** For the answer's head. */
   headers: readonly (readonly [name: string, value: string])[];
+  /** The rule's, or the filter's. */
+  readonly manner: LimitManner;
 }
 
 type Headers = Asked["headers"];
@@ -75,10 +78,10 @@ function makeFilter(config: GlobalRateLimit, context: FilterContext): Filter {
       count.allowed.add(1);
       return undefined;
     }
-    const shown = config.hasHeaders ? describeLimits(answer.statuses) : NO_HEADERS;
+    const shown = asked.manner.hasHeaders ? describeLimits(answer.statuses) : NO_HEADERS;
     if (answer.code === "overLimit") {
       count.overLimit.add(1);
-      if (isChosen(config.enforced, context)) return replyOverLimit(config, answer, shown);
+      if (isChosen(config.enforced, context)) return replyOverLimit(config, asked.manner, answer, shown);
     } else count.ok.add(1);
     for (const [name, value] of answer.requestHeaders) exchange.request.add(name, value);
     asked.headers = [...shown, ...answer.responseHeaders];
@@ -94,7 +97,7 @@ function makeFilter(config: GlobalRateLimit, context: FilterContext): Filter {
       const route = settings?.kind === "route" ? settings : undefined;
       const descriptors = describe(exchange, route);
       if (descriptors.length === 0) return CONTINUE;
-      const asked: Asked = { cancel: undefined, headers: NO_HEADERS };
+      const asked: Asked = { cancel: undefined, headers: NO_HEADERS, manner: route?.manner ?? config };
       exchange.slots[slot] = asked;
       const domain = route === undefined || route.domain === "" ? config.domain : route.domain;
       let verdict: Verdict | undefined;
@@ -166,13 +169,14 @@ function makeCounters(config: GlobalRateLimit, context: FilterContext) {
 
 function replyOverLimit(
   config: GlobalRateLimit,
+  { grpcStatus }: LimitManner,
   answer: Exclude<ServiceAnswer, { code: "failed" }>,
   shown: Headers,
 ): LocalReply {
   const seconds = retryAfterOf(answer.statuses);
   return {
     status: config.status,
-    ...(config.grpcStatus === undefined ? {} : { grpcStatus: config.grpcStatus }),
+    ...(grpcStatus === undefined ? {} : { grpcStatus }),
     flag: "RL",
     code: "rate_limited",
     proxyStatus: "http_request_denied",

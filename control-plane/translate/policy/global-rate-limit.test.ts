@@ -88,3 +88,15 @@ test("without a service in MeshConfig no chain has the filter", () => {
   assert.equal(settingsOf(yaml, "forPort"), undefined);
   assert.equal(settingsOf(yaml, "forHost"), undefined);
 });
+
+test("a virtual host or route says how clients are told where that is not the usual way, but not to an Envoy", () => {
+  const unusual = policy("{ type: method, key: m }").replace("targetRefs", "grpcStatus: UNAVAILABLE, targetRefs");
+  const hostOf = (yaml: string, dialect: "heddle" | "envoy"): string => {
+    const snapshot = makeMesh(`${MESH}${SHOP}${yaml}`).store.current ?? assert.fail();
+    const settings = globalRateLimitPolicies.forHost?.(new MeshReader(snapshot), { ...TARGET, dialect } as never); // as: above
+    return JSON.stringify(settings);
+  };
+  assert.match(hostOf(unusual, "heddle"), /heddle\.filters.*"rateLimitedAsResourceExhausted":false,"enableX/);
+  assert.match(hostOf(unusual, "envoy"), /v3\.RateLimitPerRoute","config":\{"rateLimits"/);
+  assert.match(hostOf(policy("{ type: method, key: m }"), "heddle"), /v3\.RateLimitPerRoute","config":\{"rateLimits"/);
+});

@@ -1,4 +1,5 @@
 // RateLimitPolicy's global limits as settings of Envoy's rate-limit filter, which asks MeshConfig's service.
+import { isDeepStrictEqual } from "node:util";
 import type { JsonValue } from "#config/model/filter-config.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { GlobalLimits, RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
@@ -6,7 +7,7 @@ import type { MeshReader } from "../../mesh/derivation.ts";
 import { envoyGlobalRateLimitPerRouteType, envoyGlobalRateLimitType, filterTypes } from "../filter-types.ts";
 import { meshConfigOf, wholeBackend } from "../scope.ts";
 import { policiesOfPort, policiesOfRule } from "./attached.ts";
-import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
+import type { FilterSettings, PolicyFilter, PolicyPort } from "./policy-filters.ts";
 
 const OUR_ROUTE_TYPE = `${filterTypes.globalRateLimit.typeUrl}PerRoute`;
 
@@ -18,13 +19,16 @@ export const globalRateLimitPolicies: PolicyFilter = {
     const policies = policiesOfPort(reader, "rateLimits", target).filter(isGlobal);
     return policies.length === 0 ? undefined : filterSettings(reader, policies);
   },
-  forHost: (reader, target) => routeSettings(reader, policiesOfPort(reader, "rateLimits", target).filter(isGlobal)),
+  forHost: (reader, target) => {
+    const policies = policiesOfPort(reader, "rateLimits", target).filter(isGlobal);
+    return routeSettings(reader, policies, policies, target.dialect);
+  },
   forRule: (reader, target) => {
     const own = policiesOfRule(reader, "rateLimits", target).filter(isGlobal);
+    if (own.length === 0) return undefined;
     // The limits of the port hold as well.
-    return own.length === 0
-      ? undefined
-      : routeSettings(reader, [...policiesOfPort(reader, "rateLimits", target).filter(isGlobal), ...own]);
+    const ofPort = policiesOfPort(reader, "rateLimits", target).filter(isGlobal);
+    return routeSettings(reader, [...ofPort, ...own], ofPort, target.dialect);
   },
 };
 
@@ -43,20 +47,38 @@ function filterSettings(reader: MeshReader, policies: readonly RateLimitPolicy[]
       domain: service.domain,
       timeout: `${durationMs(service.timeout) / 1000}s`,
       failureModeDeny: service.failureMode === "closed",
-      rateLimitedAsResourceExhausted: policies.every(({ spec }) => spec.grpcStatus === "RESOURCE_EXHAUSTED"),
-      enableXRatelimitHeaders: policies.some(({ spec }) => spec.responseHeaders) ? "DRAFT_VERSION_03" : "OFF",
+      ...mannerOf(policies),
       rateLimitService: { grpcService: { envoyGrpc: { clusterName: cluster } }, transportApiVersion: "V3" },
       rateLimits: rulesOf(policies),
     },
   };
 }
 
-/** Of a virtual host or a route; the service is the filter's. */
-function routeSettings(reader: MeshReader, policies: readonly RateLimitPolicy[]): FilterSettings | undefined {
+/**
+ * Of a virtual host or a route; the service is the filter's. Envoy's message has the filter's manner too, which is the port's policies'
+ * or, where a chain is for many services, the usual one.
+ */
+function routeSettings(
+  reader: MeshReader,
+  policies: readonly RateLimitPolicy[],
+  ofPort: readonly RateLimitPolicy[],
+  dialect: PolicyPort["dialect"],
+): FilterSettings | undefined {
   if (policies.length === 0 || meshConfigOf(reader).rateLimitService === undefined) return undefined;
+  const isUsual = [policies, ofPort].every((list) => isDeepStrictEqual(mannerOf(list), mannerOf([])));
+  const manner = isUsual || dialect === "envoy" ? {} : mannerOf(policies);
   return {
-    typeUrl: hasOurs(policies) ? OUR_ROUTE_TYPE : envoyGlobalRateLimitPerRouteType,
-    config: { rateLimits: rulesOf(policies) },
+    typeUrl: hasOurs(policies) || (!isUsual && dialect !== "envoy") ? OUR_ROUTE_TYPE : envoyGlobalRateLimitPerRouteType,
+    config: { ...manner, rateLimits: rulesOf(policies) },
+  };
+}
+
+/** How clients are told of limits; without policies the usual way. */
+function mannerOf(policies: readonly RateLimitPolicy[]): { readonly [field: string]: JsonValue } {
+  const isShown = policies.length === 0 || policies.some(({ spec }) => spec.responseHeaders);
+  return {
+    rateLimitedAsResourceExhausted: policies.every(({ spec }) => spec.grpcStatus === "RESOURCE_EXHAUSTED"),
+    enableXRatelimitHeaders: isShown ? "DRAFT_VERSION_03" : "OFF",
   };
 }
 

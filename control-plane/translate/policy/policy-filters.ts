@@ -25,13 +25,13 @@ export interface PolicyPort {
   readonly service: string;
   readonly port: ServicePort;
   readonly direction: "inbound" | "outbound";
+  /** Who reads the settings, where that makes a difference. */
+  readonly dialect?: Dialect;
 }
 
 export interface PolicyRule extends PolicyPort {
   readonly route: RouteResource;
   readonly rule: HTTPRouteRule | GRPCRouteRule;
-  /** Who reads the settings, where that makes a difference. */
-  readonly dialect?: Dialect;
 }
 
 /** The configuration of a filter: a message, and its canonical JSON. */
