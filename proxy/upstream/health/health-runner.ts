@@ -30,7 +30,8 @@ export interface HealthRunnerContext {
 }
 
 interface Watched {
-  readonly cluster: Cluster;
+  /** As of the last configuration: what else it says of ejections holds for checks that go on. */
+  cluster: Cluster;
   readonly endpoint: Endpoint;
   readonly checks: readonly EndpointCheck[];
   health: EndpointHealth | undefined;
@@ -67,7 +68,10 @@ export class HealthRunner {
 
   #watch(key: string, cluster: Cluster, endpoint: Endpoint): void {
     const known = this.#watched.get(key);
-    if (known !== undefined && isSameSubject(known, cluster, endpoint)) return;
+    if (known !== undefined && isSameSubject(known, cluster, endpoint)) {
+      known.cluster = cluster;
+      return;
+    }
     this.#forget(key);
     const target = resolveTarget(cluster, endpoint, "raw");
     // Never in plaintext to a known identity: what cannot be called cannot be checked either.

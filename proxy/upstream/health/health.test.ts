@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
 import { after, test } from "node:test";
-import type { HealthCheck } from "#config/model/cluster.ts";
+import type { Cluster, HealthCheck } from "#config/model/cluster.ts";
 import { silentLog } from "#lib/log.ts";
 import { makeSeededRandom } from "#lib/random.ts";
 import { FakeClock } from "#lib/testing/fake-clock.ts";
-import { assignmentOf, clusterOf, endpointOf, endpointsOf } from "../testing/cluster-of.ts";
+import { assignmentOf, clusterOf, endpointOf, endpointsOf, OUTLIER } from "../testing/cluster-of.ts";
 import { HealthRunner } from "./health-runner.ts";
 import type { ProbeResult, ProbeTarget } from "./probe.ts";
 import { makeStandardProbe } from "./standard-probes.ts";
@@ -57,8 +57,8 @@ function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic =
     onHealth: (_cluster, address, health) => told.push(`${address} ${health}`),
   });
   const cluster = clusterOf("c", { healthChecks: [{ ...CHECK, ...overrides }] });
-  const apply = (endpoints = endpointsOf(count)): void =>
-    runner.apply([cluster], new Map([["c", assignmentOf("c", endpoints)]]));
+  const apply = (endpoints = endpointsOf(count), outlier?: Cluster["outlier"]): void =>
+    runner.apply([{ ...cluster, outlier }], new Map([["c", assignmentOf("c", endpoints)]]));
   const round = async (times = 1): Promise<void> => {
     for (let i = 0; i < times; i++) {
       clock.advance(5000);
@@ -121,6 +121,19 @@ test("a new configuration leaves endpoints that stay alone, and ends checks of t
   assert.equal(clock.pendingTimers, 1);
   runner.close();
   assert.equal(clock.pendingTimers, 0);
+});
+
+test("an outlier policy that comes later is told of the successes that end its ejections", async () => {
+  const { told, apply, round } = setUp(1);
+  apply();
+  await round(2);
+  assert.deepEqual(told, ["10.0.0.0:80 healthy"]);
+  apply(endpointsOf(1), { ...OUTLIER, successfulHealthCheckUnejects: true });
+  await round(2);
+  assert.equal(told.length, 3);
+  apply(endpointsOf(1), undefined);
+  await round(2);
+  assert.equal(told.length, 3);
 });
 
 test("an endpoint of a cluster without traffic is asked less often", async () => {
