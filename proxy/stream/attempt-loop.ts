@@ -22,7 +22,6 @@ import type { Care, RequestPriority } from "#proxy/upstream/contract.ts";
 
 import { AttemptRace, isBadAnswer } from "./attempt-race.ts";
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
-import { removeMeshFields } from "./edge.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callAttemptEnd, callAttemptStart, callPick } from "./hooks.ts";
 import { replyForFailure, UNPROCESSED } from "./local-reply.ts";
@@ -186,7 +185,6 @@ export class AttemptLoop implements AttemptOwner {
     const isPeer = attempt.endpoint?.mesh.kind === "peer";
     const isUnprocessed = isPeer && head.has(UNPROCESSED);
     if (isUnprocessed) head.delete(UNPROCESSED);
-    if (!isPeer) removeMeshFields(head);
     attempt.report({ kind: "response", status, grpcStatus, head, isUnprocessed }, nowMs, exchange.service.clock);
     if (this.#race !== undefined && !this.#wins(this.#race, attempt, isBadAnswer(status, grpcStatus), end)) return;
     if (this.#wantsRetry(attempt)) {

@@ -7,6 +7,7 @@ import { tryParseRetryAfterMs } from "#lib/http/retry-after.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import type { Care, OpenTicket, OpenWaiter, PickedEndpoint, UpstreamConnectionInfo } from "#proxy/upstream/contract.ts";
+import { removeMeshFields } from "./edge.ts";
 
 /** What the exchange hears of its current attempt. */
 export interface AttemptOwner {
@@ -100,6 +101,8 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
   onHead(head: HeaderBlock, end: boolean): void {
     if (this.isOver) return;
     this.hasHead = true;
+    // Before anybody reads it: what a stranger says in the mesh's name is said by nobody.
+    if (this.endpoint?.mesh.kind !== "peer") removeMeshFields(head);
     if (this.#picked.wantsLoadReports === true) this.#picked.reportLoad?.(head);
     this.#owner.onAttemptHead(this, head, end);
   }
@@ -117,6 +120,7 @@ export class UpstreamAttempt implements Attempt, StreamHandler, OpenWaiter {
 
   onTrailers(trailers: HeaderBlock): void {
     if (this.isOver) return;
+    if (this.endpoint?.mesh.kind !== "peer") removeMeshFields(trailers);
     if (this.#picked.wantsLoadReports === true) this.#picked.reportLoad?.(trailers);
     this.#owner.onAttemptTrailers(trailers);
   }

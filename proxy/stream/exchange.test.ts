@@ -275,6 +275,18 @@ test("fields of the mesh are removed where the peer is not of the mesh", () => {
   assert.equal(bench.attempt.stream.head?.has("x-forwarded-client-cert"), false);
 });
 
+test("what a stranger answers in the name of the mesh is gone before its load is read, in trailers too", () => {
+  for (const isUpstreamMesh of [false, true]) {
+    const bench = new ExchangeBench({ isUpstreamMesh });
+    bench.request("GET", "/a", true);
+    const { handler, loads } = bench.attempt;
+    handler?.onHead(HeaderBlock.of([":status", "200"], ["heddle-load-report", "TEXT eps=1"]), false);
+    handler?.onTrailers(HeaderBlock.of(["a", "b"], ["heddle-load-report", "TEXT eps=1"]));
+    const more = isUpstreamMesh ? " heddle-load-report" : "";
+    assert.deepEqual(loads, [`:status${more}`, `a${more}`]);
+  }
+});
+
 test("an early answer ends an upload that is still coming", () => {
   const bench = new ExchangeBench();
   bench.request("POST", "/a", false);

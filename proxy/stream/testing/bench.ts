@@ -75,6 +75,9 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
   readonly endpoint: Endpoint;
   readonly stream = new WatchedStream();
   readonly reports: AttemptReport[] = [];
+  readonly wantsLoadReports = true;
+  /** What was read for the load: heads and trailers, by the names of their fields. */
+  readonly loads: string[] = [];
   handler: StreamHandler | undefined;
   waiter: OpenWaiter | undefined;
   isCancelled = false;
@@ -132,6 +135,10 @@ export class ScriptedAttempt implements PickedEndpoint, OpenTicket {
 
   report(result: AttemptReport): void {
     this.reports.push(result);
+  }
+
+  reportLoad(fields: HeaderBlock): void {
+    this.loads.push(Array.from({ length: fields.length }, (_, i) => fields.nameAt(i)).join(" "));
   }
 
   done(): void {
