@@ -2,6 +2,7 @@
 import type { JsonValue } from "#config/model/filter-config.ts";
 
 import { ConfigReader, FilterConfigError } from "../parse.ts";
+import { readStatus } from "../http-status.ts";
 import { readEnabled, readShare } from "../runtime-fields.ts";
 
 export const ADAPTIVE_CONCURRENCY =
@@ -36,7 +37,7 @@ export function parseAdaptiveConcurrency(value: JsonValue): AdaptiveConcurrencyC
   const gradient = parseGradient(reader.object("gradientControllerConfig"));
   const config = {
     isEnabled: readEnabled(reader),
-    status: parseStatus(reader.object("concurrencyLimitExceededStatus")),
+    status: readStatus(reader, "concurrencyLimitExceededStatus", 503),
     gradient,
     definition: JSON.stringify(gradient),
   };
@@ -72,36 +73,3 @@ function parseGradient(reader: ConfigReader | undefined): GradientSettings {
   reader.done();
   return settings;
 }
-
-const LEAST_STATUS = 400;
-
-/** Envoy takes 503 for what is no error. */
-function parseStatus(reader: ConfigReader | undefined): number {
-  const code = reader?.value("code");
-  reader?.done();
-  if (code === undefined || code === null) return 503;
-  const status = typeof code === "number" ? code : typeof code === "string" ? STATUS_NAMES.get(code) : undefined;
-  if (status === undefined)
-    throw new FilterConfigError(
-      "concurrencyLimitExceededStatus.code",
-      `a number or one of ${[...STATUS_NAMES.keys()].join(", ")}`,
-      code,
-    );
-  return status < LEAST_STATUS ? 503 : status;
-}
-
-/** Those of `envoy.type.v3.StatusCode` that a refusal may have. */
-const STATUS_NAMES: ReadonlyMap<string, number> = new Map([
-  ["OK", 200],
-  ["BadRequest", 400],
-  ["Forbidden", 403],
-  ["NotFound", 404],
-  ["RequestTimeout", 408],
-  ["TooManyRequests", 429],
-  ["InternalServerError", 500],
-  ["NotImplemented", 501],
-  ["BadGateway", 502],
-  ["ServiceUnavailable", 503],
-  ["GatewayTimeout", 504],
-  ["InsufficientStorage", 507],
-]);

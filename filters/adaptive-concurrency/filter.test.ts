@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { StatusCodeSchema } from "#config/xds/gen/envoy/type/v3/http_status_pb.ts";
 
 import { ANSWERED, CONTINUE } from "../filter.ts";
 import { FilterBench, type HarnessOptions } from "../testing/harness.ts";
@@ -56,6 +57,9 @@ test("the status is the configuration's, and one that is no error becomes 503", 
   };
   assert.equal(status("TooManyRequests"), 429);
   assert.equal(status(200), 503);
+  assert.equal(status(499), 499);
+  // All that xDS has a name for comes by it.
+  for (const { name, number } of StatusCodeSchema.values) if (number >= 400) assert.equal(status(name), number, name);
 });
 
 test("a change of anything but the gradient's own settings keeps limit and count", () => {

@@ -1,5 +1,6 @@
 // The block adaptiveConcurrency as Envoy's filter in front of the server.
 import type { JsonValue } from "#config/model/filter-config.ts";
+import { StatusCodeSchema } from "#config/xds/gen/envoy/type/v3/http_status_pb.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { AdaptiveConcurrency } from "#config/schema/traffic/adaptive-concurrency.ts";
 import { blockFilter } from "./block-filter.ts";
@@ -38,11 +39,17 @@ function configOf(block: AdaptiveConcurrency): JsonValue {
         buffer: { value: bufferPercent },
       },
     },
-    concurrencyLimitExceededStatus: { code: block.exceededStatus },
+    concurrencyLimitExceededStatus: { code: statusName(block.exceededStatus) },
   };
+}
+
+/** Protobuf JSON of HttpStatus: by its name where it has one. */
+function statusName(status: number): JsonValue {
+  return StatusCodeSchema.values.find(({ number }) => number === status)?.name ?? status;
 }
 
 /** Protobuf JSON of a duration. */
 export function seconds(duration: string): string {
-  return `${(durationMs(duration) / 1000).toFixed(3)}s`;
+  const ms = durationMs(duration);
+  return `${ms % 1000 === 0 ? ms / 1000 : (ms / 1000).toFixed(3)}s`;
 }

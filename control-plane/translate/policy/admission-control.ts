@@ -23,7 +23,10 @@ function configOf(block: AdmissionControl): JsonValue {
     samplingWindow: seconds(block.samplingWindow),
     aggression: { defaultValue: block.aggression, runtimeKey: key("aggression") },
     srThreshold: { defaultValue: { value: block.successRateThresholdPercent }, runtimeKey: key("sr_threshold") },
-    rpsThreshold: { defaultValue: block.rpsThreshold, runtimeKey: key("rps_threshold") },
+    rpsThreshold: {
+      ...(block.rpsThreshold === 0 ? {} : { defaultValue: block.rpsThreshold }),
+      runtimeKey: key("rps_threshold"),
+    },
     maxRejectionProbability: {
       defaultValue: { value: block.maxRejectionPercent },
       runtimeKey: key("max_rejection_probability"),
