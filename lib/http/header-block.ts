@@ -90,6 +90,11 @@ export class HeaderBlock {
     this.#push(name, source, start, ((end - start) << FLAG_BITS) | flags, rawName);
   }
 
+  /** The same for a value that was decoded already; its bytes can still be relayed. For codecs. */
+  addDecoded(name: string, value: string, start: number, end: number, flags: number): void {
+    this.#push(name, value, start, ((end - start) << FLAG_BITS) | flags, undefined);
+  }
+
   /** Appends a field that an HPACK table entry gave whole. For codecs. */
   addEntry(name: string, entry: FieldSource): void {
     this.#push(name, entry, 0, 0, undefined);

@@ -4,7 +4,16 @@ import { HeadFacts } from "./head-facts.ts";
 import { DecoderTable } from "./hpack-table.ts";
 import { NAME, type HeaderName } from "./hpack-names.ts";
 import { nameMemory, STATIC_COUNT, STATIC_ENTRIES } from "./hpack-static.ts";
-import { CLASS_CONTROL, CLASS_SPACE, decodeHuffman, mayTouchBlank, scanHuffman, scanPlain } from "./huffman.ts";
+import {
+  CLASS_CONTROL,
+  CLASS_SPACE,
+  decodeHuffman,
+  mayTouchBlank,
+  huffmanText,
+  readHuffman,
+  scanHuffman,
+  scanPlain,
+} from "./huffman.ts";
 
 /** The peer's encoder put this literal into its table: if it comes again, it will come as an index. */
 export const FIELD_PEER_INDEXES = 4;
@@ -116,7 +125,12 @@ export class HpackDecoder {
     if (at < 0 || length > end - at) return -1;
     const valueEnd = at + length;
     const isHuffman = prefix >= 0x80;
-    const scan = isHuffman ? scanHuffman(bytes, at, valueEnd) : scanPlain(bytes, at, valueEnd);
+    const isRead = isHuffman && name.isUsuallyRead;
+    const scan = isRead
+      ? readHuffman(bytes, at, valueEnd)
+      : isHuffman
+        ? scanHuffman(bytes, at, valueEnd)
+        : scanPlain(bytes, at, valueEnd);
     if (scan < 0) return -1;
     let classes = scan & 15;
     if ((classes & CLASS_SPACE) !== 0 && hasOuterBlank(bytes, at, valueEnd, isHuffman)) classes |= CLASS_CONTROL;
@@ -126,7 +140,8 @@ export class HpackDecoder {
       const flags =
         (isHuffman ? FIELD_HUFFMAN : 0) |
         (isIndexed ? FIELD_PEER_INDEXES : (first & 0x10) !== 0 ? FIELD_NEVER_INDEXED : 0);
-      block.addRaw(name.text, at, valueEnd, flags, name);
+      if (isRead) block.addDecoded(name.text, huffmanText.value, at, valueEnd, flags);
+      else block.addRaw(name.text, at, valueEnd, flags, name);
       this.#note(name, classes, block);
     }
     return valueEnd;

@@ -36,6 +36,8 @@ export class HeaderName implements FieldSource {
   readonly staticIndex: number;
   /** Never put into a table that several clients share (RFC 7541 §7.1). */
   readonly isSensitive: boolean;
+  /** Filters or logs ask for its value in nearly every request: it is decoded while it is checked. */
+  readonly isUsuallyRead: boolean;
   /** Differs between names, for hashing. */
   readonly salt: number;
   #wire: Buffer | undefined = undefined;
@@ -45,6 +47,7 @@ export class HeaderName implements FieldSource {
     this.kind = kindOf(text);
     this.staticIndex = staticIndex;
     this.isSensitive = SENSITIVE.has(text);
+    this.isUsuallyRead = USUALLY_READ.has(text);
     this.salt = hashText(text);
   }
 
@@ -104,6 +107,8 @@ export class HeaderEntry {
     this.classes = classes;
   }
 }
+
+const USUALLY_READ: ReadonlySet<string> = new Set([":path", "traceparent", "x-request-id"]);
 
 const SENSITIVE: ReadonlySet<string> = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie"]);
 

@@ -25,44 +25,90 @@ export const CLASS_AT = 8;
 const OCTET_CLASS: Uint8Array = makeOctetClasses();
 
 /*
- * The automaton eats four bits at a time; a state is an inner node of the code's tree, 256 of them. One step gives at most
- * one symbol, since the shortest code has five bits.
+ * A window of twelve bits is looked up whole: it begins with one or two complete codes, unless its first code is longer. The table
+ * of 16 KiB stays in the first cache, where one of states and octets (128 KiB) does not.
  *
- *   STEPS:   next state (bits 0-7) | class of the symbol given (8-11) | may end here (12) | dead (13) | a symbol was given (16)
- *   SYMBOLS: the symbol given
- *
- * Relayed values are only checked, not decoded, which must be quick: OCTETS joins two steps (128 KiB for half the time).
- *
- *   OCTETS:  next state (0-7) | classes (8-11) | may end here (12) | dead (13) | how many symbols were given (14-15)
+ *   WINDOWS:  bits that the codes take (0-4) | classes (5-8) | first symbol (9-16) | second (17-24) | how many (25-26)
+ *             0 = the first code is longer than the window
  */
-const CLASS_SHIFT = 8;
-const MAY_END = 1 << 12;
-const DEAD = 1 << 13;
-const GIVES = 1 << 16;
-const STEPS = new Int32Array(256 * 16);
-const SYMBOLS = new Uint8Array(256 * 16);
-/** Made at the first look: 128 KiB and 5 ms that a proxy of HTTP/1 does not need. */
-let octetSteps: Uint16Array | undefined;
-const COUNT_SHIFT = 14;
+const WINDOW_BITS = 12;
+const WINDOW_MASK = (1 << WINDOW_BITS) - 1;
+const CLASSES_SHIFT = 5;
+const FIRST_SHIFT = 9;
+const SECOND_SHIFT = 17;
+const COUNT_SHIFT = 25;
 const CODES = makeCodes();
-buildAutomaton();
+/** Of each length: the first code, and behind its last. Symbols of one length have codes in a row. */
+const FIRST_CODES = new Int32Array(32);
+const LAST_CODES = new Int32Array(32);
+const BY_LENGTH: readonly (readonly number[])[] = groupByLength();
+const WINDOWS = buildWindows();
 
 /**
  * Checks a Huffman-coded string: -1 when it holds EOS or its padding is wrong, else its decoded length shifted left by
  * 4, or-ed with the classes of its characters.
  */
 export function scanHuffman(bytes: Uint8Array, start: number, end: number): number {
-  const octets = (octetSteps ??= joinSteps());
-  let all = 0;
-  let sum = 0;
-  let step = MAY_END;
-  for (let i = start; i < end; i++) {
-    step = octets[((step & 0xff) << 8) | (bytes[i] ?? 0)] ?? 0;
-    all |= step;
-    sum += step >> COUNT_SHIFT;
+  let at = start;
+  let bits = 0;
+  let window = 0;
+  let classes = 0;
+  let length = 0;
+  for (;;) {
+    while (bits <= 16 && at < end) {
+      window = (window << 8) | (bytes[at++] ?? 0);
+      bits += 8;
+    }
+    if (bits < WINDOW_BITS) break;
+    const found = WINDOWS[(window >>> (bits - WINDOW_BITS)) & WINDOW_MASK] ?? 0;
+    if (found === 0) {
+      if (!readLong(bytes, at * 8 - bits, end * 8)) return -1;
+      classes |= OCTET_CLASS[long.symbol] ?? 0;
+      length++;
+      at = long.next >> 3;
+      bits = -long.next & 7;
+      if (bits > 0) window = bytes[at++] ?? 0;
+      continue;
+    }
+    bits -= found & 31;
+    classes |= found >> CLASSES_SHIFT;
+    length += found >> COUNT_SHIFT;
   }
-  if ((all & DEAD) !== 0 || (step & MAY_END) === 0) return -1;
-  return (sum << 4) | ((all >> CLASS_SHIFT) & 15);
+  // Fewer bits than a window: padded with ones, as the string itself must be.
+  for (;;) {
+    const found = WINDOWS[padded(window, bits)] ?? 0;
+    const symbol = (found >> FIRST_SHIFT) & 0xff;
+    const taken = CODE_LENGTHS[symbol] ?? 0;
+    if (found === 0 || taken > bits) break;
+    bits -= taken;
+    classes |= OCTET_CLASS[symbol] ?? 0;
+    length++;
+  }
+  if (bits > 7 || padded(window, bits) !== WINDOW_MASK) return -1;
+  return (length << 4) | (classes & 15);
+}
+
+/** The last bits of a string at the front of a window, and ones behind them. */
+function padded(window: number, bits: number): number {
+  const missing = WINDOW_BITS - bits;
+  return ((window << missing) | ((1 << missing) - 1)) & WINDOW_MASK;
+}
+
+const long = { symbol: 0, next: 0 };
+
+/** Reads a code of more than a window's bits into `long`; false = it is EOS, or has no end. Positions in bits. */
+function readLong(bytes: Uint8Array, from: number, end: number): boolean {
+  let code = 0;
+  for (let at = from, length = 1; at < end && length <= 30; at++, length++) {
+    code = (code << 1) | (((bytes[at >> 3] ?? 0) >> (7 - (at & 7))) & 1);
+    if (code >= (LAST_CODES[length] ?? 0)) continue;
+    const symbol = BY_LENGTH[length]?.[code - (FIRST_CODES[length] ?? 0)] ?? EOS;
+    if (symbol === EOS) return false;
+    long.symbol = symbol;
+    long.next = at + 1;
+    return true;
+  }
+  return false;
 }
 
 /**
@@ -84,30 +130,72 @@ export function scanPlain(bytes: Uint8Array, start: number, end: number): number
   return ((end - start) << 4) | all;
 }
 
+/** What the last call of `readHuffman` read. */
+export const huffmanText = { value: "" };
+
+/** Checks as `scanHuffman` does and decodes into `huffmanText`, for values that somebody is going to ask for. */
+export function readHuffman(bytes: Uint8Array, start: number, end: number): number {
+  const scratch = scratchFor(end - start);
+  const scan = decodeInto(bytes, start, end, scratch);
+  huffmanText.value = scan < 0 ? "" : scratch.toString("latin1", 0, scan >>> 4);
+  return scan;
+}
+
 /** Decodes a string that `scanHuffman` has accepted; octets become the characters of the same number. */
 export function decodeHuffman(bytes: Uint8Array, start: number, end: number): string {
-  const scratch = (end - start) * 2 <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafe((end - start) * 2);
-  const length = decodeHuffmanInto(bytes, start, end, scratch);
-  return scratch.toString("latin1", 0, length);
+  const scratch = scratchFor(end - start);
+  const scan = decodeInto(bytes, start, end, scratch);
+  return scan < 0 ? "" : scratch.toString("latin1", 0, scan >>> 4);
 }
 
 const SCRATCH = Buffer.alloc(8192);
 
-/** Decodes into `target` (which must hold twice the coded length) and gives the number of octets. */
-function decodeHuffmanInto(bytes: Uint8Array, start: number, end: number, target: Uint8Array): number {
-  let state = 0;
+/** No code has less than five bits; one octet more, because two symbols are written at once. */
+function scratchFor(octets: number): Buffer {
+  const needed = Math.ceil((octets * 8) / 5) + 1;
+  return needed <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafe(needed);
+}
+
+/** `scanHuffman` that keeps what it reads. The loops are two because checking alone is a third faster. */
+function decodeInto(bytes: Uint8Array, start: number, end: number, target: Buffer): number {
+  let at = start;
+  let bits = 0;
+  let window = 0;
+  let classes = 0;
   let length = 0;
-  for (let i = start; i < end; i++) {
-    const byte = bytes[i] ?? 0;
-    const high = (state << 4) | (byte >> 4);
-    const first = STEPS[high] ?? 0;
-    if (first >= GIVES) target[length++] = SYMBOLS[high] ?? 0;
-    const low = ((first & 0xff) << 4) | (byte & 15);
-    const second = STEPS[low] ?? 0;
-    if (second >= GIVES) target[length++] = SYMBOLS[low] ?? 0;
-    state = second & 0xff;
+  for (;;) {
+    while (bits <= 16 && at < end) {
+      window = (window << 8) | (bytes[at++] ?? 0);
+      bits += 8;
+    }
+    if (bits < WINDOW_BITS) break;
+    const found = WINDOWS[(window >>> (bits - WINDOW_BITS)) & WINDOW_MASK] ?? 0;
+    if (found === 0) {
+      if (!readLong(bytes, at * 8 - bits, end * 8)) return -1;
+      classes |= OCTET_CLASS[long.symbol] ?? 0;
+      target[length++] = long.symbol;
+      at = long.next >> 3;
+      bits = -long.next & 7;
+      if (bits > 0) window = bytes[at++] ?? 0;
+      continue;
+    }
+    bits -= found & 31;
+    classes |= found >> CLASSES_SHIFT;
+    target[length] = found >> FIRST_SHIFT;
+    target[length + 1] = found >> SECOND_SHIFT;
+    length += found >> COUNT_SHIFT;
   }
-  return length;
+  for (;;) {
+    const found = WINDOWS[padded(window, bits)] ?? 0;
+    const symbol = (found >> FIRST_SHIFT) & 0xff;
+    const taken = CODE_LENGTHS[symbol] ?? 0;
+    if (found === 0 || taken > bits) break;
+    bits -= taken;
+    classes |= OCTET_CLASS[symbol] ?? 0;
+    target[length++] = symbol;
+  }
+  if (bits > 7 || padded(window, bits) !== WINDOW_MASK) return -1;
+  return (length << 4) | (classes & 15);
 }
 
 /** Encodes the characters of a Latin-1 string. For names, once each; values are sent plain. */
@@ -153,58 +241,39 @@ function makeCodes(): number[] {
   return codes;
 }
 
-function buildAutomaton(): void {
-  // A child is 0 = none yet, > 0 = an inner node, < 0 = -1 - symbol.
-  const zeros: number[] = [0];
-  const ones: number[] = [0];
-  // Padding is a prefix of EOS (all ones) of at most seven bits.
+function groupByLength(): readonly (readonly number[])[] {
+  const groups: number[][] = Array.from({ length: 31 }, () => []);
   for (let symbol = 0; symbol <= EOS; symbol++) {
-    let node = 0;
     const length = CODE_LENGTHS[symbol] ?? 0;
-    for (let bit = length - 1; bit >= 0; bit--) {
-      const side = (((CODES[symbol] ?? 0) >>> bit) & 1) === 0 ? zeros : ones;
-      if (bit === 0) side[node] = -1 - symbol;
-      else if ((side[node] ?? 0) === 0) {
-        side[node] = zeros.length;
-        zeros.push(0);
-        ones.push(0);
-      }
-      node = side[node] ?? 0;
-    }
+    const code = CODES[symbol] ?? 0;
+    if (groups[length]?.push(symbol) === 1) FIRST_CODES[length] = code;
+    LAST_CODES[length] = code + 1;
   }
-  const mayEnd = new Set<number>();
-  for (let node = 0, depth = 0; depth <= 7; depth++, node = ones[node] ?? 0) mayEnd.add(node);
-  for (let state = 0; state < 256; state++) {
-    for (let nibble = 0; nibble < 16; nibble++) {
-      let node = state;
-      let step = 0;
-      for (let bit = 3; bit >= 0; bit--) {
-        const child = ((nibble >> bit) & 1) === 0 ? (zeros[node] ?? 0) : (ones[node] ?? 0);
-        node = Math.max(child, 0);
-        if (child >= 0) continue;
-        const symbol = -1 - child;
-        if (symbol === EOS) {
-          step |= DEAD;
-          continue;
-        }
-        SYMBOLS[(state << 4) | nibble] = symbol;
-        step |= GIVES | ((OCTET_CLASS[symbol] ?? 0) << CLASS_SHIFT);
-      }
-      STEPS[(state << 4) | nibble] = step | node | (mayEnd.has(node) ? MAY_END : 0);
-    }
-  }
+  return groups;
 }
 
-function joinSteps(): Uint16Array {
-  const joined = new Uint16Array(256 * 256);
-  for (let state = 0; state < 256; state++) {
-    for (let octet = 0; octet < 256; octet++) {
-      const first = STEPS[(state << 4) | (octet >> 4)] ?? 0;
-      const second = STEPS[((first & 0xff) << 4) | (octet & 15)] ?? 0;
-      const either = ((first | second) & ((15 << CLASS_SHIFT) | DEAD)) | (second & (0xff | MAY_END));
-      const count = (first >= GIVES ? 1 : 0) + (second >= GIVES ? 1 : 0);
-      joined[(state << 8) | octet] = either | (count << COUNT_SHIFT);
-    }
+function buildWindows(): Int32Array {
+  const windows = new Int32Array(1 << WINDOW_BITS);
+  for (let window = 0; window < windows.length; window++) {
+    const first = symbolIn(window, 0);
+    if (first < 0) continue;
+    const taken = CODE_LENGTHS[first] ?? 0;
+    const one = taken | ((OCTET_CLASS[first] ?? 0) << CLASSES_SHIFT) | (first << FIRST_SHIFT) | (1 << COUNT_SHIFT);
+    windows[window] = one;
+    const second = symbolIn(window, taken);
+    if (second < 0) continue;
+    const classes = (OCTET_CLASS[second] ?? 0) << CLASSES_SHIFT;
+    windows[window] =
+      ((one | classes | (second << SECOND_SHIFT)) + (CODE_LENGTHS[second] ?? 0) + (1 << COUNT_SHIFT)) | 0;
   }
-  return joined;
+  return windows;
+}
+
+/** The symbol whose whole code is in the window behind so many bits; -1 = there is none. */
+function symbolIn(window: number, behind: number): number {
+  for (let length = 5; length <= WINDOW_BITS - behind; length++) {
+    const code = (window >> (WINDOW_BITS - behind - length)) & ((1 << length) - 1);
+    if (code < (LAST_CODES[length] ?? 0)) return BY_LENGTH[length]?.[code - (FIRST_CODES[length] ?? 0)] ?? -1;
+  }
+  return -1;
 }
