@@ -67,7 +67,7 @@ function changesOf(schema: StructuralSchema, value: unknown): readonly Change[] 
     case "string":
       changes.push(["is a number", 7], ["is a mapping", {}]);
       if (schema.enum !== undefined) changes.push(["is another word", "unheardOf"]);
-      else if (pattern !== undefined) changes.push(["does not match", "? no /"]);
+      else if (pattern !== undefined) changes.push(["does not match", mismatch(pattern)]);
       if (schema.enum === undefined && maxLength !== undefined && maxLength < 5000)
         changes.push(["is too long", "a".repeat(maxLength + 1)]);
       if (schema.enum === undefined && minLength !== undefined && minLength > 0) changes.push(["is empty", ""]);
@@ -99,4 +99,12 @@ function changed(value: unknown, [step, ...rest]: Path, wrong: unknown): unknown
   if (next === undefined) delete fields[step];
   else fields[step] = next;
   return fields;
+}
+
+/** A text that the pattern does not take. */
+function mismatch(pattern: string): string {
+  const test = new RegExp(pattern);
+  const found = ["? no /", " "].find((text) => !test.test(text));
+  if (found === undefined) throw new Error(`Cannot find a text that ${pattern} does not match`);
+  return found;
 }
