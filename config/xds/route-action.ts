@@ -12,7 +12,6 @@ import {
   RedirectAction_RedirectResponseCode as RedirectCode,
   RouteActionSchema,
   RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
-  RouteAction_MaxStreamDurationSchema,
   type DirectResponseAction as WireDirectResponse,
   type RedirectAction as WireRedirect,
   type RouteAction as WireAction,
@@ -42,6 +41,9 @@ const REDIRECTS = [
   [RedirectCode.PERMANENT_REDIRECT, 308],
 ] as const;
 
+/** What a message can be made of, without the message itself. */
+type ActionInit = Exclude<MessageInitShape<typeof RouteActionSchema>, WireAction>;
+
 export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
   const { regexRewrite } = wire;
   const host = wire.hostRewriteSpecifier;
@@ -50,7 +52,8 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     kind: "forward",
     target: clusterTargetFromWire(wire, scope),
     clusterNotFoundStatus: NOT_FOUND.find(([code]) => code === wire.clusterNotFoundResponseCode)?.[1] ?? 503,
-    timeoutMs: toMsOr(wire.timeout, TIMEOUT_MS),
+    // As in Envoy the default of 15 s is not for routes with `max_stream_duration`.
+    timeoutMs: toMsOr(wire.timeout, wire.maxStreamDuration === undefined ? TIMEOUT_MS : 0),
     idleTimeoutMs: wire.idleTimeout && toMs(wire.idleTimeout),
     maxGrpcTimeoutMs: maxGrpcTimeout(wire),
     grpcTimeoutOffsetMs: toMsOr(wire.maxStreamDuration?.grpcTimeoutHeaderOffset ?? wire.grpcTimeoutOffset, 0),
@@ -97,16 +100,28 @@ function maxGrpcTimeout(wire: WireAction): number | undefined {
   return max && toMs(max);
 }
 
-function maxStreamToWire(
+/**
+ * Envoy does not look at `timeout` where `max_stream_duration` is set, whatever is in it: only a route that limits its streams has it,
+ * and `grpc-timeout` is bounded by the older fields elsewhere. Heddle keeps to both, so nothing is lost on the way.
+ */
+function timesToWire(
   model: ForwardAction,
-): MessageInitShape<typeof RouteAction_MaxStreamDurationSchema> | undefined {
-  const { maxStreamMs, maxGrpcTimeoutMs, grpcTimeoutOffsetMs } = model;
-  const fields = {
-    ...durationGiven("maxStreamDuration", maxStreamMs),
-    ...durationGiven("grpcTimeoutHeaderMax", maxGrpcTimeoutMs),
-    ...durationUnless("grpcTimeoutHeaderOffset", grpcTimeoutOffsetMs, 0),
+): Pick<ActionInit, "timeout" | "maxGrpcTimeout" | "grpcTimeoutOffset" | "maxStreamDuration"> {
+  const { timeoutMs, maxStreamMs, maxGrpcTimeoutMs, grpcTimeoutOffsetMs } = model;
+  if (maxStreamMs === undefined)
+    return {
+      ...durationUnless("timeout", timeoutMs, TIMEOUT_MS),
+      ...durationGiven("maxGrpcTimeout", maxGrpcTimeoutMs),
+      ...durationUnless("grpcTimeoutOffset", grpcTimeoutOffsetMs, 0),
+    };
+  return {
+    ...durationUnless("timeout", timeoutMs, 0),
+    maxStreamDuration: {
+      ...durationGiven("maxStreamDuration", maxStreamMs),
+      ...durationGiven("grpcTimeoutHeaderMax", maxGrpcTimeoutMs),
+      ...durationUnless("grpcTimeoutHeaderOffset", grpcTimeoutOffsetMs, 0),
+    },
   };
-  return Object.keys(fields).length === 0 ? undefined : fields;
 }
 
 function checkRewrites(wire: WireAction, scope: Scope): void {
@@ -125,9 +140,8 @@ export function forwardToWire(model: ForwardAction): WireAction {
     clusterSpecifier: clusterTargetToWire(model.target),
     clusterNotFoundResponseCode:
       NOT_FOUND.find(([, status]) => status === model.clusterNotFoundStatus)?.[0] ?? NotFoundCode.SERVICE_UNAVAILABLE,
-    ...durationUnless("timeout", model.timeoutMs, TIMEOUT_MS),
+    ...timesToWire(model),
     ...durationGiven("idleTimeout", model.idleTimeoutMs),
-    ...given("maxStreamDuration", maxStreamToWire(model)),
     ...given(
       "hedgePolicy",
       model.hedgeOnPerTryTimeout === undefined ? undefined : { hedgeOnPerTryTimeout: model.hedgeOnPerTryTimeout },

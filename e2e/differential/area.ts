@@ -13,7 +13,9 @@ const AT_ONCE = 6;
 /** Registers the cases of `cases/AREA` with node:test. `HEDDLE_CASE` names a part of the names of those to run. */
 export function runArea(area: string): void {
   const wanted = process.env["HEDDLE_CASE"] ?? "";
-  const cases = readArea(area).filter(({ name }) => name.includes(wanted));
+  const chosen = readArea(area).filter(({ name }) => name.includes(wanted));
+  // Those that wait for the others come behind them, or they would take all the places and wait for ever.
+  const cases = [...chosen.filter((one) => one.alone !== true), ...chosen.filter((one) => one.alone === true)];
   describe(area, { concurrency: AT_ONCE }, () => {
     let prepared: readonly Prepared[] = [];
     let pair: Pair | undefined;

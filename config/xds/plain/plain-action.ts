@@ -31,7 +31,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
   const stop = reader.stop(end);
   let target: ClusterTarget | undefined;
   let clusterNotFoundStatus: number = 503;
-  let timeoutMs = TIMEOUT_MS;
+  let timeoutMs: number | undefined;
   let idleTimeoutMs: number | undefined;
   let maxGrpcMs: number | undefined;
   let stream: MaxStream = NO_MAX_STREAM;
@@ -122,7 +122,7 @@ export function readForward(reader: PlainReader, end: number): ForwardAction {
     kind: "forward",
     target,
     clusterNotFoundStatus,
-    timeoutMs,
+    timeoutMs: timeoutMs ?? (stream === NO_MAX_STREAM ? TIMEOUT_MS : 0),
     idleTimeoutMs,
     maxGrpcTimeoutMs: stream.grpcMs ?? maxGrpcMs,
     grpcTimeoutOffsetMs: 0,
