@@ -119,6 +119,15 @@ export interface Exchange {
   readonly localReply: LocalReply | undefined;
   /** In onResponseHead alone, which then returns ANSWERED: this whole answer goes to the client in place of the one that came. */
   substitute(head: HeaderBlock, body: Buffer): void;
+  /** In onRouted: the request is kept, within the replay budget, so that another cluster can be asked in the end. */
+  keepForAnother(): void;
+  /**
+   * In onResponseHead alone, which then returns ANSWERED: the request goes to another cluster with a new set of attempts, and what
+   * that answers comes to this filter and those after it. False: that cannot be, and what came is the answer. At most once.
+   */
+  divert(to: Diversion): boolean;
+  /** It went to another cluster than the route's: what holds for the route's own backend does not hold for it. */
+  readonly isDiverted: boolean;
   /** Answers instead of the upstream, with `Proxy-Status`, flag and record; the hook must then return ANSWERED. */
   answer(reply: LocalReply): void;
   /** Changes the request's body; call in onRequestHead or onRouted. Several act in the order of the calls. */
@@ -143,6 +152,15 @@ export interface Exchange {
   readonly responseBytes: number;
   /** The status that was sent downstream; 0 while none was. */
   readonly status: number;
+}
+
+/** Where a request goes in the place of the route's clusters. */
+export interface Diversion {
+  readonly cluster: string;
+  /** Only endpoints with all these labels. */
+  readonly subset: Readonly<Record<string, string>>;
+  /** Of the request from then on; 0 = no limit; undefined = what the route says, from the beginning. */
+  readonly timeoutMs: number | undefined;
 }
 
 export interface RouteOverride {

@@ -1,7 +1,8 @@
 // FallbackPolicy: what is answered in place of a service that is degraded.
 
 import type { Static } from "typebox";
-import { choice, duration, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
+import { choice, duration, formatted, list, listByKey, optional, port, record, text, whole } from "./fields.ts";
+import { backendObjectFields } from "./gateway-fields.ts";
 import { grpcStatusNames } from "./fault-policy.ts";
 import { heddleKind, type ResourceOf } from "./kind.ts";
 import { requestTargetRefs } from "./policy-targets.ts";
@@ -36,6 +37,20 @@ const when = record(
     }),
   },
   { default: {} },
+);
+
+const service = record(
+  "Another service's answer to the same request. It is asked with attempts, limits and certificates of its own, once, and has no fallback itself. Where that cannot be (the body is too long to be kept, the service is not there or full), the next of these answers.",
+  {
+    backendRef: record("Who is asked. One of another namespace needs a ReferenceGrant there.", {
+      ...backendObjectFields,
+      namespace: optional(formatted("dnsLabel", "Namespace of the backend; the policy's own where absent.")),
+      port: port("Port of the backend."),
+    }),
+    timeout: optional(
+      duration("How long it may take. Where absent the request's own timeout begins anew; 0s is no limit."),
+    ),
+  },
 );
 
 const fixed = record("The same answer for everybody.", {
@@ -89,12 +104,20 @@ const spec = record(
       default: "outbound",
     }),
     when,
+    service: optional(service),
     cached: optional(cached),
     static: optional(fixed),
   },
   {
     "x-kubernetes-validations": [
-      { rule: "has(self.cached) || has(self.static)", message: "at least one of cached, static must be set" },
+      {
+        rule: "has(self.service) || has(self.cached) || has(self.static)",
+        message: "at least one of service, cached, static must be set",
+      },
+      {
+        rule: "!has(self.service) || self.direction == 'outbound'",
+        message: "service is for direction outbound: a server's own sidecar asks nobody else",
+      },
     ],
   },
 );
@@ -107,7 +130,7 @@ export const fallbackPolicyKind = heddleKind({
   plural: "fallbackpolicies",
   shortNames: ["fbp"],
   description:
-    "What is answered in place of a service that is degraded: the last good answer, else a fixed one. Of several policies for one target the oldest holds.",
+    "What is answered in place of a service that is degraded: another service's answer, else the last good one, else a fixed one. Of several policies for one target the oldest holds.",
   spec,
   columns: [
     { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },

@@ -4,6 +4,7 @@ import type { ConfigError } from "#config/load/config-error.ts";
 import type { JsonPath } from "#config/load/json-path.ts";
 import { problemAt } from "#config/load/load.ts";
 import { protocolOfPort } from "#config/model/port-protocol.ts";
+import type { FallbackPolicy } from "./fallback-policy.ts";
 import { gatewayGroup, heddleGroup } from "./kind.ts";
 import { resourceName, type Resource } from "./kinds.ts";
 import { findNoEffect } from "./no-effect.ts";
@@ -141,6 +142,7 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
     case "Telemetry":
       for (const [at, target] of (resource.spec.targetRefs ?? []).entries())
         checkTarget(target, resource, ["spec", "targetRefs", at], index, report);
+      if (resource.kind === "FallbackPolicy") checkFallback(resource, index, report);
       if (resource.kind === "RateLimitPolicy") checkGlobalLimits(resource, index, report);
       break;
     case "ServiceSubset":
@@ -156,6 +158,21 @@ function checkOne(resource: Resource, index: ResourceIndex): readonly ConfigErro
       break;
   }
   return report.problems;
+}
+
+function checkFallback({ kind, metadata, spec }: FallbackPolicy, index: ResourceIndex, report: Reporter): void {
+  const { namespace } = metadata;
+  const ref = spec.service?.backendRef;
+  if (ref === undefined) return;
+  const path = ["spec", "service", "backendRef"];
+  if (isPermitted(ref, { kind, metadata, spec: { parentRefs: spec.targetRefs } }, index))
+    checkBackend(ref, namespace, path, index, report, "it is not asked");
+  else
+    report.warn(
+      [...path, "namespace"],
+      `no ReferenceGrant in "${ref.namespace}" lets it refer to ${ref.kind} "${ref.name}" there: it is not asked`,
+      `write a ReferenceGrant in ${ref.namespace}, from ${kind} of ${namespace}`,
+    );
 }
 
 function checkGlobalLimits({ spec }: RateLimitPolicy, index: ResourceIndex, report: Reporter): void {
@@ -242,7 +259,7 @@ function isPermitted(ref: ObjectRef, { kind, metadata, spec }: RouteHead, index:
     (parent) => isService(parent) && parent.name === named && (parent.namespace ?? routeNamespace) === namespace,
   );
   const to = grantable(ref.group, ref.kind, ref.name, named);
-  const from = { group: gatewayGroup, kind, namespace: routeNamespace };
+  const from = { group: kind === "FallbackPolicy" ? heddleGroup : gatewayGroup, kind, namespace: routeNamespace };
   return isParent === true || isGranted(index.grantsIn(namespace), { from, to });
 }
 
@@ -252,6 +269,7 @@ function checkBackend(
   path: JsonPath,
   index: ResourceIndex,
   report: Reporter,
+  consequence = "requests there are answered 500",
 ): void {
   if (isService(backend)) {
     checkService(backend, namespace, path, index, report);
@@ -260,7 +278,7 @@ function checkBackend(
   if (backend.group !== heddleGroup || backend.kind !== "ServiceSubset") {
     report.warn(
       [...path, "kind"],
-      `${backend.kind} of group ${JSON.stringify(backend.group)} is no backend: requests there are answered 500`,
+      `${backend.kind} of group ${JSON.stringify(backend.group)} is no backend: ${consequence}`,
       "backends are Service, ServiceEntry and ServiceSubset",
     );
     return;
@@ -273,7 +291,7 @@ function checkBackend(
       .map(({ metadata }) => metadata.name);
     report.warn(
       [...path, "name"],
-      `there is no ServiceSubset "${home}/${backend.name}": requests there are answered 500`,
+      `there is no ServiceSubset "${home}/${backend.name}": ${consequence}`,
       didYouMean(backend.name, names),
     );
     return;

@@ -8,6 +8,7 @@ import { serviceKey, type RegistryEndpoint, type RegistryService, type ServicePo
 import { emptyScope } from "./defaults.ts";
 import { addressesOf } from "./endpoints.ts";
 import { routeTo } from "./gateway-api/routes.ts";
+import { fallbackBackends } from "./policy/fallback.ts";
 import { capturedName, directName, hostsOf, outboundName } from "./names.ts";
 import type { BuiltListener } from "./outbound.ts";
 import { outboundChains, usualListener, type Client, type OutboundChains } from "./outbound-chains.ts";
@@ -63,7 +64,8 @@ export function instancesListener(
   const routes = { kind: "inline", table } as const;
   const { chains, collector } = outboundChains(scope, client, key, port, backend, routes, namesOf(scope, service));
   const listener = listenerAt(directName(key, port.port), addresses, chains);
-  return listener && { listener, table: undefined, backends: [backend], collector };
+  const backends = [backend, ...fallbackBackends(scope, { service: key, port, direction: "outbound" }, [])];
+  return listener && { listener, table: undefined, backends, collector };
 }
 
 /**

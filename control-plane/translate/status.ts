@@ -1,5 +1,6 @@
 // The way back: what became of each document, as Gateway API's conditions say it.
 import { formatPlace } from "#config/load/config-error.ts";
+import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
 import type { Resource } from "#config/schema/kinds.ts";
 import { findNoEffect } from "#config/schema/no-effect.ts";
 import { findNoEffectInMesh, type MeshView } from "#config/schema/no-effect-in-mesh.ts";
@@ -9,10 +10,11 @@ import { MeshReader } from "../mesh/derivation.ts";
 import type { MeshSnapshot, RouteResource } from "../mesh/snapshot.ts";
 import { isDividedTcp } from "./cluster.ts";
 import { findPort, meshConfigOf, wholeBackend, type Scope } from "./scope.ts";
+import { resolveFallback } from "./policy/fallback.ts";
 import { hasLabels } from "./policy/peer-authentication.ts";
 import { isServiceParent, namesPort, refusalOf, type ParentRef } from "./gateway-api/attach.ts";
 import { unsupportedFilter, type AnyFilter } from "./gateway-api/filters.ts";
-import { resolveBackend, type BackendObject } from "./gateway-api/backends.ts";
+import { resolveBackend, type BackendObject, type ResolvedBackend } from "./gateway-api/backends.ts";
 
 export interface Condition {
   /** `Effective` is only there when it is not: a field is valid, and nothing acts on it. `PartiallyInvalid` only when it is. */
@@ -214,6 +216,8 @@ function dividedTcp(scope: Scope, key: string): readonly Condition[] {
   ];
 }
 
+type RefusedBackend = Extract<ResolvedBackend, { kind: "refused" }>;
+
 type Policy = Extract<
   Resource,
   { kind: "TrafficPolicy" | "RateLimitPolicy" | "FallbackPolicy" | "FaultPolicy" | "PeerAuthentication" | "Telemetry" }
@@ -244,11 +248,12 @@ function policyConditions(
     if (unasked !== undefined) missing.push(unasked);
   }
   const unresolved = [...refused.map((ref) => notPermitted(policy, ref)), ...missing];
+  const other = policy.kind === "FallbackPolicy" ? refusedFallback(scope, policy) : undefined;
+  if (other !== undefined) unresolved.push(`service.backendRef: ${other.message}`);
+  const reason = refused.length > 0 ? "RefNotPermitted" : missing.length > 0 ? "TargetNotFound" : (other?.reason ?? "");
   return [
     accepted,
-    unresolved.length === 0
-      ? good("ResolvedRefs", "ResolvedRefs")
-      : bad("ResolvedRefs", refused.length > 0 ? "RefNotPermitted" : "TargetNotFound", unresolved.join("; ")),
+    unresolved.length === 0 ? good("ResolvedRefs", "ResolvedRefs") : bad("ResolvedRefs", reason, unresolved.join("; ")),
     ...(conflicts.length === 0 || isOverruled ? [] : [bad("Effective", "Conflicted", message)]),
   ];
 }
@@ -268,6 +273,15 @@ function grantsOf({ reader }: Scope): GrantSource {
     grantsIn: (namespace) => reader.get("referenceGrants", namespace) ?? [],
     serviceOfSubset: (key) => reader.get("subsets", key)?.spec.service,
   };
+}
+
+function refusedFallback({ reader }: Scope, policy: FallbackPolicy): RefusedBackend | undefined {
+  const { metadata, spec } = policy;
+  const target = spec.targetRefs.find(({ kind }) => kind === "Service" || kind === "ServiceEntry");
+  const resolved = resolveFallback(reader, policy, {
+    service: `${target?.namespace ?? metadata.namespace}/${target?.name ?? ""}`,
+  });
+  return resolved?.kind === "refused" ? resolved : undefined;
 }
 
 interface Target {

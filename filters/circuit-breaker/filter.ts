@@ -63,8 +63,15 @@ function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter 
     const override = exchange.override(context.name);
     if (override?.isDisabled === true) return undefined;
     const config = override === undefined ? base : (override.config as CircuitBreakerConfig); // as: parse made it
-    if (config.policy !== undefined) return routeBreakers(config, config.policy);
+    if (config.policy !== undefined && !exchange.isDiverted) return routeBreakers(config, config.policy);
     return cluster.breaker === undefined ? undefined : clusterBreakers(cluster, cluster.breaker);
+  };
+  /** There was no answer, of the attempt or at all: a probe must give its permit back; nothing is known of the upstream. */
+  const settle = (exchange: Exchange): void => {
+    const state = exchange.slots[slot] as Slot | undefined; // as: only this filter writes its slot
+    if (state === undefined || state.isReported) return;
+    state.isReported = true;
+    if (state.permit === "probe") state.breaker.report("probe", false);
   };
   const refused = context.metrics.counter("heddle_breaker_refused_total", "Requests that an open breaker answered.", {
     listener: context.listener,
@@ -74,6 +81,7 @@ function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter 
     onPick(exchange, pick) {
       const breakers = breakersOf(exchange, pick.cluster);
       if (breakers === undefined) return CONTINUE;
+      if (exchange.isDiverted) settle(exchange);
       const { policy, byTenant } = breakers;
       const tenant = byTenant === undefined ? "" : String(exchange.notes.get("tenant") ?? "");
       const breaker = breakers.one ?? byTenant?.of(tenant);
@@ -110,13 +118,7 @@ function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter 
       state.breaker.report(state.permit, isSuccess);
       return undefined;
     },
-    onDone(exchange) {
-      const state = exchange.slots[slot] as Slot | undefined; // as: only this filter writes its slot
-      if (state === undefined || state.isReported) return;
-      state.isReported = true;
-      // The client went away before an answer: a probe must give its permit back; nothing is known of the upstream.
-      if (state.permit === "probe") state.breaker.report("probe", false);
-    },
+    onDone: settle,
   };
 }
 

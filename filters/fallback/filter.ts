@@ -1,8 +1,16 @@
-// The fallback filter: in place of a failure, the last good answer to the same request, else a fixed one. It sees what all filters
-// behind it answered.
+// The fallback filter: in place of a failure, the answer of another service, else the last good answer to the same request, else a
+// fixed one. It sees what all filters behind it answered.
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
-import { ANSWERED, CONTINUE, type Exchange, type Filter, type FilterContext, type FilterFactory } from "../filter.ts";
+import {
+  ANSWERED,
+  CONTINUE,
+  type Diversion,
+  type Exchange,
+  type Filter,
+  type FilterContext,
+  type FilterFactory,
+} from "../filter.ts";
 import { ConfigReader, FilterConfigError } from "../parse.ts";
 
 import { AnswerCache, type StoredAnswer } from "./cache.ts";
@@ -28,6 +36,7 @@ export interface FallbackConfig {
   /** Codes of local replies (docs/errors.md). */
   readonly codes: ReadonlySet<string>;
   readonly statuses: readonly number[];
+  readonly service: Diversion | undefined;
   readonly cached: CacheSettings | undefined;
   readonly fixed: FixedAnswer | undefined;
 }
@@ -76,6 +85,9 @@ const NOT_KEPT = new Set([
   ":status",
 ]);
 
+/** The whole stream's time is over: nobody can be asked any more. */
+const TOO_LATE: ReadonlySet<string> = new Set(["max_stream_duration", "stream_idle_timeout"]);
+
 interface Slot {
   /** The request may be kept under it; undefined: it may not. */
   key: string | undefined;
@@ -100,6 +112,7 @@ export const fallbackFilter = {
       rule: reader.string("rule", ""),
       codes: new Set(words.flatMap((word) => CODES[word] ?? [])),
       statuses: reader.numbers("statuses"),
+      service: readService(reader.object("service")),
       cached: readCached(reader.object("cached")),
       fixed: readFixed(reader.object("static")),
     };
@@ -110,6 +123,23 @@ export const fallbackFilter = {
     return makeFilter(config, context);
   },
 } satisfies FilterFactory<FallbackConfig>;
+
+function readService(reader: ConfigReader | undefined): Diversion | undefined {
+  if (reader === undefined) return undefined;
+  const labels = reader.objects("subset").map((label) => {
+    const pair = [label.string("key"), label.string("value")] as const;
+    label.done();
+    return pair;
+  });
+  const timeoutMs = reader.value("timeoutMs") === undefined ? undefined : reader.number("timeoutMs", undefined, 0);
+  const service = {
+    cluster: reader.string("cluster"),
+    subset: Object.fromEntries(labels),
+    timeoutMs,
+  };
+  reader.done();
+  return service;
+}
 
 function readCached(reader: ConfigReader | undefined): CacheSettings | undefined {
   if (reader === undefined) return undefined;
@@ -160,10 +190,16 @@ function makeFilter(base: FallbackConfig, context: FilterContext): Filter {
     }
     return cache;
   };
+  const tell = (exchange: Exchange, { rule }: FallbackConfig, what: string): void => {
+    exchange.note("fallback", what);
+    if (rule !== "") exchange.note("fallback_rule", rule);
+    served.add(1);
+  };
   return {
     name: context.name,
     onRouted(exchange) {
       const config = configOf(exchange);
+      if (config?.service !== undefined) exchange.keepForAnother();
       const key = config?.cached === undefined ? undefined : keyOf(exchange, config.cached);
       if (key !== undefined) exchange.slots[slot] = { key, headers: undefined, chunks: [], bytes: 0 } satisfies Slot;
       return CONTINUE;
@@ -173,21 +209,26 @@ function makeFilter(base: FallbackConfig, context: FilterContext): Filter {
       if (config === undefined) return CONTINUE;
       const state = exchange.slots[slot] as Slot | undefined; // as: only this filter writes its slot
       if (!isDegraded(exchange, head, config)) {
-        if (state !== undefined && config.cached !== undefined && exchange.localReply === undefined)
+        if (state !== undefined && config.cached !== undefined && isOwn(exchange))
           beginKeeping(state, head, end, config.cached);
         return CONTINUE;
       }
-      const { cached, fixed } = config;
+      const { service: other, cached, fixed } = config;
+      const cause = exchange.localReply?.code ?? `status ${head.get(":status")}`;
+      if (other !== undefined && !exchange.isDiverted && !TOO_LATE.has(cause)) {
+        if (exchange.divert(other)) {
+          tell(exchange, config, `service ${other.cluster} for ${cause}`);
+          return ANSWERED;
+        }
+        exchange.note("fallback_refused", `${other.cluster} cannot be asked`);
+      }
       const nowMs = context.clock.nowMs();
       const stored =
         cached !== undefined && state?.key !== undefined
           ? cacheOf(config.rule, cached).get(state.key, nowMs, cached.maxAgeMs)
           : undefined;
       if (stored === undefined && fixed === undefined) return CONTINUE;
-      const cause = exchange.localReply?.code ?? `status ${head.get(":status")}`;
-      exchange.note("fallback", `${stored === undefined ? "static" : "cached"} for ${cause}`);
-      if (config.rule !== "") exchange.note("fallback_rule", config.rule);
-      served.add(1);
+      tell(exchange, config, `${stored === undefined ? "static" : "cached"} for ${cause}`);
       const proxyStatus = head.getJoined("proxy-status");
       const whole = stored === undefined ? fixedHead(fixed, exchange) : storedHead(stored, nowMs);
       if (proxyStatus !== undefined) whole.head.add("proxy-status", proxyStatus);
@@ -220,6 +261,11 @@ function makeFilter(base: FallbackConfig, context: FilterContext): Filter {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** The service's own answer. */
+function isOwn(exchange: Exchange): boolean {
+  return exchange.localReply === undefined && !exchange.isDiverted;
+}
 
 function isDegraded(exchange: Exchange, head: HeaderBlock, config: FallbackConfig): boolean {
   const { localReply } = exchange;

@@ -53,6 +53,7 @@ function makeFilter(own: SessionConfig, context: FilterContext): Filter {
       const state = stateOf(exchange);
       // A retry goes wherever the balancer says, as in Envoy.
       if (state?.session === undefined || exchange.attempts.length > 0 || pick.isMirror === true) return CONTINUE;
+      if (exchange.isDiverted) return CONTINUE;
       pick.endpoint = state.session.endpoint;
       pick.isStrict = state.config.isStrict;
       return CONTINUE;

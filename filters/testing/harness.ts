@@ -14,6 +14,7 @@ import type {
   BodyTransform,
   BreakerState,
   ConnectionView,
+  Diversion,
   Exchange,
   Filter,
   FilterContext,
@@ -142,6 +143,8 @@ export class TestExchange implements Exchange {
   readonly flags: ResponseFlag[] = [];
   reply: LocalReply | undefined;
   substituted: { readonly head: HeaderBlock; readonly body: Buffer } | undefined;
+  diverted: Diversion | undefined;
+  isKept = false;
   readonly #options: HarnessOptions;
   resumes = 0;
   allowedPauseMs: number | undefined;
@@ -199,6 +202,20 @@ export class TestExchange implements Exchange {
 
   substitute(head: HeaderBlock, body: Buffer): void {
     this.substituted = { head, body };
+  }
+
+  get isDiverted(): boolean {
+    return this.diverted !== undefined;
+  }
+
+  keepForAnother(): void {
+    this.isKept = true;
+  }
+
+  divert(to: Diversion): boolean {
+    if (!this.isKept || this.isDiverted) return false;
+    this.diverted = to;
+    return true;
   }
 
   answer(reply: LocalReply): void {

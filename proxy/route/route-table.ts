@@ -167,6 +167,18 @@ export function chooseTarget(
   return targets[targets.length - 1];
 }
 
+/** What holds for a route's requests to whatever backend: without what is said of the one that was chosen. */
+export function withoutWeighted(target: CompiledTarget): CompiledTarget {
+  const { weighted } = target;
+  if (weighted === undefined) return target;
+  return {
+    ...target,
+    weighted: undefined,
+    requestHeaders: target.requestHeaders.filter((one) => one !== weighted.requestHeaders),
+    responseHeaders: target.responseHeaders.filter((one) => one !== weighted.responseHeaders),
+  };
+}
+
 function compileCandidate(
   table: RouteScope,
   host: VirtualHost,

@@ -18,7 +18,7 @@ import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream } from "#lib/http/stream.ts";
 import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
-import type { Care, RequestPriority } from "#proxy/upstream/contract.ts";
+import type { Care, RequestPriority, UpstreamCluster } from "#proxy/upstream/contract.ts";
 
 import { AttemptRace, isBadAnswer } from "./attempt-race.ts";
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
@@ -45,6 +45,8 @@ export class AttemptLoop implements AttemptOwner {
   #race: AttemptRace | undefined = undefined;
   /** The attempt that begins is one beside another, for speed. */
   #isHedging = false;
+  /** Attempts at the cluster that was asked first. */
+  #before = 0;
 
   constructor(exchange: HttpExchange) {
     this.#exchange = exchange;
@@ -63,6 +65,22 @@ export class AttemptLoop implements AttemptOwner {
     if (action?.kind === "forward") this.#priority = action.priority;
     this.#isAdmitted = this.#exchange.upstream?.admit(false, this.#priority) === true;
     return this.#isAdmitted;
+  }
+
+  /** Ends what runs, and takes a place among the requests of another cluster instead; false = it has too many already. */
+  move(upstream: UpstreamCluster): boolean {
+    const exchange = this.#exchange;
+    if (!upstream.admit(false, this.#priority)) return false;
+    this.finish(true);
+    this.release();
+    exchange.timers.cancelRetry();
+    this.#race = undefined;
+    this.#holdsRetry = false;
+    this.#isAdmitted = true;
+    this.#before = exchange.attempts.length;
+    this.current = undefined;
+    exchange.upstream = upstream;
+    return true;
   }
 
   /** Takes one place among the cluster's retries, however many follow, until the exchange ends. */
@@ -84,7 +102,7 @@ export class AttemptLoop implements AttemptOwner {
       endpoint: undefined,
       isStrict: false,
       avoid: exchange.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
-      omit: exchange.attempts.length === 0 ? NO_HOSTS : (exchange.retry?.omitHosts ?? NO_HOSTS),
+      omit: exchange.attempts.length === this.#before ? NO_HOSTS : (exchange.retry?.omitHosts ?? NO_HOSTS),
       isMirror: false,
     };
     this.runPick(0);
@@ -119,11 +137,11 @@ export class AttemptLoop implements AttemptOwner {
       if (typeof picked !== "string") picked.done();
       return;
     }
-    const number = exchange.attempts.length + 1;
+    const number = exchange.attempts.length + 1 - this.#before;
     const now = exchange.service.clock.nowMs();
     const endpoint = typeof picked === "string" ? NO_ENDPOINT : picked;
     const attempt = new UpstreamAttempt(this, number, now, endpoint, this.#care());
-    exchange.attempts = number === 1 ? [attempt] : [...exchange.attempts, attempt];
+    exchange.attempts = exchange.attempts.length === 0 ? [attempt] : [...exchange.attempts, attempt];
     this.current = attempt;
     this.#race?.add(attempt);
     if (typeof picked === "string") {
@@ -195,7 +213,7 @@ export class AttemptLoop implements AttemptOwner {
     if (exchange.attempts.at(-1) !== attempt)
       exchange.attempts = [...exchange.attempts.filter((one) => one !== attempt), attempt];
     exchange.timers.stopTry();
-    exchange.body.stopReplay();
+    if (!exchange.keepsForAnother) exchange.body.stopReplay();
     if (isPeer) unpackOrigProto(head);
     if (status === 101 || (status >= 200 && status < 300 && exchange.request.get(":method") === "CONNECT")) {
       exchange.isTunnel = true;
@@ -209,7 +227,7 @@ export class AttemptLoop implements AttemptOwner {
       head.set("x-envoy-attempt-count", String(attempt.number));
     if (exchange.cookies !== undefined) for (const cookie of exchange.cookies) head.add("set-cookie", cookie);
     mutateResponse(exchange, head);
-    exchange.answering.runHead(0, head, end);
+    exchange.answering.begin(head, end);
   }
 
   onAttemptInformational(head: HeaderBlock): void {
@@ -334,7 +352,7 @@ export class AttemptLoop implements AttemptOwner {
     const attempt = this.current;
     if (attempt === undefined || attempt.hasHead || attempt.stream === undefined || hedge === undefined) return;
     if (!body.isSent || !body.canReplay || this.#care() !== "none") return;
-    if (exchange.attempts.length >= hedge.maxAttempts) return;
+    if (exchange.attempts.length - this.#before >= hedge.maxAttempts) return;
     if (!this.tryHoldRetry(false)) {
       exchange.note("hedge_refused", "the retry budget is spent");
       return;
@@ -465,7 +483,7 @@ export class AttemptLoop implements AttemptOwner {
     if (action.maxGrpcTimeoutMs !== undefined) {
       const left = exchange.timers.attemptLeftMs();
       if (left > 0) head.set("grpc-timeout", formatGrpcTimeout(left));
-    } else if (attempt.number > 1) {
+    } else if (attempt.number > 1 || exchange.isDiverted) {
       const asked = tryParseGrpcTimeoutMs(head.get("grpc-timeout"));
       const left = (asked ?? 0) - (attempt.startMs - exchange.startMs);
       if (asked !== undefined) head.set("grpc-timeout", formatGrpcTimeout(Math.max(1, left)));
@@ -481,11 +499,15 @@ export class AttemptLoop implements AttemptOwner {
 
   /** What goes upstream must not change what a next attempt begins with. */
   #keepsOriginal(): boolean {
-    const { target, service } = this.#exchange;
-    return this.mayRepeat || (target?.changesRequest === true && service.chain.onAttemptEnd.length > 0);
+    const { target, service, keepsForAnother } = this.#exchange;
+    return (
+      this.mayRepeat || keepsForAnother || (target?.changesRequest === true && service.chain.onAttemptEnd.length > 0)
+    );
   }
 
   #subset(): Labels {
+    const { diversion } = this.#exchange;
+    if (diversion !== undefined) return diversion.subset;
     const action = this.#exchange.compiled?.config.action;
     const own = action?.kind === "forward" ? action.subset : NO_LABELS;
     const weighted = this.#exchange.target?.weighted?.subset;

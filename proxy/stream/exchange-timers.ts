@@ -101,6 +101,14 @@ export class ExchangeTimers extends WheelTimer {
     this.#routeMs = exchangeTimeoutMs(askedMs ?? timeoutMs, maxGrpcTimeoutMs, isGrpc, asked, grpcTimeoutOffsetMs);
   }
 
+  /** The request begins again elsewhere: so does its time, which may be another. */
+  restartRoute(timeoutMs: number | undefined): void {
+    if (timeoutMs !== undefined) this.#routeMs = timeoutMs;
+    const nowMs = this.#clock.nowMs();
+    this.#routeAt = this.#isRequestComplete && this.#routeMs > 0 ? nowMs + this.#routeMs : NEVER;
+    this.#arm(nowMs);
+  }
+
   /** The time that an attempt which begins now has, in ms; 0 = no limit. */
   attemptLeftMs(): number {
     const elapsed = this.#routeAt === NEVER ? 0 : this.#routeMs - (this.#routeAt - this.#clock.nowMs());

@@ -8,11 +8,12 @@
 //                                               |
 //                             body, trailers -> downstream -> [onDone]
 import type { Cluster } from "#config/model/cluster.ts";
-import type { RetryPolicy, VirtualHost } from "#config/model/route.ts";
+import type { ForwardAction, RetryPolicy, VirtualHost } from "#config/model/route.ts";
 import { makeNoTrace } from "#filters/trace-context/trace-context.ts";
 import type {
   BodyTransform,
   ConnectionView,
+  Diversion,
   Exchange,
   LocalReply,
   ResponseFlag,
@@ -29,6 +30,7 @@ import {
   type CompiledRouteTable,
   type CompiledTarget,
   type HedgePolicy,
+  withoutWeighted,
 } from "#proxy/route/route-table.ts";
 import { compileHeader } from "#filters/matchers.ts";
 import type { UpstreamCluster } from "#proxy/upstream/contract.ts";
@@ -118,12 +120,17 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   isInHook = false;
   /** Filters are asked about a copy: their answers are not for the client. */
   isMirroring = false;
+  /** A filter may send the request to another cluster, until an answer's head goes out. */
+  keepsForAnother = false;
+  /** ... and did. */
+  diversion: Diversion | undefined = undefined;
   /** `set-cookie` values of our own, for the answer. */
   cookies: string[] | undefined = undefined;
   /** Undefined unless a filter changes the request's body. */
   transforms: RequestTransforms | undefined = undefined;
   /** Undefined until a filter pauses. */
   pausing: Pausing | undefined = undefined;
+  #isPrepared = false;
   #refusal: LocalReply | undefined = undefined;
   /** Key, value, key, value: a Map for the one note that most requests have would cost more than all else of it. */
   #notes: (string | number | boolean)[] | undefined = undefined;
@@ -349,12 +356,17 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
       this.answer(replyClusterFull(this.upstream.config));
       return;
     }
+    this.#prepare(action);
+    if (action.mirrors.length > 0) startMirrors(this);
+    this.loop.start();
+  }
+
+  #prepare(action: ForwardAction): void {
+    this.#isPrepared = true;
     if (!this.isUpgradeRequest && !this.body.isComplete) this.body.allowReplay();
     if (this.isInternal) this.controls = takeControls(this.request, this.compiled?.retry);
     this.timers.prepareRoute(action, this.isGrpc, this.request, this.controls?.timeoutMs);
     if (this.body.isComplete) this.timers.onRequestComplete();
-    if (action.mirrors.length > 0) startMirrors(this);
-    this.loop.start();
   }
 
   #onRequestComplete(): void {
@@ -383,6 +395,36 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   substitute(head: HeaderBlock, body: Buffer): void {
     this.answering.substitute(head, body);
+  }
+
+  get isDiverted(): boolean {
+    return this.diversion !== undefined;
+  }
+
+  keepForAnother(): void {
+    if (!this.isUpgradeRequest && !this.isMirroring) this.keepsForAnother = true;
+  }
+
+  divert(to: Diversion): boolean {
+    if (!this.keepsForAnother || !this.body.canReplay) return false;
+    const upstream = this.service.clusters.get(to.cluster);
+    if (upstream === undefined || !this.loop.move(upstream)) return false;
+    this.keepsForAnother = false;
+    this.diversion = to;
+    return true;
+  }
+
+  /** Forgets what came, and asks the other cluster. */
+  startOver({ timeoutMs }: Diversion): void {
+    this.localReply = undefined;
+    this.response = undefined;
+    if (this.target !== undefined) this.target = withoutWeighted(this.target);
+    this.body.detachUpstream();
+    const action = this.compiled?.config.action;
+    if (!this.#isPrepared && action?.kind === "forward") this.#prepare(action);
+    this.timers.restartRoute(timeoutMs);
+    // What ran when the failure was noticed may still be on the stack.
+    this.timers.startRetry(0);
   }
 
   transformRequest(transform: BodyTransform): void {

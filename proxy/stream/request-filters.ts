@@ -59,6 +59,8 @@ function runRequestData(exchange: HttpExchange, bytes: Buffer, start: number, en
       exchange.body.hold();
       exchange.pause("request-data", i);
     } else if (verdict === ANSWERED) {
+      // These bytes are not kept.
+      exchange.keepsForAnother = false;
       exchange.sendLocalReply();
       return false;
     }
@@ -71,6 +73,7 @@ function runRequestTrailers(exchange: HttpExchange, trailers: HeaderBlock): bool
   for (let i = 0; i < hooks.length; i++) {
     const filter = hooks[i];
     if (filter === undefined || callRequestTrailers(exchange, filter, trailers) !== ANSWERED) continue;
+    exchange.keepsForAnother = false;
     exchange.sendLocalReply();
     return false;
   }

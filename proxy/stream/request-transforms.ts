@@ -85,6 +85,7 @@ export class RequestTransforms implements BodySource {
 
   #pass(bytes: Buffer | undefined, last: boolean): boolean {
     if (bytes === undefined) {
+      this.#exchange.keepsForAnother = false;
       this.#exchange.sendLocalReply();
       this.#waiting = 0;
     } else if (bytes.length > 0 || last) {

@@ -1,7 +1,7 @@
 // The way back: the response's head, body and trailers through the filters to the client, and the answers that the mesh makes
 // itself.
 import { formatAddress } from "#config/model/address.ts";
-import { ANSWERED, PAUSE, type BodyTransform } from "#filters/filter.ts";
+import { ANSWERED, PAUSE, type BodyTransform, type Diversion } from "#filters/filter.ts";
 import { isInsideMesh } from "#filters/local-client.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
@@ -30,6 +30,8 @@ export class ResponseSide implements PacedSink {
   /** A filter gave another answer in place of what came. */
   #substitute: RenderedReply | undefined = undefined;
   #isSubstituted = false;
+  /** The first filter that sees an answer: those before it saw the one that this is in the place of. */
+  #from = 0;
   /** ... and the exchange's local reply. */
   #isReplied = false;
   readonly #exchange: HttpExchange;
@@ -85,10 +87,16 @@ export class ResponseSide implements PacedSink {
     this.#onComplete();
   }
 
+  /** An answer's head is there. */
+  begin(head: HeaderBlock, end: boolean): void {
+    this.runHead(this.#from, head, end);
+  }
+
   /** Runs the filters from the given one on, then sends the head. */
   runHead(from: number, head: HeaderBlock, end: boolean): void {
     const exchange = this.#exchange;
     exchange.response = head;
+    const { diversion } = exchange;
     const hooks = exchange.service.chain.onResponseHead;
     for (let i = from; i < hooks.length; i++) {
       const filter = hooks[i];
@@ -96,6 +104,10 @@ export class ResponseSide implements PacedSink {
       const verdict = callResponseHead(exchange, filter, head, end);
       if (this.#substitute !== undefined) {
         this.#sendSubstitute(i + 1, this.#substitute);
+        return;
+      }
+      if (exchange.diversion !== diversion) {
+        this.#startOver(i, exchange.diversion);
         return;
       }
       if (verdict === ANSWERED && !this.#isLocal && exchange.localReply !== undefined) {
@@ -108,6 +120,10 @@ export class ResponseSide implements PacedSink {
       pausing.head = head;
       pausing.isHeadEnd = end;
       return;
+    }
+    if (exchange.keepsForAnother) {
+      exchange.keepsForAnother = false;
+      exchange.body.stopReplay();
     }
     if (this.#transforms === undefined) this.#sendHead(head, end);
     else this.#beginTransformed(this.#transforms, head, end);
@@ -210,8 +226,8 @@ export class ResponseSide implements PacedSink {
     this.#transforms = undefined;
     this.#heldHead = undefined;
     mutateResponse(exchange, head);
-    this.runHead(0, head, body.length === 0);
-    if (body.length === 0 || exchange.isOver || this.#isSubstituted) return;
+    this.begin(head, body.length === 0);
+    if (body.length === 0 || exchange.isOver || this.#isSubstituted || !this.#isLocal) return;
     if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
     else this.#passData(undefined, body, 0, body.length, true);
   }
@@ -235,6 +251,16 @@ export class ResponseSide implements PacedSink {
     if (body.length === 0 || exchange.isOver) return;
     if (this.#isHeld()) exchange.pausing?.keep(body, 0, body.length, true);
     else this.#passData(undefined, body, 0, body.length, true);
+  }
+
+  /** The answer that came goes nowhere; that of the other cluster begins with the filter that asked for it. */
+  #startOver(from: number, diversion: Diversion | undefined): void {
+    this.#from = from;
+    this.#isLocal = false;
+    this.#isReplied = false;
+    this.#transforms = undefined;
+    this.#pacer = undefined;
+    if (diversion !== undefined) this.#exchange.startOver(diversion);
   }
 
   #isHeld(): boolean {

@@ -37,7 +37,7 @@ export function rewriteRequest(
 function markAttempt(head: HeaderBlock, marks: readonly AttemptMark[], exchange: HttpExchange, number: number): void {
   if (marks.includes("request")) head.set("x-envoy-attempt-count", String(number));
   if (number === 1 || !marks.includes("timeoutRetry")) return;
-  const last = exchange.attempts[number - 2]?.outcome;
+  const last = exchange.attempts.at(-2)?.outcome;
   const isTimeout = last?.kind === "failure" && last.reason === "per-try-timeout";
   head.set("x-envoy-is-timeout-retry", String(isTimeout));
 }

@@ -1,6 +1,6 @@
 // Where a backendRef leads: to a port of a service, whole or as a subset, or nowhere, with the reason that status shows.
 import type { Labels } from "#config/model/route.ts";
-import { gatewayGroup } from "#config/schema/kind.ts";
+import { gatewayGroup, heddleGroup } from "#config/schema/kind.ts";
 import { grantable, isGranted } from "#config/schema/reference-grant.ts";
 import { targetKey } from "../../mesh/snapshot.ts";
 import { findPort, subsetBackend, wholeBackend, type Backend, type Scope } from "../scope.ts";
@@ -13,7 +13,7 @@ export interface BackendObject {
   readonly port?: number | undefined;
 }
 
-/** Whose route it is, and the port of the parent that it is attached to. */
+/** Whose route (or FallbackPolicy) it is, and the port of the parent that it is attached to. */
 export interface ParentContext {
   readonly routeKind: string;
   readonly routeNamespace: string;
@@ -60,12 +60,13 @@ export function resolveBackend(
   if (namespace !== parent.routeNamespace && named !== parent.parentService) {
     const to = grantable(ref.group, ref.kind, ref.name, subset?.spec.service);
     const { routeKind, routeNamespace } = parent;
-    const from = { group: gatewayGroup, kind: routeKind, namespace: routeNamespace };
+    const group = routeKind === "FallbackPolicy" ? heddleGroup : gatewayGroup;
+    const from = { group, kind: routeKind, namespace: routeNamespace };
     if (!isGranted(reader.get("referenceGrants", namespace) ?? [], { from, to }))
       return {
         kind: "refused",
         reason: "RefNotPermitted",
-        message: `no ReferenceGrant in "${namespace}" lets ${routeKind}s of "${routeNamespace}" refer to ${what}`,
+        message: `no ReferenceGrant in "${namespace}" lets a ${routeKind} of "${routeNamespace}" refer to ${what}`,
       };
   }
   if (isSubset && subset === undefined)

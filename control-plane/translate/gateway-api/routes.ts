@@ -9,6 +9,7 @@ import { serviceKey, type RegistryService, type ServicePort } from "../../regist
 import { anyRequest, emptyScope, forwardDefaults } from "../defaults.ts";
 import { hashPolicies } from "../policy/cluster.ts";
 import { ruleOverrides, rulesOf } from "../policy/policy-filters.ts";
+import { fallbackBackends } from "../policy/fallback.ts";
 import { breakerOverride } from "../policy/route-breaker.ts";
 import { retryOverride, retryPolicy } from "../policy/retries.ts";
 import { trafficFor, type TrafficBlocks } from "../policy/traffic.ts";
@@ -37,9 +38,13 @@ type Rule = HTTPRouteRule | GRPCRouteRule;
 export function serviceRoutes(scope: Scope, service: RegistryService, port: ServicePort): BuiltRoutes {
   const attached = attachedRoutes(scope.reader, service, port, scope.clientNamespace);
   const backends = new Map<string, Backend>();
+  const rules = attached.flatMap((route) => rulesOf(route).map((rule) => ({ route, rule })));
+  const target = { service: serviceKey(service), port, direction: "outbound" } as const;
+  for (const backend of fallbackBackends(scope, target, rules)) backends.set(backend.cluster, backend);
   if (attached.length === 0) {
     const backend = wholeBackend(serviceKey(service), port.port);
-    return { routes: [routeTo(scope, service, port, backend)], backends: [backend] };
+    backends.set(backend.cluster, backend);
+    return { routes: [routeTo(scope, service, port, backend)], backends: [...backends.values()] };
   }
   const ranked = attached.flatMap((route) => routeOf(scope, service, port, route, backends));
   // A stable sort: equal matches stay in the order of their routes' age and names, then of rules, then of matches.
