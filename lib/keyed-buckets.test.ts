@@ -1,5 +1,6 @@
 // Many buckets by key in a table of fixed size.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
@@ -109,4 +110,36 @@ describe("a million keys", () => {
     // Two groups of eight do not always have room: of one key in some thousands.
     assert.ok(admitted < 200_100, `${admitted - 200_000} keys lost their bucket`);
   });
+});
+
+it("two threads that meet a key at the same time give it one bucket", async () => {
+  const keys = 2000;
+  const code = `
+    const { parentPort, workerData } = await import("node:worker_threads");
+    const { KeyedBuckets } = await import(workerData.buckets);
+    const cells = new Int32Array(workerData.cells);
+    const steps = new Int32Array(workerData.steps);
+    const table = new KeyedBuckets({ maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1e9 }, cells);
+    let passed = 0;
+    for (let key = 0; key < ${keys}; key++) {
+      Atomics.add(steps, 0, 1);
+      for (let spins = 0; spins < 1e5 && Atomics.load(steps, 0) < 2 * (key + 1); spins++);
+      if (table.tryTake("key-" + key, 1000).allowed) passed++;
+    }
+    parentPort.postMessage(passed);
+  `;
+  const workerData = {
+    cells: new SharedArrayBuffer(keyedBucketCells(5 * keys) * 4),
+    steps: new SharedArrayBuffer(4),
+    buckets: import.meta.resolve("./keyed-buckets.ts"),
+  };
+  const threads = [0, 1].map(
+    () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData }),
+  );
+  const counts = await Promise.all(threads.map((thread) => once(thread, "message")));
+  await Promise.all(threads.map((thread) => thread.terminate()));
+  assert.equal(
+    counts.flat().reduce((sum: number, count: number) => sum + count, 0),
+    keys,
+  );
 });

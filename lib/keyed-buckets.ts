@@ -12,8 +12,8 @@ const HASH_SEED = 0x5bd1e995;
 
 const EMPTY = 0;
 const CLAIMED = 1;
-/** Another thread is between two stores, which takes nanoseconds; one that died there must not hold us up. */
-const MAX_SPINS = 10_000;
+/** Another thread is between two stores, which takes nanoseconds, or ms when it has no processor; one that died there must not hold us up. */
+const MAX_SPINS = 100_000;
 
 /** Cells that a table for so many keys needs. */
 export function keyedBucketCells(maxKeys: number): number {
@@ -90,13 +90,24 @@ export class KeyedBuckets {
   #claim(low: number, high: number, nowMs: number): number {
     const cells = this.#cells;
     for (let spins = 0; ; spins++) {
-      const slot = this.#victim(low, high, nowMs);
+      // Another thread may be at work for the same key; it is done soon, unless it died there.
+      const other = this.#claimed(low, high);
+      const slot = other ?? this.#victim(low, high, nowMs);
       const at = slot * SLOT_CELLS;
       const owner = Atomics.load(cells, at);
-      if ((owner === CLAIMED && spins < MAX_SPINS) || Atomics.compareExchange(cells, at, owner, CLAIMED) !== owner) {
-        // Whoever was quicker may have had the same key.
-        const found = this.#find(low, high);
-        if (found !== undefined) return found;
+      const found = this.#find(low, high);
+      if (found !== undefined) return found;
+      if ((other !== undefined || owner === CLAIMED) && spins < MAX_SPINS) continue;
+      // Given to a key since it was chosen as an empty one.
+      if (other === undefined && owner !== EMPTY && this.#hasRoom(low, high)) continue;
+      if (Atomics.compareExchange(cells, at, owner, CLAIMED) !== owner) continue;
+      // It may have claimed another slot at the same time: of two at least one sees the other, and steps back. A key with two
+      // buckets would have more tokens than its one.
+      const isAlone = spins >= MAX_SPINS || this.#claimed(low, high, slot) === undefined;
+      const quicker = isAlone ? this.#find(low, high) : undefined;
+      if (!isAlone || quicker !== undefined) {
+        Atomics.store(cells, at, owner);
+        if (quicker !== undefined) return quicker;
         continue;
       }
       Atomics.store(cells, at + 1, high);
@@ -107,6 +118,17 @@ export class KeyedBuckets {
     }
   }
 
+  /** One of the two groups' slots, but for ours, that a thread has claimed and not yet given to a key. */
+  #claimed(low: number, high: number, ours = -1): number | undefined {
+    return this.#claimedIn(this.#firstGroup(low), ours) ?? this.#claimedIn(this.#secondGroup(high), ours);
+  }
+
+  #claimedIn(start: number, ours: number): number | undefined {
+    for (let slot = start; slot < start + this.#group; slot++)
+      if (slot !== ours && Atomics.load(this.#cells, slot * SLOT_CELLS) === CLAIMED) return slot;
+    return undefined;
+  }
+
   /** Of the two groups' slots the one to take: an empty one of the group that has more of them, else by fill and idleness. */
   #victim(low: number, high: number, nowMs: number): number {
     const first = this.#firstGroup(low);
@@ -115,6 +137,10 @@ export class KeyedBuckets {
     const inSecond = this.#room(second);
     if (inFirst > 0 || inSecond > 0) return this.#emptyIn(inFirst >= inSecond ? first : second);
     return this.#leastUsed(first, second, nowMs);
+  }
+
+  #hasRoom(low: number, high: number): boolean {
+    return this.#room(this.#firstGroup(low)) > 0 || this.#room(this.#secondGroup(high)) > 0;
   }
 
   #room(start: number): number {
