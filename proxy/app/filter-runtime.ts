@@ -46,6 +46,9 @@ export interface CompiledChain {
   readonly failureModes: ReadonlyMap<string, "closed" | "open">;
 }
 
+/** Policies come and go by name: state of so many is kept beyond the filters that use it. */
+const MAX_KEPT = 1024;
+
 export class FilterRuntime {
   readonly #parts: FilterRuntimeParts;
   readonly #gauges: FilterGauges;
@@ -121,9 +124,18 @@ export class FilterRuntime {
       slot: () => index,
       keep<T>(key: string, definition: string, make: () => T): T {
         const known = kept.get(key);
-        if (known?.definition === definition) return known.value as T; // as: the same key and definition made it
+        // To the end of the map: what was asked for longest ago goes first.
+        kept.delete(key);
+        if (known?.definition === definition) {
+          kept.set(key, known);
+          return known.value as T; // as: the same key and definition made it
+        }
         const value = make();
         kept.set(key, { definition, value });
+        for (const oldest of kept.keys()) {
+          if (kept.size <= MAX_KEPT) break;
+          kept.delete(oldest);
+        }
         return value;
       },
       tryRetry: (exchange: Exchange, isUnprocessed: boolean) =>

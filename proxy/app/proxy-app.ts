@@ -136,6 +136,7 @@ export class ProxyApp {
       onResult: (result) => results[result].add(1),
       hasTraffic: (cluster) => Atomics.load(this.#cells.cells(trafficCell(cluster), 1), 0) !== 0,
       onHealth: (cluster, address, health) => this.#workers.setHealth(cluster, address, health),
+      onForgotten: (cluster, address) => this.#workers.forgetHealth(cluster, address),
     });
     this.#memory = new MemoryWatch({
       clock: this.#clock,

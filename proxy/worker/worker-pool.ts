@@ -127,6 +127,11 @@ export class WorkerPool {
     for (const slot of this.#slots) send(slot.worker, message);
   }
 
+  /** A worker that comes later is told nothing of this endpoint. */
+  forgetHealth(cluster: string, endpoint: string): void {
+    this.#health.delete(`${cluster}|${endpoint}`);
+  }
+
   setOverload(level: OverloadLevel): void {
     this.#overload = level;
     for (const slot of this.#slots) send(slot.worker, { kind: "overload", level });

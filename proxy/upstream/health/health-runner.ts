@@ -27,6 +27,8 @@ export interface HealthRunnerContext {
    * only workers know of.
    */
   readonly onHealth: (cluster: string, address: string, health: EndpointHealth) => void;
+  /** What was found of an endpoint holds no more: it is gone, or is checked anew. */
+  readonly onForgotten?: (cluster: string, address: string) => void;
 }
 
 interface Watched {
@@ -113,8 +115,11 @@ export class HealthRunner {
   }
 
   #forget(key: string): void {
-    for (const check of this.#watched.get(key)?.checks ?? []) check.close();
+    const watched = this.#watched.get(key);
+    if (watched === undefined) return;
+    for (const check of watched.checks) check.close();
     this.#watched.delete(key);
+    this.#context.onForgotten?.(watched.cluster.name, formatAddress(watched.endpoint));
   }
 }
 
@@ -171,8 +176,17 @@ class EndpointCheck {
     if (this.#check.reuseConnection === false) this.#probe.close();
     this.#context.onResult?.(result);
     this.#take(result);
-    this.#timer = this.#context.clock.setTimer(this.#delayMs(result === "healthy"), () => void this.#run());
+    this.#wait(this.#delayMs(result === "healthy"), !this.#hasTraffic());
     this.#onResult(error);
+  }
+
+  /** The first request to the cluster ends the long wait without traffic: within an interval of it the endpoint is looked at again. */
+  #wait(leftMs: number, isQuiet: boolean): void {
+    const stepMs = isQuiet ? Math.min(leftMs, this.#check.intervalMs) : leftMs;
+    this.#timer = this.#context.clock.setTimer(stepMs, () => {
+      if (stepMs >= leftMs || this.#hasTraffic()) void this.#run();
+      else this.#wait(leftMs - stepMs, true);
+    });
   }
 
   /** Envoy's choice of interval: by traffic, by the result, and by whether a threshold is being waited for. */

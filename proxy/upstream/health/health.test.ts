@@ -34,7 +34,7 @@ after(() => {
 });
 
 /** A runner whose probes answer what the test says. */
-function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic = true) {
+function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic: () => boolean = () => true) {
   const clock = new FakeClock();
   const answers = new Map<string, ProbeResult | Error>();
   const told: string[] = [];
@@ -44,7 +44,7 @@ function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic =
     random: makeSeededRandom(1),
     log: silentLog,
     makeTls: () => undefined,
-    hasTraffic: () => hasTraffic,
+    hasTraffic,
     makeProbe: ({ address, port }) => ({
       async check() {
         asked.push(port);
@@ -55,6 +55,7 @@ function setUp(count: number, overrides: Partial<HealthCheck> = {}, hasTraffic =
       close: () => undefined,
     }),
     onHealth: (_cluster, address, health) => told.push(`${address} ${health}`),
+    onForgotten: (_cluster, address) => told.push(`${address} forgotten`),
   });
   const cluster = clusterOf("c", { healthChecks: [{ ...CHECK, ...overrides }] });
   const apply = (endpoints = endpointsOf(count), outlier?: Cluster["outlier"]): void =>
@@ -117,7 +118,7 @@ test("a new configuration leaves endpoints that stay alone, and ends checks of t
   await round();
   for (let i = 0; i < 20; i++) apply(endpointsOf(2).slice(0, 1));
   await round();
-  assert.equal(told.length, 2);
+  assert.deepEqual(told.slice(2), ["10.0.0.1:80 forgotten"]);
   assert.equal(clock.pendingTimers, 1);
   runner.close();
   assert.equal(clock.pendingTimers, 0);
@@ -140,7 +141,7 @@ test("an endpoint of a cluster without traffic is asked less often", async () =>
   const { clock, told, answers, apply, round } = setUp(
     1,
     { noTrafficIntervalMs: 60_000, unhealthyThreshold: 1 },
-    false,
+    () => false,
   );
   apply();
   await round();
@@ -150,6 +151,22 @@ test("an endpoint of a cluster without traffic is asked less often", async () =>
   await round(2);
   assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
   assert.equal(clock.pendingTimers, 1);
+});
+
+test("the first request to a cluster ends the long wait between checks", async () => {
+  let hasTraffic = false;
+  const { told, answers, apply, round } = setUp(
+    1,
+    { noTrafficIntervalMs: 60_000, unhealthyThreshold: 1 },
+    () => hasTraffic,
+  );
+  apply();
+  await round();
+  answers.set("10.0.0.0", "failed");
+  await round(2);
+  hasTraffic = true;
+  await round();
+  assert.deepEqual(told, ["10.0.0.0:80 healthy", "10.0.0.0:80 unhealthy"]);
 });
 
 test("after a failed check the next one comes at its own interval, and at the edge at another", async () => {
