@@ -6,6 +6,7 @@ import { problemAt } from "#config/load/load.ts";
 import type { GRPCRoute } from "./grpc-route.ts";
 import type { HTTPRoute } from "./http-route.ts";
 import { resourceName, type Resource } from "./kinds.ts";
+import type { TenantSettings } from "./mesh-config.ts";
 import { isTargetPermitted, type GrantSource } from "./policy-grants.ts";
 import type { PolicyTarget } from "./policy-targets.ts";
 import type { TrafficPolicy } from "./traffic-policy.ts";
@@ -15,6 +16,8 @@ export interface MeshView {
   readonly portsOf: (service: string) => readonly { readonly name: string; readonly isOpaque: boolean }[] | undefined;
   readonly grants: GrantSource;
   readonly routeOf: (kind: string, key: string) => HTTPRoute | GRPCRoute | undefined;
+  /** Of the MeshConfig in force. */
+  readonly tenants: TenantSettings | undefined;
 }
 
 interface Found {
@@ -57,10 +60,11 @@ function fieldsOf(resource: Resource, mesh: MeshView): readonly Found[] {
     case "TrafficPolicy": {
       const { targetRefs, bulkhead } = resource.spec;
       const ofRequests = requestBlocks(resource).join(", ");
-      return forTargets(targetRefs, (namespace, ref, path) => [
+      const ofTargets = forTargets(targetRefs, (namespace, ref, path) => [
         ...(bulkhead?.direction === "inbound" ? foreignRoute(namespace, ref, path, mesh, "bulkhead") : []),
         ...(ofRequests === "" ? [] : opaqueTarget(namespace, ref, path, mesh, ofRequests)),
       ]);
+      return [...ofTargets, ...withoutTenants(resource, mesh)];
     }
     case "HTTPRoute":
     case "GRPCRoute":
@@ -74,6 +78,27 @@ function fieldsOf(resource: Resource, mesh: MeshView): readonly Found[] {
     default:
       return resource satisfies never;
   }
+}
+
+/** What a policy says of tenants where the mesh knows none, or none by a header. */
+function withoutTenants({ spec }: TrafficPolicy, { tenants }: MeshView): readonly Found[] {
+  const keys = spec.loadBalancing?.hashOn ?? [];
+  const hasHeader = tenants?.sources.some(({ header }) => header !== undefined) === true;
+  return [
+    ...(spec.tenants !== undefined && tenants === undefined
+      ? [{ path: ["spec", "tenants"], says: "tenants has no effect: MeshConfig names no source of tenants" }]
+      : []),
+    ...keys.flatMap(({ type }, at) =>
+      type === "tenant" && !hasHeader
+        ? [
+            {
+              path: ["spec", "loadBalancing", "hashOn", at],
+              says: "the key tenant has no effect: no source of tenants in MeshConfig is a header",
+            },
+          ]
+        : [],
+    ),
+  ];
 }
 
 /** Those blocks of a policy that are about requests. */

@@ -33,6 +33,7 @@ export function checkReferences(resources: readonly Resource[]): ConfigError[] {
       const route = index.routes.get(`${kind} ${key}`);
       return route?.kind === "HTTPRoute" || route?.kind === "GRPCRoute" ? route : undefined;
     },
+    tenants: resources.find((resource) => resource.kind === "MeshConfig")?.spec.tenants,
   };
   return [
     ...findDuplicates(resources),

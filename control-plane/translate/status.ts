@@ -61,6 +61,7 @@ export function statusOf(snapshot: MeshSnapshot): readonly ObjectStatus[] {
     portsOf: (key) =>
       snapshot.tables.services.get(key)?.ports.map(({ name, protocol }) => ({ name, isOpaque: protocol === "TCP" })),
     routeOf: (kind, key) => routes.get(`${kind} ${key}`),
+    tenants: meshConfigOf(scope.reader).tenants,
   };
   const conflicts = Map.groupBy(conflictsOf(snapshot.resources), ({ policy }) => policy);
   const documents = snapshot.resources.map((resource) => {

@@ -305,3 +305,30 @@ spec: { parentRefs: [{ group: "", kind: Service, name: ratings, namespace: ${nam
       assert.equal(noEffect(mesh, "p")?.includes("is for a Service of another namespace") ?? false, isSaid, kind);
     }
 });
+
+test("what is said of tenants is said to have no effect while the mesh knows none, or none by a header", () => {
+  const own = policy("TrafficPolicy", "p", "name: reviews", "tenants: { isolate: true }");
+  const hashed = policy(
+    "TrafficPolicy",
+    "q",
+    "name: reviews",
+    "loadBalancing: { policy: maglev, hashOn: [{ type: tenant }] }",
+  );
+  const tenants = (source: string): string => `---
+apiVersion: heddle.dev/v1alpha1
+kind: MeshConfig
+metadata: { name: default }
+spec: { tenants: { sources: [${source}] } }
+`;
+  const byIdentity = tenants("{ peerIdentity: { pattern: 'spiffe://cluster.local/ns/{tenant}/sa/*' } }");
+  const byHeader = tenants(
+    "{ header: { name: x-tenant, trusted: { identities: ['spiffe://cluster.local/ns/*/sa/*'] } } }",
+  );
+  const without = makeMesh(base + own + hashed);
+  assert.match(noEffect(without, "p") ?? "", /tenants has no effect/);
+  assert.match(noEffect(without, "q") ?? "", /the key tenant has no effect/);
+  const withIdentity = makeMesh(base + own + hashed + byIdentity);
+  assert.equal(noEffect(withIdentity, "p"), undefined);
+  assert.match(noEffect(withIdentity, "q") ?? "", /the key tenant has no effect/);
+  assert.equal(noEffect(makeMesh(base + own + hashed + byHeader), "q"), undefined);
+});
