@@ -129,7 +129,10 @@ export class Cluster {
       `${name} ended`,
       async () => {
         const state = await this.exec(["sh", "-c", `cat /proc/${pid}/stat 2>/dev/null || true`]);
-        return state === "" || / Z /.test(state);
+        if (state === "") return true;
+        // A zombie whose other threads are still on their way out has its port open, and the next one would not get it.
+        const threads = await this.exec(["sh", "-c", `ls /proc/${pid}/task 2>/dev/null | wc -l`]);
+        return / Z /.test(state) && Number(threads) <= 1;
       },
       60_000,
     );
