@@ -1,4 +1,5 @@
 // Global limits: proxies that ask Envoy's reference rate-limit server on Redis, and Envoy itself beside them.
+// Time limit: 600 s.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
