@@ -49,43 +49,7 @@ const WINDOWS = buildWindows();
  * 4, or-ed with the classes of its characters.
  */
 export function scanHuffman(bytes: Uint8Array, start: number, end: number): number {
-  let at = start;
-  let bits = 0;
-  let window = 0;
-  let classes = 0;
-  let length = 0;
-  for (;;) {
-    while (bits <= 16 && at < end) {
-      window = (window << 8) | (bytes[at++] ?? 0);
-      bits += 8;
-    }
-    if (bits < WINDOW_BITS) break;
-    const found = WINDOWS[(window >>> (bits - WINDOW_BITS)) & WINDOW_MASK] ?? 0;
-    if (found === 0) {
-      if (!readLong(bytes, at * 8 - bits, end * 8)) return -1;
-      classes |= OCTET_CLASS[long.symbol] ?? 0;
-      length++;
-      at = long.next >> 3;
-      bits = -long.next & 7;
-      if (bits > 0) window = bytes[at++] ?? 0;
-      continue;
-    }
-    bits -= found & 31;
-    classes |= found >> CLASSES_SHIFT;
-    length += found >> COUNT_SHIFT;
-  }
-  // Fewer bits than a window: padded with ones, as the string itself must be.
-  for (;;) {
-    const found = WINDOWS[padded(window, bits)] ?? 0;
-    const symbol = (found >> FIRST_SHIFT) & 0xff;
-    const taken = CODE_LENGTHS[symbol] ?? 0;
-    if (found === 0 || taken > bits) break;
-    bits -= taken;
-    classes |= OCTET_CLASS[symbol] ?? 0;
-    length++;
-  }
-  if (bits > 7 || padded(window, bits) !== WINDOW_MASK) return -1;
-  return (length << 4) | (classes & 15);
+  return decodeInto(bytes, start, end, scratchFor(end - start));
 }
 
 /** The last bits of a string at the front of a window, and ones behind them. */
@@ -156,7 +120,7 @@ function scratchFor(octets: number): Buffer {
   return needed <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafe(needed);
 }
 
-/** `scanHuffman` that keeps what it reads. The loops are two because checking alone is a third faster. */
+/** `scanHuffman`, and what it read is in `target`. */
 function decodeInto(bytes: Uint8Array, start: number, end: number, target: Buffer): number {
   let at = start;
   let bits = 0;
@@ -185,6 +149,7 @@ function decodeInto(bytes: Uint8Array, start: number, end: number, target: Buffe
     target[length + 1] = found >> SECOND_SHIFT;
     length += found >> COUNT_SHIFT;
   }
+  // Fewer bits than a window: padded with ones, as the string itself must be.
   for (;;) {
     const found = WINDOWS[padded(window, bits)] ?? 0;
     const symbol = (found >> FIRST_SHIFT) & 0xff;
