@@ -20,3 +20,11 @@ export function makeSeededRandom(seed: number): Random {
     },
   };
 }
+
+/** Whether chance takes one of this share, for instance 1 of 100; a share of all or of nothing asks nobody. */
+export function isDrawn(
+  { numerator, denominator }: { readonly numerator: number; readonly denominator: number },
+  random: Random,
+): boolean {
+  return numerator >= denominator || (numerator > 0 && random.next() * denominator < numerator);
+}

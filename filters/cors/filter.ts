@@ -2,7 +2,7 @@
 // may read (WHATWG Fetch, §3.2). It keeps nobody from calling: what a browser does not allow is the browser's to refuse.
 import type { Fraction } from "#config/model/matcher.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
-import type { Random } from "#lib/random.ts";
+import { isDrawn, type Random } from "#lib/random.ts";
 
 import { ANSWERED, CONTINUE, type Filter, type FilterContext, type FilterFactory, type LocalReply } from "../filter.ts";
 import { CORS, CORS_POLICY, inheritCors, parseCors, type CorsPolicy } from "./config.ts";
@@ -70,7 +70,7 @@ function makeFilter(context: FilterContext): Filter {
 }
 
 function isIn(share: Fraction | undefined, random: Random, fallback: boolean): boolean {
-  return share === undefined ? fallback : random.next() * share.denominator < share.numerator;
+  return share === undefined ? fallback : isDrawn(share, random);
 }
 
 /** `*` is not told to browsers: with credentials they take it for a name (Fetch §3.2.3), so what they asked for is repeated. */

@@ -5,6 +5,7 @@
 import type { Fraction } from "#config/model/matcher.ts";
 import type { Timer } from "#lib/clock.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { isDrawn, type Random } from "#lib/random.ts";
 
 import {
   ANSWERED,
@@ -78,8 +79,6 @@ function makeFilter(base: FaultConfig, context: FilterContext): Filter {
     }
     return faults;
   };
-  const draw = ({ numerator, denominator }: Fraction): boolean =>
-    numerator >= denominator || (numerator > 0 && random.next() * denominator < numerator);
 
   return {
     name: context.name,
@@ -100,10 +99,10 @@ function makeFilter(base: FaultConfig, context: FilterContext): Filter {
         const one = faults[i];
         if (one === undefined || !isMeant(one, exchange, head)) continue;
         const { share, delay, abort, rateLimit } = one.fault;
-        if (share !== undefined && !draw(share)) continue;
-        if (rateLimit !== undefined) kibps = Math.min(kibps, rateOf(rateLimit, head, draw));
-        if (delay !== undefined) delayMs += delayOf(delay, head, draw);
-        if (abort !== undefined) answer ??= answerOf(abort, head, draw);
+        if (share !== undefined && !isDrawn(share, random)) continue;
+        if (rateLimit !== undefined) kibps = Math.min(kibps, rateOf(rateLimit, head, random));
+        if (delay !== undefined) delayMs += delayOf(delay, head, random);
+        if (abort !== undefined) answer ??= answerOf(abort, head, random);
       }
       if (delayMs === 0 && answer === undefined && kibps === Number.POSITIVE_INFINITY) return CONTINUE;
       if (active !== undefined) addActive(active, 1);
@@ -177,32 +176,32 @@ function matchesAll(tests: readonly HeaderTest[], head: HeaderBlock): boolean {
   return true;
 }
 
-type Draw = (share: Fraction) => boolean;
-
 /** Ms; 0 = none. */
-function delayOf({ ms, share }: NonNullable<Fault["delay"]>, head: HeaderBlock, draw: Draw): number {
-  if (ms !== "header") return draw(share) ? ms : 0;
+function delayOf({ ms, share }: NonNullable<Fault["delay"]>, head: HeaderBlock, random: Random): number {
+  if (ms !== "header") return isDrawn(share, random) ? ms : 0;
   const asked = numberIn(head, "x-envoy-fault-delay-request");
   if (asked === undefined) return 0;
-  return draw(shareIn(head, "x-envoy-fault-delay-request-percentage", share)) ? asked : 0;
+  return isDrawn(shareIn(head, "x-envoy-fault-delay-request-percentage", share), random) ? asked : 0;
 }
 
-function answerOf(abort: NonNullable<Fault["abort"]>, head: HeaderBlock, draw: Draw): FaultAnswer | undefined {
-  if (abort.with !== "header") return draw(abort.share) ? abort.with : undefined;
+function answerOf(abort: NonNullable<Fault["abort"]>, head: HeaderBlock, random: Random): FaultAnswer | undefined {
+  if (abort.with !== "header") return isDrawn(abort.share, random) ? abort.with : undefined;
   const http = numberIn(head, "x-envoy-fault-abort-request");
   const grpc = numberIn(head, "x-envoy-fault-abort-grpc-request");
   const isHttp = http !== undefined && http >= 200 && http < 600;
   if (!isHttp && grpc === undefined) return undefined;
-  if (!draw(shareIn(head, "x-envoy-fault-abort-request-percentage", abort.share))) return undefined;
+  if (!isDrawn(shareIn(head, "x-envoy-fault-abort-request-percentage", abort.share), random)) return undefined;
   return isHttp ? { kind: "http", status: http } : { kind: "grpc", status: grpc ?? 0 };
 }
 
 /** KiB a second; Infinity = as fast as it comes. */
-function rateOf({ kibps, share }: NonNullable<Fault["rateLimit"]>, head: HeaderBlock, draw: Draw): number {
-  if (kibps !== "header") return draw(share) ? kibps : Number.POSITIVE_INFINITY;
+function rateOf({ kibps, share }: NonNullable<Fault["rateLimit"]>, head: HeaderBlock, random: Random): number {
+  if (kibps !== "header") return isDrawn(share, random) ? kibps : Number.POSITIVE_INFINITY;
   const asked = numberIn(head, "x-envoy-fault-throughput-response") ?? 0;
   if (asked === 0) return Number.POSITIVE_INFINITY;
-  return draw(shareIn(head, "x-envoy-fault-throughput-response-percentage", share)) ? asked : Number.POSITIVE_INFINITY;
+  return isDrawn(shareIn(head, "x-envoy-fault-throughput-response-percentage", share), random)
+    ? asked
+    : Number.POSITIVE_INFINITY;
 }
 
 /** A whole number in a header that anybody can have written. */

@@ -1,5 +1,6 @@
 // The rate-limit filter: buckets of this proxy, by descriptor or key where asked, exact among its workers.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { isDrawn } from "#lib/random.ts";
 
 import {
   ANSWERED,
@@ -77,7 +78,7 @@ function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
       if (override?.isDisabled === true) return CONTINUE;
       const { config, limiter } =
         override === undefined ? compile(base, "") : compile(override.config as RateLimitConfig, override.owner ?? ""); // as: parse made it
-      if (config.kind === "envoy" && !isChosen(config.enabled, context)) return CONTINUE;
+      if (config.kind === "envoy" && !isDrawn(config.enabled, context.random)) return CONTINUE;
       const nowMs = clock.nowMs();
       const outcome = limiter.check(exchange, nowMs);
       if (!outcome.isAllowed) return onLimited(exchange, config, outcome);
@@ -125,7 +126,7 @@ function makeFilter(base: RateLimitConfig, context: FilterContext): Filter {
 
   function onLimited(exchange: Exchange, config: RateLimitConfig, { standing }: Outcome): Verdict {
     if (standing === undefined) return CONTINUE;
-    if (config.kind === "envoy" && !isChosen(config.enforced, context)) {
+    if (config.kind === "envoy" && !isDrawn(config.enforced, context.random)) {
       addHeaders(exchange.request, config.requestHeadersWhenNotEnforced);
       if (config.hasHeaders) exchange.slots[slot] = { standing, taken: NOTHING, waiter: undefined } satisfies Limited;
       return CONTINUE;
@@ -144,10 +145,6 @@ function show(head: HeaderBlock, standing: Standing): void {
 
 function limitedOf(exchange: Exchange, slot: number): Limited | undefined {
   return exchange.slots[slot] as Limited | undefined; // as: only this filter writes its slot
-}
-
-function isChosen({ numerator, denominator }: EnvoyRateLimit["enabled"], { random }: FilterContext): boolean {
-  return numerator >= denominator || (numerator > 0 && random.next() * denominator < numerator);
 }
 
 /** A policy's bucket is one in the whole proxy; of two routes that say the same each has its own, as in Envoy. */

@@ -1,5 +1,5 @@
 // The global rate limit: asks a service that counts for all proxies (Envoy's protocol, service.ratelimit.v3), and does what it says.
-import type { Fraction } from "#config/model/matcher.ts";
+import { isDrawn } from "#lib/random.ts";
 
 import { RequestDescriber, type Descriptor } from "../descriptors/describe.ts";
 import {
@@ -74,14 +74,14 @@ function makeFilter(config: GlobalRateLimit, context: FilterContext): Filter {
     if (answer.code === "failed") {
       count.error.add(1);
       exchange.note("rate_limit_error", answer.reason);
-      if (isChosen(config.denied, context)) return replyFailed(config, answer.reason);
+      if (isDrawn(config.denied, context.random)) return replyFailed(config, answer.reason);
       count.allowed.add(1);
       return undefined;
     }
     const shown = asked.manner.hasHeaders ? describeLimits(answer.statuses) : NO_HEADERS;
     if (answer.code === "overLimit") {
       count.overLimit.add(1);
-      if (isChosen(config.enforced, context)) return replyOverLimit(config, asked.manner, answer, shown);
+      if (isDrawn(config.enforced, context.random)) return replyOverLimit(config, asked.manner, answer, shown);
     } else count.ok.add(1);
     for (const [name, value] of answer.requestHeaders) exchange.request.add(name, value);
     asked.headers = [...shown, ...answer.responseHeaders];
@@ -145,11 +145,7 @@ function isAsked(config: GlobalRateLimit, exchange: Exchange, context: FilterCon
     const isInternal = exchange.request.get("x-envoy-internal") === "true";
     if (isInternal !== (config.requestType === "internal")) return false;
   }
-  return isChosen(config.enabled, context);
-}
-
-function isChosen({ numerator, denominator }: Fraction, { random }: FilterContext): boolean {
-  return numerator >= denominator || (numerator > 0 && random.next() * denominator < numerator);
+  return isDrawn(config.enabled, context.random);
 }
 
 function makeCounters(config: GlobalRateLimit, context: FilterContext) {

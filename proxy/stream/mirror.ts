@@ -4,6 +4,7 @@ import { CONTINUE, REROUTE, type AttemptFailure, type Pick } from "#filters/filt
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
+import { isDrawn } from "#lib/random.ts";
 import { WheelTimer } from "#lib/timer-wheel.ts";
 import type { OpenTicket, OpenWaiter, PickedEndpoint, UpstreamCluster } from "#proxy/upstream/contract.ts";
 
@@ -20,7 +21,7 @@ export function startMirrors(exchange: HttpExchange): void {
   const action = exchange.compiled?.config.action;
   if (action?.kind !== "forward" || exchange.isUpgradeRequest) return;
   for (const { cluster, fraction } of action.mirrors) {
-    if (exchange.service.random.next() * fraction.denominator >= fraction.numerator) continue;
+    if (!isDrawn(fraction, exchange.service.random)) continue;
     const upstream = exchange.service.clusters.get(cluster);
     const pick = upstream === undefined ? undefined : pickFor(exchange, upstream);
     if (upstream === undefined || pick === undefined || !upstream.admit(false)) continue;
