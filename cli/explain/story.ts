@@ -1,26 +1,6 @@
 // Tells the story of a request in sentences, from the records of the proxies that it met.
+import { grpcStatusNames } from "#lib/grpc/status.ts";
 import { inOrder, type Hop, type HopAttempt } from "./records.ts";
-
-/** The names of gRPC's status codes, by number. */
-const GRPC_NAMES: readonly string[] = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-];
 
 /** The whole story: first why, in one sentence; then each hop in the order in which the request met it. */
 export function tellStory(hops: readonly Hop[]): string {
@@ -102,7 +82,7 @@ function urlOf({ authority, path }: Hop): string {
 
 function tellStatus({ status, grpcStatus }: Hop): string {
   if (grpcStatus === undefined) return String(status);
-  return `${status} with grpc-status ${grpcStatus} (${GRPC_NAMES[grpcStatus] ?? "unknown"})`;
+  return `${status} with grpc-status ${grpcStatus} (${grpcStatusNames[grpcStatus] ?? "unknown"})`;
 }
 
 function tellVersion(version: string): string {

@@ -1,10 +1,10 @@
 // FallbackPolicy: what is answered in place of a service that is degraded.
 
 import type { Static } from "typebox";
+import { grpcStatusNames } from "#lib/grpc/status.ts";
 import { choice, duration, formatted, list, listByKey, optional, port, record, text, whole } from "./fields.ts";
 import { backendObjectFields } from "./gateway-fields.ts";
-import { grpcStatusNames } from "./fault-policy.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { requestTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
@@ -132,10 +132,5 @@ export const fallbackPolicyKind = heddleKind({
   description:
     "What is answered in place of a service that is degraded: another service's answer, else the last good one, else a fixed one. Of several policies for one target the oldest holds.",
   spec,
-  columns: [
-    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-  ],
+  columns: [columns.target, columns.accepted, columns.programmed, columns.age],
 });

@@ -1,6 +1,7 @@
 // FaultPolicy: delays, aborts and slow answers on purpose, to see how callers bear them.
 
 import type { Static } from "typebox";
+import { grpcStatusNames } from "#lib/grpc/status.ts";
 import {
   choice,
   decimal,
@@ -14,32 +15,11 @@ import {
   text,
   whole,
 } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { requestTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
 const methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"] as const;
-
-/** By number (google/rpc/code.proto). */
-export const grpcStatusNames = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-] as const;
 
 const match = record("All conditions of one match must hold.", {
   path: optional(
@@ -134,10 +114,10 @@ export const faultPolicyKind = heddleKind({
     "Makes requests to a service wait, fail or be answered slowly, for a share of them or for those with certain headers, to test who calls it.",
   spec,
   columns: [
-    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
+    columns.target,
     { name: "Percent", type: "string", jsonPath: ".spec.faults[*].percent" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.accepted,
+    columns.programmed,
+    columns.age,
   ],
 });

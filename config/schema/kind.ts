@@ -33,6 +33,14 @@ export interface PrinterColumn {
   readonly jsonPath: string;
 }
 
+/** Columns that several kinds have. */
+export const columns = {
+  target: { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
+  accepted: { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
+  programmed: { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
+  age: { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+} as const satisfies Readonly<Record<string, PrinterColumn>>;
+
 export interface KindDefinition<Kind extends string = string> {
   readonly kind: Kind;
   readonly group: string;

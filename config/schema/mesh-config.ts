@@ -14,7 +14,7 @@ import {
   text,
   whole,
 } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { overload } from "./overload.ts";
 import { mtlsModeDescription, mtlsModes } from "./peer-authentication.ts";
 import type { Immutable } from "./structural.ts";
@@ -165,6 +165,6 @@ export const meshConfigKind = heddleKind({
   columns: [
     { name: "TrustDomain", type: "string", jsonPath: ".spec.trustDomain" },
     { name: "OutboundMtls", type: "string", jsonPath: ".spec.outboundMtls" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.age,
   ],
 });

@@ -2,7 +2,7 @@
 
 import type { Static } from "typebox";
 import { choice, labels, list, optional, portReference, record } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { serviceTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
@@ -60,9 +60,5 @@ export const peerAuthenticationKind = heddleKind({
   description:
     "Says whether the ports of a namespace's workloads take mutual TLS alone, plaintext too, or plaintext alone.",
   spec,
-  columns: [
-    { name: "Mode", type: "string", jsonPath: ".spec.mode" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-  ],
+  columns: [{ name: "Mode", type: "string", jsonPath: ".spec.mode" }, columns.accepted, columns.age],
 });

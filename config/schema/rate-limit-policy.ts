@@ -2,7 +2,7 @@
 
 import type { Static } from "typebox";
 import { choice, duration, flag, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { requestTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
@@ -212,10 +212,10 @@ export const rateLimitPolicyKind = heddleKind({
     "Limits the rate of requests to a service with token buckets, for all requests together or for each header value, tenant, identity or address.",
   spec,
   columns: [
-    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
+    columns.target,
     { name: "Requests", type: "string", jsonPath: ".spec.local[*].requests" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.accepted,
+    columns.programmed,
+    columns.age,
   ],
 });

@@ -16,7 +16,7 @@ import {
   record,
   whole,
 } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import type { Immutable } from "./structural.ts";
 import { suggest } from "./suggest.ts";
 
@@ -163,9 +163,5 @@ export const serviceEntryKind = heddleKind({
   description:
     "A service that no registry knows: its ports, its endpoints with labels, weight and account, and where their sidecars listen.",
   spec,
-  columns: [
-    { name: "Ports", type: "string", jsonPath: ".spec.ports[*].port" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-  ],
+  columns: [{ name: "Ports", type: "string", jsonPath: ".spec.ports[*].port" }, columns.accepted, columns.age],
 });

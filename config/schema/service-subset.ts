@@ -2,7 +2,7 @@
 
 import type { Static } from "typebox";
 import { formatted, labels, record } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import type { Immutable } from "./structural.ts";
 
 const spec = record("What the user wants.", {
@@ -20,9 +20,5 @@ export const serviceSubsetKind = heddleKind({
   description:
     "A Service narrowed to those endpoints that have these labels. Can be a backendRef of a route and the target of a TrafficPolicy.",
   spec,
-  columns: [
-    { name: "Service", type: "string", jsonPath: ".spec.service" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-  ],
+  columns: [{ name: "Service", type: "string", jsonPath: ".spec.service" }, columns.accepted, columns.age],
 });

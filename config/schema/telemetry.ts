@@ -2,7 +2,7 @@
 
 import type { Static } from "typebox";
 import { choice, decimal, flag, formatted, mapOf, optional, record, text } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { serviceTargetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 
@@ -56,7 +56,7 @@ export const telemetryKind = heddleKind({
   spec,
   columns: [
     { name: "Sampling", type: "string", jsonPath: ".spec.tracing.samplingPercent" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.accepted,
+    columns.age,
   ],
 });

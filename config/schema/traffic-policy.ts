@@ -2,7 +2,7 @@
 
 import type { Static } from "typebox";
 import { flag, optional, record } from "./fields.ts";
-import { heddleKind, type ResourceOf } from "./kind.ts";
+import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { targetRefs } from "./policy-targets.ts";
 import type { Immutable } from "./structural.ts";
 import { trafficBlocks } from "./traffic/blocks.ts";
@@ -54,10 +54,5 @@ export const trafficPolicyKind = heddleKind({
   description:
     "How requests to a service are carried: timeouts, retries and their budget, circuit breaker, connection limits, outlier detection, load balancing, health checks.",
   spec,
-  columns: [
-    { name: "Target", type: "string", jsonPath: ".spec.targetRefs[*].name" },
-    { name: "Accepted", type: "string", jsonPath: ".status.conditions[?(@.type=='Accepted')].status" },
-    { name: "Programmed", type: "string", jsonPath: ".status.conditions[?(@.type=='Programmed')].status" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-  ],
+  columns: [columns.target, columns.accepted, columns.programmed, columns.age],
 });

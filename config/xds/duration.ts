@@ -11,6 +11,11 @@ export function toMsOr(duration: Duration | undefined, fallbackMs: number): numb
   return duration === undefined ? fallbackMs : toMs(duration);
 }
 
+/** Whole milliseconds in canonical protobuf JSON: `3s`, `0.250s`. */
+export function jsonSeconds(ms: number): string {
+  return `${ms % 1000 === 0 ? ms / 1000 : (ms / 1000).toFixed(3)}s`;
+}
+
 export function fromMs(ms: number): Duration {
   const seconds = Math.floor(ms / 1000);
   return create(DurationSchema, { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) });

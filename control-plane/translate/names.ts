@@ -1,5 +1,13 @@
 // How generated resources are called; both planes, metrics and `heddle explain` know them by these names.
 
+/** How records and answers call the document that a setting comes from: `TrafficPolicy shop/reviews`. */
+export function documentName(document: {
+  readonly kind: string;
+  readonly metadata: { readonly namespace: string; readonly name: string };
+}): string {
+  return `${document.kind} ${document.metadata.namespace}/${document.metadata.name}`;
+}
+
 /** One port of one service: cluster, endpoints and route table share it. */
 export function outboundName(service: string, port: number | string): string {
   return `outbound/${service}/${port}`;

@@ -1,5 +1,26 @@
 // gRPC's status codes beside HTTP's, and the fields that carry them.
 
+/** The names of gRPC's codes, by number (google/rpc/code.proto). */
+export const grpcStatusNames = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+] as const;
+
 /** gRPC's code for an HTTP status (grpc/doc/http-grpc-status-mapping.md; 429 as Envoy says it, UNAVAILABLE). */
 export function grpcStatusFor(status: number): number {
   switch (status) {

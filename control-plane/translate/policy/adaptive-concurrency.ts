@@ -2,6 +2,7 @@
 import type { JsonValue } from "#config/model/filter-config.ts";
 import { StatusCodeSchema } from "#config/xds/gen/envoy/type/v3/http_status_pb.ts";
 import { durationMs } from "#config/schema/duration.ts";
+import { jsonSeconds } from "#config/xds/duration.ts";
 import type { AdaptiveConcurrency } from "#config/schema/traffic/adaptive-concurrency.ts";
 import { blockFilter } from "./block-filter.ts";
 
@@ -48,8 +49,7 @@ function statusName(status: number): JsonValue {
   return StatusCodeSchema.values.find(({ number }) => number === status)?.name ?? status;
 }
 
-/** Protobuf JSON of a duration. */
+/** Protobuf JSON of a duration of a policy. */
 export function seconds(duration: string): string {
-  const ms = durationMs(duration);
-  return `${ms % 1000 === 0 ? ms / 1000 : (ms / 1000).toFixed(3)}s`;
+  return jsonSeconds(durationMs(duration));
 }

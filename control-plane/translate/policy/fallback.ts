@@ -1,10 +1,11 @@
 // FallbackPolicy as settings of the fallback filter.
 import { durationMs } from "#config/schema/duration.ts";
 import type { FallbackPolicy } from "#config/schema/fallback-policy.ts";
-import { grpcStatusNames } from "#config/schema/fault-policy.ts";
+import { grpcStatusNames } from "#lib/grpc/status.ts";
 import type { MeshReader } from "../../mesh/derivation.ts";
 import { filterTypes } from "../filter-types.ts";
 import { resolveBackend, type ResolvedBackend } from "../gateway-api/backends.ts";
+import { documentName } from "../names.ts";
 import type { Backend, Scope } from "../scope.ts";
 import { policyOfPort, policyOfRule } from "./attached.ts";
 import type { FilterSettings, PolicyFilter, PolicyPort, PolicyRule } from "./policy-filters.ts";
@@ -64,7 +65,7 @@ function settingsOf(
   return {
     typeUrl: filterTypes.fallback.typeUrl,
     config: {
-      rule: `FallbackPolicy ${policy.metadata.namespace}/${policy.metadata.name}`,
+      rule: documentName(policy),
       conditions: when.conditions,
       statuses: when.statuses,
       ...(resolved?.kind === "backend"

@@ -1,8 +1,11 @@
 // FaultPolicy as settings of the fault filter: Envoy's message where it says the same, ours for several faults at once.
 import type { JsonValue } from "#config/model/filter-config.ts";
 import { durationMs } from "#config/schema/duration.ts";
-import { grpcStatusNames, type FaultPolicy, type FaultRule } from "#config/schema/fault-policy.ts";
+import type { FaultPolicy, FaultRule } from "#config/schema/fault-policy.ts";
+import { jsonSeconds } from "#config/xds/duration.ts";
+import { grpcStatusNames } from "#lib/grpc/status.ts";
 import { envoyFaultType, filterTypes } from "../filter-types.ts";
+import { documentName } from "../names.ts";
 import { policiesOfPort, policiesOfRule } from "./attached.ts";
 import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
 
@@ -22,7 +25,7 @@ export const faultPolicies: PolicyFilter = {
 
 function settingsOf(policies: readonly FaultPolicy[]): FilterSettings | undefined {
   if (policies.length === 0) return undefined;
-  const rule = policies.map(({ metadata }) => `FaultPolicy ${metadata.namespace}/${metadata.name}`).join(", ");
+  const rule = policies.map(documentName).join(", ");
   const faults = policies.flatMap(({ spec }) => spec.faults);
   const bounds = policies.flatMap(({ spec }) => spec.maxActiveFaults ?? []);
   const maxActive = bounds.length === 0 ? {} : { maxActiveFaults: Math.min(...bounds) };
@@ -53,17 +56,12 @@ function ourFault(fault: FaultRule): JsonValue {
 
 function partsOf({ delay, abort, responseRateLimit }: FaultRule, percentage: Json): Json {
   return {
-    ...(delay === undefined ? {} : { delay: { fixedDelay: secondsOf(durationMs(delay.fixed)), percentage } }),
+    ...(delay === undefined ? {} : { delay: { fixedDelay: jsonSeconds(durationMs(delay.fixed)), percentage } }),
     ...(abort === undefined ? {} : { abort: { ...abortOf(abort), percentage } }),
     ...(responseRateLimit === undefined
       ? {}
       : { responseRateLimit: { fixedLimit: { limitKbps: String(responseRateLimit.kibPerSecond) }, percentage } }),
   };
-}
-
-/** As protobuf's JSON writes a duration. */
-function secondsOf(ms: number): string {
-  return `${ms % 1000 === 0 ? ms / 1000 : (ms / 1000).toFixed(3)}s`;
 }
 
 function abortOf({ httpStatus, grpcStatus }: NonNullable<FaultRule["abort"]>): Json {

@@ -3,6 +3,7 @@ import type { JsonValue } from "#config/model/filter-config.ts";
 import { durationMs } from "#config/schema/duration.ts";
 import type { RateLimitBucket, RateLimitPolicy } from "#config/schema/rate-limit-policy.ts";
 import { envoyRateLimitType, filterTypes } from "../filter-types.ts";
+import { documentName } from "../names.ts";
 import { policiesOfPort, policiesOfRule } from "./attached.ts";
 import type { FilterSettings, PolicyFilter } from "./policy-filters.ts";
 
@@ -52,7 +53,7 @@ function envoyMessage(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonVal
   // The denominator is a hundred unless it says otherwise.
   const always = { defaultValue: { numerator: 100 } };
   return {
-    statPrefix: ruleName(policy),
+    statPrefix: documentName(policy),
     tokenBucket: {
       maxTokens: Math.min(bucket.burst ?? bucket.requests, MAX_TOKENS),
       tokensPerFill: bucket.requests,
@@ -68,7 +69,7 @@ function envoyMessage(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonVal
 function ourBucket(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue {
   const { match } = bucket;
   return {
-    rule: ruleName(policy),
+    rule: documentName(policy),
     name: bucket.name,
     algorithm: bucket.algorithm,
     requests: bucket.requests,
@@ -105,8 +106,4 @@ function matchOf({ methods, pathPrefix, headers }: NonNullable<RateLimitBucket["
       ...(type === "Prefix" ? { stringMatch: { prefix: value } } : {}),
     })),
   };
-}
-
-function ruleName(policy: RateLimitPolicy): string {
-  return `RateLimitPolicy ${policy.metadata.namespace}/${policy.metadata.name}`;
 }
