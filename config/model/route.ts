@@ -93,7 +93,7 @@ export interface ForwardAction {
   readonly hashPolicy: readonly HashPolicy[];
   readonly prefixRewrite: string | undefined;
   readonly pathRewrite: string | undefined;
-  readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+  readonly regexRewrite: RegexRewrite | undefined;
   readonly hostRewrite: string | undefined;
   readonly autoHostRewrite: boolean;
   /** Only endpoints with these labels (Envoy `metadata_match` of `envoy.lb`). */
@@ -106,6 +106,12 @@ export interface ForwardAction {
   readonly rateLimits?: readonly JsonValue[];
   /** The virtual host's hold beside the route's, whatever a filter says. */
   readonly includeVirtualHostRateLimits?: boolean;
+}
+
+/** Every match of the pattern (RE2) in a path without its query is replaced; `\1` in the substitution is the first group. */
+export interface RegexRewrite {
+  readonly pattern: string;
+  readonly substitution: string;
 }
 
 export type Labels = { readonly [key: string]: string };
@@ -131,6 +137,7 @@ export interface RedirectAction {
   readonly path:
     | { readonly kind: "full"; readonly value: string }
     | { readonly kind: "prefix"; readonly value: string }
+    | ({ readonly kind: "regex" } & RegexRewrite)
     | undefined;
   readonly stripQuery: boolean;
 }

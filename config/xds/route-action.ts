@@ -1,6 +1,6 @@
 // What a route does with a request: forward, redirect or answer, message <-> model.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { DirectResponseAction, ForwardAction, RedirectAction } from "../model/route.ts";
+import type { DirectResponseAction, ForwardAction, RedirectAction, RegexRewrite } from "../model/route.ts";
 import { clusterTargetFromWire, clusterTargetToWire } from "./cluster-target.ts";
 import { inlineText, readText } from "./data-source.ts";
 import { toMs, toMsOr } from "./duration.ts";
@@ -16,6 +16,10 @@ import {
   type RedirectAction as WireRedirect,
   type RouteAction as WireAction,
 } from "./gen/envoy/config/route/v3/route_components_pb.ts";
+import {
+  RegexMatchAndSubstituteSchema as RegexRewriteSchema,
+  type RegexMatchAndSubstitute,
+} from "./gen/envoy/type/matcher/v3/regex_pb.ts";
 import { hashPolicyFromWire, hashPolicyToWire } from "./hash-policy.ts";
 import type { Scope } from "./issues.ts";
 import { fractionToWire, regexFromWire, runtimeFractionFromWire } from "./matcher.ts";
@@ -43,6 +47,8 @@ const REDIRECTS = [
 
 /** What a message can be made of, without the message itself. */
 type ActionInit = Exclude<MessageInitShape<typeof RouteActionSchema>, WireAction>;
+type RedirectInit = Exclude<MessageInitShape<typeof RedirectActionSchema>, WireRedirect>;
+type RedirectPathInit = NonNullable<RedirectInit["pathRewriteSpecifier"]>;
 
 export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
   const { regexRewrite } = wire;
@@ -65,13 +71,7 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     ),
     prefixRewrite: nonEmpty(wire.prefixRewrite),
     pathRewrite: nonEmpty(wire.pathRewrite),
-    regexRewrite: regexRewrite && {
-      pattern:
-        regexRewrite.pattern === undefined
-          ? ""
-          : regexFromWire(regexRewrite.pattern, scope.field("regex_rewrite").field("pattern")),
-      substitution: regexRewrite.substitution,
-    },
+    regexRewrite: regexRewrite && regexRewriteFromWire(regexRewrite, scope),
     hostRewrite: host.case === "hostRewriteLiteral" ? host.value : undefined,
     autoHostRewrite: host.case === "autoHostRewrite" && host.value.value,
     subset: labelsFromWire(wire.metadataMatch, LB_KEY, scope.field("metadata_match")),
@@ -150,10 +150,7 @@ export function forwardToWire(model: ForwardAction): WireAction {
     hashPolicy: model.hashPolicy.map(hashPolicyToWire),
     prefixRewrite: model.prefixRewrite ?? "",
     pathRewrite: model.pathRewrite ?? "",
-    ...given(
-      "regexRewrite",
-      regexRewrite && { pattern: { regex: regexRewrite.pattern }, substitution: regexRewrite.substitution },
-    ),
+    ...given("regexRewrite", regexRewrite && regexRewriteToWire(regexRewrite)),
     ...(hostRewrite === undefined
       ? {}
       : { hostRewriteSpecifier: { case: "hostRewriteLiteral", value: hostRewrite } as const }),
@@ -173,7 +170,19 @@ export function forwardToWire(model: ForwardAction): WireAction {
   return create(RouteActionSchema, init);
 }
 
-export function redirectFromWire(wire: WireRedirect): RedirectAction {
+function regexRewriteFromWire(wire: RegexMatchAndSubstitute, scope: Scope): RegexRewrite {
+  return {
+    pattern:
+      wire.pattern === undefined ? "" : regexFromWire(wire.pattern, scope.field("regex_rewrite").field("pattern")),
+    substitution: wire.substitution,
+  };
+}
+
+function regexRewriteToWire({ pattern, substitution }: RegexRewrite): MessageInitShape<typeof RegexRewriteSchema> {
+  return { pattern: { regex: pattern }, substitution };
+}
+
+export function redirectFromWire(wire: WireRedirect, scope: Scope): RedirectAction {
   const { schemeRewriteSpecifier: scheme, pathRewriteSpecifier: path } = wire;
   const isHttps = scheme.case === "httpsRedirect" && scheme.value;
   const named = scheme.case === "schemeRedirect" && scheme.value !== "" ? scheme.value : undefined;
@@ -183,14 +192,35 @@ export function redirectFromWire(wire: WireRedirect): RedirectAction {
     scheme: isHttps ? "https" : named,
     host: nonEmpty(wire.hostRedirect),
     port: wire.portRedirect === 0 ? undefined : wire.portRedirect,
-    path:
-      path.case === "pathRedirect"
-        ? { kind: "full", value: path.value }
-        : path.case === "prefixRewrite"
-          ? { kind: "prefix", value: path.value }
-          : undefined,
+    path: redirectPathFromWire(path, scope),
     stripQuery: wire.stripQuery,
   };
+}
+
+function redirectPathFromWire(path: WireRedirect["pathRewriteSpecifier"], scope: Scope): RedirectAction["path"] {
+  switch (path.case) {
+    case "pathRedirect":
+      return { kind: "full", value: path.value };
+    case "prefixRewrite":
+      return { kind: "prefix", value: path.value };
+    case "regexRewrite":
+      return { kind: "regex", ...regexRewriteFromWire(path.value, scope) };
+    default:
+      return undefined;
+  }
+}
+
+function redirectPathToWire(path: RedirectAction["path"]): RedirectPathInit {
+  switch (path?.kind) {
+    case "full":
+      return { case: "pathRedirect", value: path.value };
+    case "prefix":
+      return { case: "prefixRewrite", value: path.value };
+    case "regex":
+      return { case: "regexRewrite", value: regexRewriteToWire(path) };
+    default:
+      return { case: undefined };
+  }
 }
 
 export function redirectToWire(model: RedirectAction): WireRedirect {
@@ -200,14 +230,7 @@ export function redirectToWire(model: RedirectAction): WireRedirect {
     ...(scheme === undefined ? {} : { schemeRewriteSpecifier: { case: "schemeRedirect", value: scheme } as const }),
     hostRedirect: model.host ?? "",
     portRedirect: model.port ?? 0,
-    ...(path === undefined
-      ? {}
-      : {
-          pathRewriteSpecifier: {
-            case: path.kind === "full" ? "pathRedirect" : "prefixRewrite",
-            value: path.value,
-          } as const,
-        }),
+    pathRewriteSpecifier: redirectPathToWire(path),
     stripQuery: model.stripQuery,
   });
 }

@@ -114,7 +114,7 @@ function actionFromWire(action: WireRoute["action"], scope: Scope): RouteAction 
     case "route":
       return forwardFromWire(action.value, scope.field("route"));
     case "redirect":
-      return redirectFromWire(action.value);
+      return redirectFromWire(action.value, scope.field("redirect"));
     case "directResponse":
       return directResponseFromWire(action.value, scope.field("direct_response"));
     case "filterAction":

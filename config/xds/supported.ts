@@ -148,7 +148,7 @@ const TABLE: { readonly [typeName: string]: string } = {
   "envoy.config.route.v3.WeightedCluster.ClusterWeight":
     "name weight metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config host_rewrite_literal",
   "envoy.config.route.v3.RedirectAction":
-    "https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite response_code strip_query",
+    "https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query",
   "envoy.config.route.v3.DirectResponseAction": "status body",
   // host_selection_retry_max_attempts says how hard to look for an endpoint that was not tried; Heddle always finds one if there is.
   "envoy.config.route.v3.RetryPolicy":

@@ -1,16 +1,13 @@
 // Rewrites by a pattern (Envoy `regex_rewrite`): RE2, and RE2's own way of writing a substitution (`\1` is the first group).
 import { compileRe2 } from "#lib/re2.ts";
 
-import type { ForwardAction } from "#config/model/route.ts";
+import type { RegexRewrite } from "#config/model/route.ts";
 
 /** Gives the path in which every match was replaced. */
 export type PathRewriter = (path: string) => string;
 
 /** Throws when the pattern is not RE2, or the substitution names a group that it does not have. */
-export function compileRegexRewrite({
-  pattern,
-  substitution,
-}: NonNullable<ForwardAction["regexRewrite"]>): PathRewriter {
+export function compileRegexRewrite({ pattern, substitution }: RegexRewrite): PathRewriter {
   const regex = compileRe2(pattern);
   const parts = parseSubstitution(substitution, regex.groupCount());
   return (path) => {

@@ -4,6 +4,7 @@ import { compileRe2 } from "#lib/re2.ts";
 
 import type {
   HeaderMutations,
+  RegexRewrite,
   RetryPolicy,
   Route,
   RouteAction,
@@ -247,7 +248,7 @@ function compileRoute(
   }
   const bind = targets[0] === undefined ? undefined : bindOf(targets[0].overrides);
   const forward = action.kind === "forward" ? action : undefined;
-  const rewrite = forward?.regexRewrite;
+  const rewrite = regexRewriteOf(action);
   const retry = forward === undefined ? undefined : (forward.retry ?? host.retry);
   return {
     config: route,
@@ -266,6 +267,11 @@ function compileRoute(
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
   };
+}
+
+function regexRewriteOf(action: Route["action"]): RegexRewrite | undefined {
+  if (action.kind === "forward") return action.regexRewrite;
+  return action.kind === "redirect" && action.path?.kind === "regex" ? action.path : undefined;
 }
 
 /** What Envoy has no field for stands in the route's metadata (translate/gateway-api/routes.ts). */

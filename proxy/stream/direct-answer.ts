@@ -1,5 +1,5 @@
 // Routes that answer by themselves: redirects and direct responses.
-import type { DirectResponseAction, RedirectAction } from "#config/model/route.ts";
+import type { DirectResponseAction, RedirectAction, RouteMatch } from "#config/model/route.ts";
 import { encodeGrpcMessage, grpcStatusFor } from "#lib/grpc/status.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 
@@ -62,16 +62,12 @@ function redirectPath(exchange: HttpExchange, action: RedirectAction): string {
   // A path that has a query of its own replaces both.
   if (action.path.kind === "full")
     return action.path.value.includes("?") ? action.path.value : action.path.value + query;
-  const match = exchange.route?.match.path;
-  const matched = match !== undefined && match.kind !== "connect" ? match.value.length : 0;
-  return replacePrefix(plain, matched, action.path.value) + query;
+  if (action.path.kind === "regex") return (exchange.compiled?.regexRewrite?.(plain) ?? plain) + query;
+  return replaceMatched(plain, exchange.route?.match.path, action.path.value) + query;
 }
 
-/** Replaces the matched prefix so that neither a double nor a missing slash comes about (Gateway API ReplacePrefixMatch). */
-export function replacePrefix(path: string, matchedLength: number, replacement: string): string {
-  const rest = path.slice(matchedLength);
-  if (replacement.endsWith("/") && rest.startsWith("/")) return replacement + rest.slice(1);
-  if (replacement === "" || (!replacement.endsWith("/") && rest !== "" && !rest.startsWith("/")))
-    return rest.startsWith("/") ? replacement + rest : `${replacement}/${rest}`;
-  return replacement + rest;
+/** As text, like Envoy: no slash is added or left out. What a regular expression matched is the whole path. */
+export function replaceMatched(path: string, match: RouteMatch["path"] | undefined, replacement: string): string {
+  if (match?.kind === "regex") return replacement;
+  return replacement + (match === undefined || match.kind === "connect" ? path : path.slice(match.value.length));
 }

@@ -4,7 +4,6 @@ import { describe, it } from "node:test";
 
 import type { ForwardAction, HeaderMutations, RedirectAction, Route, RouteMatch } from "#config/model/route.ts";
 
-import { replacePrefix } from "./direct-answer.ts";
 import { ExchangeBench } from "./testing/bench.ts";
 
 const MATCH: RouteMatch = {
@@ -29,17 +28,20 @@ describe("a rewritten path", () => {
     assert.equal(pathOf({ kind: "prefix", value: "/api" }, { prefixRewrite: "/" }, "/api/x"), "//x");
   });
 
-  it("replaces a prefix of whole segments without doubling or losing a slash", () => {
+  it("replaces a prefix of whole segments as text too", () => {
     const path = { kind: "pathSeparatedPrefix", value: "/api" } as const;
     for (const [prefixRewrite, target, expected] of [
       ["/v1", "/api/x", "/v1/x"],
       ["/v1", "/api", "/v1"],
-      ["/", "/api/x", "/x"],
-      ["/v1/", "/api/x", "/v1/x"],
+      ["/", "/api/x", "//x"],
+      ["/", "/api", "/"],
       ["/v1", "/api?q", "/v1?q"],
     ] as const)
       assert.equal(pathOf(path, { prefixRewrite }, target), expected, `${prefixRewrite} ${target}`);
-    assert.equal(replacePrefix("/api", 4, ""), "/");
+  });
+
+  it("replaces the whole path where a regular expression matched it", () => {
+    assert.equal(pathOf({ kind: "regex", value: "/a.*" }, { prefixRewrite: "/v1" }, "/api/x?q=1"), "/v1?q=1");
   });
 
   it("is a whole new path, or the pattern's, and keeps the query", () => {
@@ -136,6 +138,16 @@ describe("a redirect", () => {
     assert.equal(location({ path: { kind: "full", value: "/new" } }, "shop"), "http://shop/new?q=1");
     assert.equal(location({ path: { kind: "full", value: "/new?own" } }, "shop"), "http://shop/new?own");
     assert.equal(location({ path: { kind: "prefix", value: "/v2" } }, "shop", { path }), "http://shop/v2/x?q=1");
+    const prefix = { kind: "prefix", value: "/ap" } as const;
+    assert.equal(location({ path: { kind: "prefix", value: "/v" } }, "shop", { path: prefix }), "http://shop/vi/x?q=1");
+    const regex = { kind: "regex", value: "/a.*" } as const;
+    assert.equal(location({ path: { kind: "prefix", value: "/v2" } }, "shop", { path: regex }), "http://shop/v2?q=1");
+  });
+
+  it("rewrites the path by a pattern", () => {
+    const path = { kind: "regex", pattern: "^/api/(.*)$", substitution: "/\\1/old" } as const;
+    assert.equal(location({ path }, "shop"), "http://shop/x/old?q=1");
+    assert.equal(location({ path, stripQuery: true }, "shop"), "http://shop/x/old");
   });
 });
 

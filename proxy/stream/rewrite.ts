@@ -3,7 +3,7 @@ import type { AttemptMark, HeaderMutations } from "#config/model/route.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 import { withoutQuery } from "#proxy/route/route-table.ts";
 
-import { replacePrefix } from "./direct-answer.ts";
+import { replaceMatched } from "./direct-answer.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { formatText } from "./format.ts";
 import type { UpstreamAttempt } from "./attempt.ts";
@@ -64,14 +64,8 @@ function rewritePath(exchange: HttpExchange, head: HeaderBlock): void {
   const query = path.slice(plain.length);
   let rewritten = plain;
   if (pathRewrite !== undefined) rewritten = pathRewrite;
-  else if (prefixRewrite !== undefined) {
-    const match = compiled.config.match.path;
-    const matched = match.kind === "connect" ? 0 : match.value.length;
-    rewritten =
-      match.kind === "pathSeparatedPrefix"
-        ? replacePrefix(plain, matched, prefixRewrite)
-        : prefixRewrite + plain.slice(matched);
-  } else if (regex !== undefined) rewritten = regex(plain);
+  else if (prefixRewrite !== undefined) rewritten = replaceMatched(plain, compiled.config.match.path, prefixRewrite);
+  else if (regex !== undefined) rewritten = regex(plain);
   if (!exchange.service.config.suppressEnvoyHeaders) head.set("x-envoy-original-path", path);
   head.set(":path", rewritten + query);
 }

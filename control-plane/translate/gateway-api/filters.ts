@@ -1,7 +1,7 @@
 // Filters of a rule or of one backend: header changes, rewrite, redirect, mirror. What Heddle cannot do must not be skipped.
 import type { GRPCRouteFilter } from "#config/schema/grpc-route.ts";
 import type { HTTPRouteFilter } from "#config/schema/http-route.ts";
-import type { ForwardAction, HeaderMutations, RedirectAction, RouteMatch } from "#config/model/route.ts";
+import type { ForwardAction, HeaderMutations, RedirectAction, RegexRewrite, RouteMatch } from "#config/model/route.ts";
 import { noHeaders } from "../defaults.ts";
 import type { Scope } from "../scope.ts";
 import { firstOfName } from "./match.ts";
@@ -116,15 +116,13 @@ function pathRewrites(scope: Scope, path: PathModifier | undefined, match: Route
   const replacement = (path.replacePrefixMatch ?? "").replace(/\/+$/, "");
   if (match.path.kind === "pathSeparatedPrefix") {
     if (replacement !== "") return { ...none, prefixRewrite: replacement };
-    // `/foo` -> `/`: a plain prefix rewrite would make `//bar` of `/foo/bar`.
-    return { ...none, regexRewrite: { pattern: `^${escapeRegex(match.path.value)}/*`, substitution: "/" } };
+    return { ...none, regexRewrite: withoutPrefix(match.path.value) };
   }
   return { ...none, prefixRewrite: `${replacement}/` };
 }
 
 function redirectAction(redirect: HTTPRouteFilter["requestRedirect"], match: RouteMatch): RedirectAction {
   const path = redirect?.path;
-  const isPlainPrefix = match.path.kind === "prefix";
   return {
     kind: "redirect",
     status: redirect?.statusCode ?? 302,
@@ -132,21 +130,24 @@ function redirectAction(redirect: HTTPRouteFilter["requestRedirect"], match: Rou
     host: redirect?.hostname,
     // Gateway API: a scheme without a port means the scheme's own; Envoy would keep the request's.
     port: redirect?.port ?? (redirect?.scheme === "https" ? 443 : redirect?.scheme === "http" ? 80 : undefined),
-    path:
-      path === undefined
-        ? undefined
-        : path.type === "ReplaceFullPath"
-          ? { kind: "full", value: path.replaceFullPath ?? "/" }
-          : {
-              kind: "prefix",
-              value: isPlainPrefix ? `${trimSlash(path.replacePrefixMatch)}/` : (path.replacePrefixMatch ?? "/"),
-            },
+    path: redirectPath(path, match),
     stripQuery: false,
   };
 }
 
-function trimSlash(path: string | undefined): string {
-  return (path ?? "").replace(/\/+$/, "");
+function redirectPath(path: PathModifier | undefined, match: RouteMatch): RedirectAction["path"] {
+  if (path === undefined) return undefined;
+  if (path.type === "ReplaceFullPath") return { kind: "full", value: path.replaceFullPath ?? "/" };
+  const replacement = (path.replacePrefixMatch ?? "").replace(/\/+$/, "");
+  if (match.path.kind !== "pathSeparatedPrefix") return { kind: "prefix", value: `${replacement}/` };
+  return replacement === ""
+    ? { kind: "regex", ...withoutPrefix(match.path.value) }
+    : { kind: "prefix", value: replacement };
+}
+
+/** `/foo` -> `/`: to replace the prefix alone would make `//bar` of `/foo/bar`. */
+function withoutPrefix(prefix: string): RegexRewrite {
+  return { pattern: `^${escapeRegex(prefix)}/*`, substitution: "/" };
 }
 
 export function escapeRegex(text: string): string {
