@@ -205,21 +205,20 @@ function redirectPathFromWire(path: WireRedirect["pathRewriteSpecifier"], scope:
       return { kind: "prefix", value: path.value };
     case "regexRewrite":
       return { kind: "regex", ...regexRewriteFromWire(path.value, scope) };
-    default:
+    case undefined:
       return undefined;
   }
 }
 
 function redirectPathToWire(path: RedirectAction["path"]): RedirectPathInit {
-  switch (path?.kind) {
+  if (path === undefined) return { case: undefined };
+  switch (path.kind) {
     case "full":
       return { case: "pathRedirect", value: path.value };
     case "prefix":
       return { case: "prefixRewrite", value: path.value };
     case "regex":
       return { case: "regexRewrite", value: regexRewriteToWire(path) };
-    default:
-      return { case: undefined };
   }
 }
 

@@ -35,7 +35,8 @@ export function retryPolicy(
     const baseMs = rule.backoff === undefined ? base.backoff.baseMs : Math.max(1, durationMs(rule.backoff));
     return {
       ...base,
-      retryOn: [...unprocessed, "retriable-status-codes"],
+      // Gateway API: also disconnects, resets and an attempt that took too long, whatever codes are named.
+      retryOn: [...unprocessed, "reset", "retriable-status-codes"],
       numRetries: rule.attempts ?? policy?.attempts ?? 2,
       retriableStatusCodes: rule.codes ?? [],
       backoff: { baseMs, maxMs: baseMs * 10 },
