@@ -61,6 +61,8 @@ export interface Outbox {
   position: number;
   /** Makes room for `bytes` (at most 64 KiB) in `buffer` from `position` on, and schedules the flush. */
   reserve(bytes: number): void;
+  /** Hands bytes to the socket as they lie, behind what is pending; false where they may not be kept beyond this call. */
+  borrow?(bytes: Buffer, start: number, end: number): boolean;
   /** Bytes written here that the kernel has not taken yet. */
   readonly pendingBytes: number;
   /** Bytes that have left it so far. */

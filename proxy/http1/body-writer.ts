@@ -1,7 +1,8 @@
 // Sends a body in the framing that the head announced, and sees that it keeps what the head promised.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { Outbox } from "#lib/http/stream.ts";
-import { writeBytes, writeEnd, writeFields, writeText } from "./head-writer.ts";
+import { writeEnd, writeFields, writeText } from "./head-writer.ts";
 import { dropForbiddenTrailers } from "./trailer-fields.ts";
 
 /** No body: what is sent is dropped (HEAD, 204, 304). */

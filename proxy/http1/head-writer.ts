@@ -1,12 +1,12 @@
 // Writes field lines into an outbox: lines that came from HTTP/1 are copied whole, everything else is checked byte by byte.
 import { FIELD_HUFFMAN, type HeaderBlock } from "#lib/http/header-block.ts";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { Outbox } from "#lib/http/stream.ts";
 import { areAll, areCharacters, CR, isToken, IS_VALUE, LF } from "./characters.ts";
 import { FIELD_H1_LINE } from "./field-scan.ts";
 
 /** `reserve` takes no more at once. */
 const MAX_PIECE = 60 * 1024;
-const SHORT = 48;
 
 /** Fields that this hop writes itself, or that never leave it. */
 function isOwn(name: string): boolean {
@@ -40,19 +40,6 @@ export function contentLengthOf(block: HeaderBlock): number {
     found = Number(text);
   }
   return found;
-}
-
-/** Copies bytes of any length. */
-export function writeBytes(out: Outbox, bytes: Buffer, start: number, end: number): void {
-  for (let from = start; from < end;) {
-    const length = Math.min(end - from, MAX_PIECE);
-    out.reserve(length);
-    // Below so many bytes the call out of JavaScript costs more than the loop.
-    if (length <= SHORT) for (let i = 0; i < length; i++) out.buffer[out.position + i] = bytes[from + i] ?? 0;
-    else bytes.copy(out.buffer, out.position, from, from + length);
-    out.position += length;
-    from += length;
-  }
 }
 
 /** Writes text of any length that is known to be latin1 without control bytes. */

@@ -1,6 +1,6 @@
 // What the codec itself answers to a request that it refuses: there is no stream yet that anybody else could answer.
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { Outbox } from "#lib/http/stream.ts";
-import { writeBytes } from "./head-writer.ts";
 import { reasonOf } from "./status-line.ts";
 import type { Violation } from "./violation.ts";
 

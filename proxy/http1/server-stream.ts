@@ -1,9 +1,10 @@
 // One request's answer on an HTTP/1 connection: framing, persistence, switching to a tunnel.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { HttpStream, Outbox, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import { BodyWriter, BY_LENGTH, CHUNKED, NO_BODY, RAW } from "./body-writer.ts";
-import { contentLengthOf, writeBytes, writeEnd, writeFields, writeLine } from "./head-writer.ts";
+import { contentLengthOf, writeEnd, writeFields, writeLine } from "./head-writer.ts";
 import { statusLine } from "./status-line.ts";
 import { websocketAccept } from "./websocket-key.ts";
 

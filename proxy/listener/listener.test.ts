@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { FilterChain, FilterChainMatch, Listener } from "#config/model/listener.ts";
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { systemClock } from "#lib/clock.ts";
@@ -90,7 +91,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       const answer = (wire: Wire, firstBytes: Buffer, chosen: FilterChain): void => {
         const reply = (bytes: Buffer): void => {
           const text = Buffer.from(`${chosen.name} ${wire.info.tls?.sni ?? "-"} ${bytes.toString("latin1")}`);
-          wire.out.write(text, 0, text.length);
+          writeBytes(wire.out, text, 0, text.length);
           wire.close();
         };
         wire.attach({

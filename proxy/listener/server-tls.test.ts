@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { writeBytes } from "#lib/http/outbox.ts";
 
 import type { DownstreamTls } from "#config/model/tls.ts";
 import { systemClock } from "#lib/clock.ts";
@@ -49,7 +50,7 @@ describe("session tickets", () => {
         TLS,
         2000,
         (wire) => {
-          wire.out.write(Buffer.from("hello"), 0, 5);
+          writeBytes(wire.out, Buffer.from("hello"), 0, 5);
           wire.close();
         },
         (reason) => assert.fail(reason),

@@ -7,6 +7,7 @@ import type { TcpProxy } from "#config/model/listener.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { AttemptFailure, ResponseFlag } from "#filters/filter.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type {
@@ -200,7 +201,7 @@ export class TcpSession implements WireHandler, StreamHandler, OpenWaiter {
     this.bytesOut += size;
     this.#lastActivityMs = this.#parts.clock.nowMs();
     if (size > 0) {
-      this.wire.out.write(bytes, start, end);
+      writeBytes(this.wire.out, bytes, start, end);
       if (this.wire.out.pendingBytes > HIGH_WATER) this.#heldCredit += size;
       else this.#stream?.consumed(size);
     }

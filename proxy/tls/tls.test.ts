@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTcp, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { CertificateSecret, DownstreamTls, UpstreamTls, ValidationSource } from "#config/model/tls.ts";
 import { systemClock, type Clock } from "#lib/clock.ts";
 import { acceptWire } from "#proxy/wire/accept.ts";
@@ -269,7 +270,7 @@ describe("mutual TLS", () => {
     });
     const handler = new RecordingHandler();
     wire.attach(handler);
-    wire.out.write(Buffer.from("GET / HTTP/1.1\r\n\r\n"), 0, 18);
+    writeBytes(wire.out, Buffer.from("GET / HTTP/1.1\r\n\r\n"), 0, 18);
     await handler.ended;
     wire.destroy();
     const [seen] = side.accepted;

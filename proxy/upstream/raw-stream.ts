@@ -1,4 +1,5 @@
 // A bare wire as a stream of opaque bytes, so that tunnels look the same with and without a mesh hop.
+import { writeBytes } from "#lib/http/outbox.ts";
 import type { HttpStream, StreamHandler } from "#lib/http/stream.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import { toStreamError } from "#proxy/wire/codec-wire.ts";
@@ -48,7 +49,7 @@ export class RawStream implements HttpStream, WireHandler {
 
   sendData(bytes: Buffer, start: number, end: number, last: boolean): boolean {
     if (this.#isOver || this.#hasEnded) return true;
-    this.#wire.out.write(bytes, start, end);
+    writeBytes(this.#wire.out, bytes, start, end);
     if (last) this.#end();
     const hasRoom = this.#wire.out.pendingBytes <= this.#bufferLimitBytes;
     if (!hasRoom) this.#needsDrain = true;

@@ -1,7 +1,8 @@
 // Makes wires of accepted sockets, plain and TLS. Underscores of Node are used here and in read-into.ts alone.
-import { createServer, connect, Socket, type Server, type SocketConstructorOpts } from "node:net";
+import { createServer, connect, Socket, type OnReadOpts, type Server, type SocketConstructorOpts } from "node:net";
 import type { SocketAddress } from "#config/model/address.ts";
 import type { TLSSocket } from "node:tls";
+import { onreadOf } from "./onread.ts";
 import { readInto } from "./read-into.ts";
 import { SocketWire } from "./socket-wire.ts";
 import type { WireTls } from "./wire.ts";
@@ -17,7 +18,10 @@ export function acceptWire(loop: WireLoop, accepted: Socket, originalDestination
     return new SocketWire(loop, accepted, { originalDestination, usesOnread: false });
   }
   let wire: SocketWire | undefined;
-  const socket = rewrap(accepted, loop.readBuffer, (length, bytes) => wire?.receive(bytes, length));
+  const socket = rewrap(
+    accepted,
+    onreadOf(loop, () => wire),
+  );
   wire = new SocketWire(loop, socket, { originalDestination, usesOnread: true });
   return wire;
 }
@@ -36,7 +40,7 @@ export function acceptTlsWire(
   let wire: SocketWire | undefined;
   const usesOnread =
     loop.acceptMode === "handle" &&
-    readInto(secure, loop.readBuffer, (length) => wire?.receive(loop.readBuffer, length));
+    readInto(secure, loop.readBuffer, (length) => wire?.receive(loop.readBuffer, length) !== false);
   wire = new SocketWire(loop, secure, { tls, usesOnread, transport: accepted, originalDestination });
   // What came in the same record as the end of the handshake.
   const early: unknown = usesOnread ? secure.read() : null;
@@ -51,24 +55,14 @@ export function descriptorOf(socket: Socket): number {
   return typeof handle.fd === "number" ? handle.fd : -1;
 }
 
-function rewrap(accepted: Socket, buffer: Buffer, onRead: (length: number, bytes: Buffer) => void): Socket {
+function rewrap(accepted: Socket, onread: OnReadOpts): Socket {
   // `_handle` is not in the types: the self-test proves at start that it is what we think.
   const holder = accepted as unknown as { _handle: object | null };
   const handle = holder._handle;
   if (handle === null) return accepted;
   holder._handle = null;
   // Nor is the constructor's `handle`.
-  const options = {
-    handle,
-    allowHalfOpen: true,
-    onread: {
-      buffer,
-      callback(length: number, bytes: Uint8Array): boolean {
-        onRead(length, bytes as Buffer);
-        return true;
-      },
-    },
-  };
+  const options = { handle, allowHalfOpen: true, onread };
   const socket = new Socket(options as SocketConstructorOpts);
   socket.pause();
   // Else the server counts the connection for ever and `server.close()` never calls back.
@@ -93,12 +87,20 @@ export async function chooseAcceptMode(): Promise<AcceptMode> {
 
 function tryHandleMode(server: Server): Promise<AcceptMode> {
   return new Promise((resolve, reject) => {
-    const buffer = Buffer.alloc(16);
+    const buffers = [Buffer.alloc(16), Buffer.alloc(16)];
     server.once("connection", (accepted) => {
+      let asked = 0;
+      let reads = 0;
       try {
-        const socket = rewrap(accepted, buffer, (length, bytes) => {
-          if (bytes !== buffer || length !== 4) reject(new Error("The bytes came elsewhere"));
-          socket.end("pong");
+        const socket = rewrap(accepted, {
+          // Another one after the first read, and then none.
+          buffer: () => buffers[asked++] as Buffer, // as: Node goes on with what it has when given none
+          callback(length, bytes) {
+            if (bytes !== buffers[reads++] || length !== 4) reject(new Error("The bytes came elsewhere"));
+            if (reads === 1) socket.write("pong");
+            else socket.end("pong");
+            return true;
+          },
         });
         if (socket === accepted) throw new Error("An accepted socket has no handle");
         socket.once("error", reject);
@@ -119,13 +121,17 @@ function tryHandleMode(server: Server): Promise<AcceptMode> {
       const answers = Buffer.alloc(16);
       let answer = "";
       client.once("connect", () => {
-        if (!readInto(client, answers, (length) => (answer += answers.toString("latin1", 0, length))))
-          reject(new Error("A socket cannot be told where to read"));
+        const isRead = readInto(client, answers, (length) => {
+          answer += answers.toString("latin1", 0, length);
+          if (answer === "pong") client.write("ping");
+          return true;
+        });
+        if (!isRead) reject(new Error("A socket cannot be told where to read"));
         client.resume();
       });
       client.once("error", reject);
       client.once("end", () => {
-        if (answer === "pong") resolve("handle");
+        if (answer === "pongpong") resolve("handle");
         else reject(new Error(`Wrong answer ${answer}`));
       });
       client.write("ping");

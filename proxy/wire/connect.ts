@@ -3,6 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { formatAddress, type SocketAddress } from "#config/model/address.ts";
 import { SocketWire } from "./socket-wire.ts";
+import { onreadOf } from "./onread.ts";
 import type { Wire, WireError, WireTls } from "./wire.ts";
 import { makeWireError, toWireError } from "./wire-error.ts";
 import type { WireLoop } from "./wire-loop.ts";
@@ -45,13 +46,8 @@ export function connectWire(
   const what = `Cannot connect to ${formatAddress(target)}`;
   let wire: SocketWire | undefined;
   let isSettled = false;
-  const onread = {
-    buffer: loop.readBuffer,
-    callback(length: number): boolean {
-      wire?.receive(loop.readBuffer, length);
-      return true;
-    },
-  };
+  // What TLS gives is never large: a record.
+  const onread = onreadOf(loop, () => wire);
   const address = {
     host: target.address,
     port: target.port,

@@ -9,11 +9,11 @@ let bufferField: symbol | undefined = undefined;
 let callbackField: symbol | undefined = undefined;
 
 /**
- * From now on bytes come to `onRead`, in `buffer`, and not as 'data'. What was read before stays to be read from the socket.
+ * From now on bytes come to `onRead`, in `buffer`, and not as 'data'; false = read no more for now. What was read before stays to be read from the socket.
  * Answers false, with nothing changed, where this Node is not as we know it. The self-test of accept.ts proves at start that
  * bytes really arrive.
  */
-export function readInto(socket: Socket, buffer: Buffer, onRead: (length: number) => void): boolean {
+export function readInto(socket: Socket, buffer: Buffer, onRead: (length: number) => boolean): boolean {
   const handle: unknown = "_handle" in socket ? socket._handle : undefined;
   if (typeof handle !== "object" || handle === null) return false;
   if (!("useUserBuffer" in handle) || typeof handle.useUserBuffer !== "function") return false;
@@ -24,10 +24,7 @@ export function readInto(socket: Socket, buffer: Buffer, onRead: (length: number
   const fields = socket as unknown as Record<symbol, unknown>; // as: fields that the types do not know
   if (fields[bufferField] !== null || fields[callbackField] !== null) return false;
   fields[bufferField] = buffer;
-  fields[callbackField] = (length: number): boolean => {
-    onRead(length);
-    return true;
-  };
+  fields[callbackField] = onRead;
   handle.useUserBuffer(buffer);
   return true;
 }

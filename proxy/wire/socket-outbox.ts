@@ -1,7 +1,7 @@
 // The writing half of a wire: bytes gather in a slab and go to the socket once per turn.
 import type { Socket } from "node:net";
 import type { WireOutbox } from "./wire.ts";
-import type { Flushable, WireLoop } from "./wire-loop.ts";
+import { OwnBuffer, type Flushable, type WireLoop } from "./wire-loop.ts";
 
 const EMPTY = Buffer.alloc(0);
 const MAX_PIECE = 64 * 1024;
@@ -25,7 +25,7 @@ export class SocketOutbox implements WireOutbox, Flushable {
   #full: Buffer[] | undefined = undefined;
   #lengths: number[] | undefined = undefined;
   #fullBytes = 0;
-  #inFlight: Buffer[] | undefined = undefined;
+  #inFlight: (Buffer | OwnBuffer)[] | undefined = undefined;
   #onWritten: (() => void) | undefined = undefined;
   #isScheduled = false;
   #isShut = false;
@@ -64,23 +64,30 @@ export class SocketOutbox implements WireOutbox, Flushable {
     this.#loop.scheduleFlush(this);
   }
 
-  write(bytes: Buffer, start: number, end: number): void {
-    for (let from = start; from < end;) {
-      const length = Math.min(end - from, MAX_PIECE);
-      this.reserve(length);
-      bytes.copy(this.buffer, this.position, from, from + length);
-      this.position += length;
-      from += length;
-    }
+  borrow(bytes: Buffer, start: number, end: number): boolean {
+    const { reading } = this.#loop;
+    const socket = this.#socket;
+    if (reading === undefined || reading.bytes !== bytes || this.#isAlwaysAsync) return false;
+    if (this.#isShut || socket.destroyed || socket.writableEnded) return false;
+    this.bytesFlushed += end - start;
+    const piece = bytes.subarray(start, end);
+    if (this.position > 0 || this.#full !== undefined) {
+      socket.cork();
+      this.flush();
+      socket.write(piece);
+      socket.uncork();
+    } else socket.write(piece);
+    if (socket.writableLength === 0) return true;
+    reading.borrowers++;
+    this.#keep(reading);
+    socket.write(EMPTY, this.#onWritten);
+    return true;
   }
 
   flushTurn(): void {
     this.#isScheduled = false;
-    if (this.position === 0 && this.#fullBytes === 0) {
-      this.#releaseBuffer();
-      return;
-    }
-    this.flush();
+    if (this.position === 0 && this.#fullBytes === 0) this.#releaseBuffer();
+    else this.flush();
     if (!this.#isShut && this.#socket.writableLength === 0) this.onDrain();
   }
 
@@ -161,16 +168,19 @@ export class SocketOutbox implements WireOutbox, Flushable {
     this.#isShut = true;
   }
 
-  #keep(slab: Buffer): void {
+  #keep(memory: Buffer | OwnBuffer): void {
     this.#inFlight ??= [];
-    this.#inFlight.push(slab);
+    this.#inFlight.push(memory);
     this.#onWritten ??= () => this.#written();
   }
 
   #written(): void {
-    const slab = this.#inFlight?.shift();
+    const memory = this.#inFlight?.shift();
     // After an error the kernel may still read from it.
-    if (slab !== undefined && !this.#socket.destroyed) this.#loop.giveSlab(slab);
+    if (memory !== undefined && !this.#socket.destroyed) {
+      if (memory instanceof OwnBuffer) this.#loop.returnOwnBuffer(memory);
+      else this.#loop.giveSlab(memory);
+    }
     if (!this.#isShut && this.#socket.writableLength === 0 && this.position === 0) this.onDrain();
   }
 

@@ -6,7 +6,10 @@ import { SocketOutbox } from "./socket-outbox.ts";
 import type { Wire, WireError, WireHandler, WireTls } from "./wire.ts";
 import { toWireError } from "./wire-error.ts";
 import { SocketInfo } from "./wire-info.ts";
-import { TURN_BYTES, type Resumable, type WireLoop } from "./wire-loop.ts";
+import { TURN_BYTES, type OwnBuffer, type Resumable, type WireLoop } from "./wire-loop.ts";
+
+/** Reads below so many bytes go to the buffer of all. */
+const SMALL_READ = 16 * 1024;
 
 export interface SocketWireOptions {
   readonly originalDestination?: SocketAddress | undefined;
@@ -26,12 +29,15 @@ export class SocketWire implements Wire, Resumable {
   bytesRead = 0;
   isClosed = false;
   #handler: WireHandler | undefined = undefined;
-  readonly #dataListener = (bytes: Buffer): void => this.receive(bytes, bytes.length);
+  readonly #dataListener = (bytes: Buffer): void => void this.receive(bytes, bytes.length);
   readonly #endListener = (): void => this.#onEnd();
   readonly #closeListener = (): void => this.#onClose();
   readonly #loop: WireLoop;
   readonly #usesOnread: boolean;
+  #ownBuffer: OwnBuffer | undefined = undefined;
+  #lastRead = 0;
   #isReading = false;
+  #isReceiving = false;
   /** It has read its share of this turn. */
   #isResting = false;
   #turn = -1;
@@ -76,9 +82,17 @@ export class SocketWire implements Wire, Resumable {
     this.setReading(true);
   }
 
-  /** From `onread` or 'data'. */
-  receive(bytes: Buffer, length: number): void {
+  /** From `onread` or 'data'; false = read no more for now. */
+  receive(bytes: Buffer, length: number): boolean {
+    this.#isReceiving = this.#usesOnread;
+    this.#take(bytes, length);
+    this.#isReceiving = false;
+    return this.#isReading && !this.#isResting;
+  }
+
+  #take(bytes: Buffer, length: number): void {
     this.bytesRead += length;
+    this.#lastRead = length;
     this.#countTurn(length);
     if (this.#isClosing || this.isClosed) return;
     if (this.#handler === undefined || this.#early !== undefined) {
@@ -87,7 +101,19 @@ export class SocketWire implements Wire, Resumable {
       this.#early.push(Buffer.from(bytes.subarray(0, length)));
       return;
     }
+    this.#loop.reading = this.#ownBuffer;
     this.#handler.onBytes(bytes, 0, length);
+    this.#loop.reading = undefined;
+  }
+
+  /** Where the next bytes are to be read into after a read of so many; undefined = where these were. */
+  nextBuffer(): Buffer | undefined {
+    const own = this.#ownBuffer;
+    const isLarge = this.#lastRead >= (own === undefined ? this.#loop.readBuffer.length : SMALL_READ);
+    if (own === undefined ? !isLarge : isLarge && own.borrowers === 0) return undefined;
+    this.#leaveOwnBuffer();
+    if (isLarge && !this.isClosed) this.#ownBuffer = this.#loop.takeOwnBuffer();
+    return this.#ownBuffer?.bytes ?? this.#loop.readBuffer;
   }
 
   setReading(isReading: boolean): void {
@@ -95,7 +121,7 @@ export class SocketWire implements Wire, Resumable {
     this.#isReading = isReading;
     if (this.#isResting) return;
     if (isReading) this.socket.resume();
-    else this.socket.pause();
+    else this.#pause();
   }
 
   get turn(): number {
@@ -105,7 +131,7 @@ export class SocketWire implements Wire, Resumable {
   rest(): void {
     if (this.#isResting || this.isClosed) return;
     this.#isResting = true;
-    this.socket.pause();
+    this.#pause();
     this.#loop.scheduleResume(this);
   }
 
@@ -147,6 +173,7 @@ export class SocketWire implements Wire, Resumable {
   release(): Socket {
     this.#handler = undefined;
     this.isClosed = true;
+    this.#leaveOwnBuffer();
     this.socket.pause();
     this.socket.off("data", this.#dataListener);
     this.socket.off("end", this.#endListener);
@@ -163,6 +190,17 @@ export class SocketWire implements Wire, Resumable {
     }
     this.#turnBytes += length;
     if (this.#turnBytes >= TURN_BYTES) this.rest();
+  }
+
+  /** Node stops at once when `receive` says so, which costs less than a pause and a resume of the stream. */
+  #pause(): void {
+    if (!this.#isReceiving) this.socket.pause();
+  }
+
+  #leaveOwnBuffer(): void {
+    if (this.#ownBuffer === undefined) return;
+    this.#loop.leaveOwnBuffer(this.#ownBuffer);
+    this.#ownBuffer = undefined;
   }
 
   #deliverEarly(): void {
@@ -189,6 +227,7 @@ export class SocketWire implements Wire, Resumable {
     // Closing was our own wish: a reset by the peer after that is no news.
     const error = this.#isClosing ? undefined : this.#error;
     this.isClosed = true;
+    this.#leaveOwnBuffer();
     const handler = this.#handler;
     this.#handler = undefined;
     handler?.onClose(error);

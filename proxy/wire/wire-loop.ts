@@ -6,12 +6,24 @@ const SMALL_SLAB = 8 * 1024;
 /** Room for the largest `reserve` (64 KiB) behind a head that was already written. */
 const LARGE_SLAB = 80 * 1024;
 const READ_BUFFER = 128 * 1024;
+const OWN_BUFFER = 256 * 1024;
+/** So many connections at a time have a read buffer of their own (8 MiB). */
+const MAX_OWN_BUFFERS = 32;
 /** Kept for later use; beyond it the garbage collector gets them (1 MiB and 2.5 MiB). */
 const MAX_SMALL_KEPT = 128;
 const MAX_LARGE_KEPT = 32;
 
 /** What one connection may have read in one turn; libuv alone would read up to 32 buffers, 2 MiB, before anybody else has a go. */
 export const TURN_BYTES = 256 * 1024;
+
+/** What a connection with large reads reads into, instead of the buffer of all: sockets may take their time to write from it. */
+export class OwnBuffer {
+  readonly bytes: Buffer = Buffer.allocUnsafeSlow(OWN_BUFFER);
+  /** Writes that still need what is in it. */
+  borrowers = 0;
+  /** Its connection reads elsewhere: it is free when the last borrower is done. */
+  isLeft = false;
+}
 
 /** Something that has had its share of a turn and goes on in the next. */
 export interface Resumable {
@@ -40,6 +52,10 @@ export class WireLoop {
   readonly lingerMs: number;
   /** Shared by all sockets: what is read is valid only during `onBytes`. */
   readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER);
+  /** While a handler is given bytes of such a buffer: this one. */
+  reading: OwnBuffer | undefined = undefined;
+  #ownBuffers = 0;
+  readonly #spareBuffers: OwnBuffer[] = [];
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #isScheduled = false;
@@ -97,6 +113,26 @@ export class WireLoop {
     this.#spare = dirty;
   }
 
+  /** Undefined while too many connections have one. */
+  takeOwnBuffer(): OwnBuffer | undefined {
+    if (this.#ownBuffers === MAX_OWN_BUFFERS) return undefined;
+    this.#ownBuffers++;
+    return this.#spareBuffers.pop() ?? new OwnBuffer();
+  }
+
+  /** From a connection that reads elsewhere from now on. */
+  leaveOwnBuffer(buffer: OwnBuffer): void {
+    this.#ownBuffers--;
+    buffer.isLeft = true;
+    if (buffer.borrowers === 0) this.#keepSpare(buffer);
+  }
+
+  /** From a socket that has written what it borrowed. */
+  returnOwnBuffer(buffer: OwnBuffer): void {
+    buffer.borrowers--;
+    if (buffer.borrowers === 0 && buffer.isLeft) this.#keepSpare(buffer);
+  }
+
   /** A slab with room for at least `bytes` (at most 64 KiB). */
   takeSlab(bytes: number): Buffer {
     if (bytes <= SMALL_SLAB) return this.#small.pop() ?? Buffer.allocUnsafeSlow(SMALL_SLAB);
@@ -108,5 +144,10 @@ export class WireLoop {
     if (slab.length === SMALL_SLAB) {
       if (this.#small.length < MAX_SMALL_KEPT) this.#small.push(slab);
     } else if (slab.length === LARGE_SLAB && this.#large.length < MAX_LARGE_KEPT) this.#large.push(slab);
+  }
+
+  #keepSpare(buffer: OwnBuffer): void {
+    buffer.isLeft = false;
+    if (this.#spareBuffers.length < MAX_OWN_BUFFERS) this.#spareBuffers.push(buffer);
   }
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { after, describe, it } from "node:test";
+import { writeBytes } from "#lib/http/outbox.ts";
 import { systemClock } from "#lib/clock.ts";
 import { acceptWire, chooseAcceptMode } from "./accept.ts";
 import { connectWire } from "./connect.ts";
@@ -107,7 +108,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       wire.attach(handler);
       const chunks: Buffer[] = [];
       client.on("data", (bytes: Buffer) => chunks.push(bytes));
-      wire.out.write(Buffer.from("bye"), 0, 3);
+      writeBytes(wire.out, Buffer.from("bye"), 0, 3);
       wire.close(0);
       await Promise.all([handler.closed, once(client, "end")]);
       assert.equal(Buffer.concat(chunks).toString(), "bye");
@@ -118,7 +119,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       wire.attach(new RecordingHandler());
       const chunks: Buffer[] = [];
       client.on("data", (bytes: Buffer) => chunks.push(bytes));
-      for (const text of ["a", "b", "c"]) wire.out.write(Buffer.from(text), 0, 1);
+      for (const text of ["a", "b", "c"]) writeBytes(wire.out, Buffer.from(text), 0, 1);
       assert.equal(wire.bytesWritten, 0);
       assert.equal(wire.out.pendingBytes, 3);
       await once(client, "data");
@@ -133,7 +134,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       client.end("last words");
       await handler.ended;
       assert.equal(handler.text(), "last words");
-      wire.out.write(Buffer.from("answer"), 0, 6);
+      writeBytes(wire.out, Buffer.from("answer"), 0, 6);
       wire.end();
       const [bytes] = (await once(client, "data")) as [Buffer];
       assert.equal(bytes.toString(), "answer");
@@ -180,7 +181,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       const block = Buffer.alloc(1024 * 1024, "y");
       let written = 0;
       while (wire.out.pendingBytes < block.length && written < 64) {
-        wire.out.write(block, 0, block.length);
+        writeBytes(wire.out, block, 0, block.length);
         written++;
       }
       assert.ok(wire.out.pendingBytes >= block.length);
@@ -204,7 +205,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
       const { wire, client } = await accept(makeLoop());
       wire.attach(new RecordingHandler());
       const parts = [10, 70_000, 3, 8192, 8193, 200_000, 1].map((length, i) => Buffer.alloc(length, 65 + i));
-      for (const part of parts) wire.out.write(part, 0, part.length);
+      for (const part of parts) writeBytes(wire.out, part, 0, part.length);
       wire.close();
       const chunks: Buffer[] = [];
       client.on("data", (bytes: Buffer) => chunks.push(bytes));
@@ -263,7 +264,7 @@ describe("connectWire", () => {
     });
     const handler = new RecordingHandler();
     wire.attach(handler);
-    wire.out.write(Buffer.from("echo"), 0, 4);
+    writeBytes(wire.out, Buffer.from("echo"), 0, 4);
     wire.end();
     await handler.ended;
     assert.equal(handler.text(), "echo");
@@ -303,7 +304,7 @@ describe("connectWire", () => {
     });
     const handler = new RecordingHandler();
     wire.attach(handler);
-    wire.out.write(Buffer.from("echo"), 0, 4);
+    writeBytes(wire.out, Buffer.from("echo"), 0, 4);
     assert.match(
       (await handler.closed)?.message ?? "",
       new RegExp(`^Connection with 127\\.0\\.0\\.1:${port} failed: `),

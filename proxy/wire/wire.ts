@@ -35,8 +35,6 @@ export interface Wire {
 }
 
 export interface WireOutbox extends Outbox {
-  /** Copies bytes of any length into the outbox. */
-  write(bytes: Buffer, start: number, end: number): void;
   /** Hands everything to the socket now instead of at the end of the turn. */
   flush(): void;
 }
