@@ -72,6 +72,31 @@ test("a probe whose client went away gives its permit back", () => {
   assert.deepEqual(breaker.reports, ["probe failed"]);
 });
 
+test("of a request the first attempt counts alone, and another one is asked about only when the breaker is not closed any more", () => {
+  const breaker = new ScriptedBreaker();
+  const { filter, exchange, pick } = setUp(breaker);
+  for (let attempt = 0; attempt < 3; attempt++) {
+    assert.equal(filter.onPick?.(exchange, pick), CONTINUE);
+    filter.onAttemptEnd?.(exchange, exchange.attempt(answered(503)));
+  }
+  assert.deepEqual(breaker.reports, ["pass failed"]);
+  breaker.state = "open";
+  breaker.permit = "refused";
+  assert.equal(filter.onPick?.(exchange, pick), ANSWERED);
+});
+
+test("a second attempt beside a probe is the same request", () => {
+  const breaker = new ScriptedBreaker();
+  breaker.permit = "probe";
+  const { filter, exchange, pick } = setUp(breaker);
+  filter.onPick?.(exchange, pick);
+  breaker.permit = "refused";
+  assert.equal(filter.onPick?.(exchange, pick), CONTINUE);
+  filter.onAttemptEnd?.(exchange, exchange.attempt(answered(200)));
+  filter.onDone?.(exchange);
+  assert.deepEqual(breaker.reports, ["probe ok"]);
+});
+
 test("a cluster without a policy has no breaker", () => {
   const bench = new FilterBench();
   const filter = bench.make(circuitBreakerFilter, {});

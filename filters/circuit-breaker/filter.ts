@@ -87,6 +87,9 @@ function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter 
       const breaker = breakers.one ?? byTenant?.of(tenant);
       if (breaker === undefined) return CONTINUE;
       if (pick.isMirror === true) return breaker.state === "closed" ? CONTINUE : ANSWERED;
+      const before = exchange.slots[slot] as Slot | undefined; // as: only this filter writes its slot
+      // Another attempt of a request that has been let through, or was counted.
+      if (before?.breaker === breaker && (!before.isReported || breaker.state === "closed")) return CONTINUE;
       const permit = breaker.tryPass();
       if (permit !== "refused") {
         exchange.slots[slot] = { breaker, permit, policy, isReported: false } satisfies Slot;

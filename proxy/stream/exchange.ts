@@ -363,7 +363,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
 
   #prepare(action: ForwardAction): void {
     this.#isPrepared = true;
-    if (!this.isUpgradeRequest && !this.body.isComplete) this.body.allowReplay();
+    if (!this.isUpgradeRequest && !this.body.isEmpty) this.body.allowReplay();
     if (this.isInternal) this.controls = takeControls(this.request, this.compiled?.retry);
     this.timers.prepareRoute(action, this.isGrpc, this.request, this.controls?.timeoutMs);
     if (this.body.isComplete) this.timers.onRequestComplete();

@@ -105,6 +105,22 @@ describe("a request's body", () => {
     );
   });
 
+  it("is kept too where it came before anybody could know that it must be, within the same budget", () => {
+    for (const [size, isKept] of [
+      [50, true],
+      [51, false],
+    ] as const) {
+      const budget = new ReplayBudget(50, 1000);
+      const body = new RequestBody(new WatchedStream(), budget);
+      body.receive(Buffer.alloc(size), 0, size, true);
+      body.allowReplay();
+      body.attach(new WatchedStream());
+      assert.equal(body.canReplay, isKept);
+      body.dispose();
+      assert.equal(budget.usedBytes, 0);
+    }
+  });
+
   it("shares what may be kept among all requests", () => {
     const budget = new ReplayBudget(100, 150);
     const bodies = [0, 1].map(() => {

@@ -77,9 +77,12 @@ export class RequestBody {
     this.#budget = budget;
   }
 
-  /** Keeps what comes for another attempt, within the budget. Call before the first byte. */
+  /** Keeps what comes, and what waits already, for another attempt, within the budget. Call before the first attempt. */
   allowReplay(): void {
+    const waiting = this.#waitingBytes();
+    if (waiting !== this.bytes) return;
     this.#isReplayable = true;
+    if (waiting > 0) this.#keepOrGiveUp(waiting);
   }
 
   /** From the first byte on; call before the first attempt. */
