@@ -125,7 +125,8 @@ export class ProxyApp {
           });
     const checks = (result: string) =>
       this.#metrics.counter("heddle_health_checks_total", "Active health checks by their result.", { result });
-    const results = { healthy: checks("success"), failed: checks("failure"), refused: checks("refusal") };
+    const success = checks("success");
+    const results = { healthy: success, degraded: success, failed: checks("failure"), refused: checks("refusal") };
     const contexts = new UpstreamTlsContexts(this.#secrets, this.#clock);
     this.#health = new HealthRunner({
       clock: this.#clock,

@@ -177,13 +177,13 @@ export class ClusterRuntime implements UpstreamCluster, PickOwner {
   setHealth(address: string, health: EndpointHealth): void {
     const host = this.#hosts.get(address);
     if (host === undefined) return;
-    if (health === "healthy") this.#detector?.checkSucceeded(host);
+    if (health === "healthy" || health === "degraded") this.#detector?.checkSucceeded(host);
     if (host.checkedHealth === health) return;
-    const wasUsable = host.usability() === "healthy";
+    const wasUsable = isUsable(host);
     host.checkedHealth = health;
-    const isUsable = host.usability() === "healthy";
-    if (isUsable && !wasUsable) host.slowStartMs = this.#context.clock.nowMs();
-    if (!isUsable && this.config.closeOnHealthFailure) pools.destroyConnections(host, "the health check failed");
+    const isNowUsable = isUsable(host);
+    if (isNowUsable && !wasUsable) host.slowStartMs = this.#context.clock.nowMs();
+    if (!isNowUsable && this.config.closeOnHealthFailure) pools.destroyConnections(host, "the health check failed");
     this.#index = undefined;
   }
 

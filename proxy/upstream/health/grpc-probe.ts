@@ -1,17 +1,18 @@
-// A health probe by gRPC's health protocol (grpc.health.v1).
-import { Client, credentials } from "@grpc/grpc-js";
-import { formatAddress } from "#config/model/address.ts";
+// A health probe by gRPC's health protocol (grpc.health.v1), in plaintext or over mutual TLS.
+//
+// Over node:http2, since the socket must be our own: nothing is sent to a peer whose identity was not checked.
+import type { ClientHttp2Session } from "node:http2";
+import { askHealth, SERVING } from "#lib/grpc/health.ts";
+import { openSession, withinTimeout } from "./http2-session.ts";
 import type { Probe, ProbeResult, ProbeTarget } from "./probe.ts";
 
 type GrpcCheck = Extract<ProbeTarget["check"]["check"], { kind: "grpc" }>;
 
-const SERVING = 1;
-
-/** For endpoints without TLS: those with TLS are probed by connecting (health-runner.ts). */
+/** Keeps one connection, as Envoy's `reuse_connection`; a failed check gives it up. */
 export class GrpcProbe implements Probe {
   readonly #target: ProbeTarget;
   readonly #check: GrpcCheck;
-  #client: Client | undefined = undefined;
+  #session: ClientHttp2Session | undefined = undefined;
 
   constructor(target: ProbeTarget, check: GrpcCheck) {
     this.#target = target;
@@ -19,41 +20,33 @@ export class GrpcProbe implements Probe {
   }
 
   async check(): Promise<ProbeResult> {
-    const { authority, serviceName } = this.#check;
-    this.#client ??= new Client(
-      formatAddress(this.#target),
-      credentials.createInsecure(),
-      authority === "" ? {} : { "grpc.default_authority": authority },
-    );
-    const client = this.#client;
-    const answer = await new Promise<number>((resolve, reject) => {
-      client.makeUnaryRequest(
-        "/grpc.health.v1.Health/Check",
-        encodeRequest,
-        decodeStatus,
-        serviceName,
-        { deadline: Date.now() + this.#target.check.timeoutMs },
-        (error, status) => (error === null ? resolve(status ?? 0) : reject(error)),
-      );
-    });
-    return answer === SERVING ? "healthy" : "refused";
+    try {
+      const session = await this.#connected();
+      const { authority, serviceName } = this.#check;
+      const question = {
+        service: serviceName,
+        authority: authority === "" ? this.#target.cluster.name : authority,
+        userAgent: "heddle-health",
+      };
+      const answer = await withinTimeout(this.#target, session, () => askHealth(session, question));
+      // Like a status of HTTP, a code is an answer, and a "no" (Envoy: failure type ACTIVE).
+      return "serving" in answer && answer.serving === SERVING ? "healthy" : "refused";
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
-    this.#client?.close();
-    this.#client = undefined;
+    this.#session?.destroy();
+    this.#session = undefined;
   }
-}
 
-/** `HealthCheckRequest { string service = 1 }`. */
-function encodeRequest(service: string): Buffer {
-  const text = Buffer.from(service);
-  if (text.length === 0) return text;
-  if (text.length > 127) throw new RangeError(`Cannot ask for the health of "${service}": the name is too long`);
-  return Buffer.concat([Buffer.from([0x0a, text.length]), text]);
-}
-
-/** `HealthCheckResponse { ServingStatus status = 1 }`, a small enum; 0 when it is absent. */
-function decodeStatus(bytes: Buffer): number {
-  return bytes[0] === 0x08 ? (bytes[1] ?? 0) : 0;
+  async #connected(): Promise<ClientHttp2Session> {
+    const known = this.#session;
+    if (known !== undefined && !known.closed && !known.destroyed) return known;
+    const session = await openSession(this.#target);
+    this.#session = session;
+    return session;
+  }
 }

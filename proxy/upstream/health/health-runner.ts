@@ -91,7 +91,9 @@ export class HealthRunner {
   }
 
   #start(key: string, cluster: Cluster, endpoint: Endpoint, check: HealthCheck, target: ConnectTarget): EndpointCheck {
-    const tls = target.tls === undefined ? undefined : this.#context.makeTls(target);
+    // gRPC is HTTP/2, and its servers want that said in ALPN.
+    const wanted = check.check.kind === "grpc" ? ({ ...target, protocol: "http2" } as const) : target;
+    const tls = target.tls === undefined ? undefined : this.#context.makeTls(wanted);
     const { address } = target;
     const port = endpoint.healthCheckPort ?? target.port;
     const probe = this.#context.makeProbe({ cluster, endpoint, check, address, port, tls });
@@ -102,8 +104,8 @@ export class HealthRunner {
   #onResult(key: string, error: string | undefined): void {
     const watched = this.#watched.get(key);
     if (watched === undefined || watched.checks.some(({ isHealthy }) => isHealthy === undefined)) return;
-    const health = watched.checks.every(({ isHealthy }) => isHealthy) ? "healthy" : "unhealthy";
-    const mayReturn = health === "healthy" && watched.cluster.outlier?.successfulHealthCheckUnejects === true;
+    const health = healthOf(watched.checks);
+    const mayReturn = health !== "unhealthy" && watched.cluster.outlier?.successfulHealthCheckUnejects === true;
     if (watched.health === health && !mayReturn) return;
     const isChange = watched.health !== health;
     const isNews = isChange && (watched.health !== undefined || health === "unhealthy");
@@ -129,6 +131,8 @@ export class HealthRunner {
  */
 class EndpointCheck {
   isHealthy: boolean | undefined = undefined;
+  /** As the last good answer said. */
+  isDegraded = false;
   readonly #check: HealthCheck;
   readonly #probe: Probe;
   readonly #context: HealthRunnerContext;
@@ -176,7 +180,7 @@ class EndpointCheck {
     if (this.#check.reuseConnection === false) this.#probe.close();
     this.#context.onResult?.(result);
     this.#take(result);
-    this.#wait(this.#delayMs(result === "healthy"), !this.#hasTraffic());
+    this.#wait(this.#delayMs(isGood(result)), !this.#hasTraffic());
     this.#onResult(error);
   }
 
@@ -206,7 +210,8 @@ class EndpointCheck {
   }
 
   #take(result: ProbeResult): void {
-    const isHealthy = result === "healthy";
+    const isHealthy = isGood(result);
+    if (isHealthy) this.isDegraded = result === "degraded";
     if (isHealthy === this.isHealthy) {
       this.#against = 0;
       return;
@@ -216,6 +221,15 @@ class EndpointCheck {
     this.isHealthy = isHealthy;
     this.#against = 0;
   }
+}
+
+function isGood(result: ProbeResult): boolean {
+  return result === "healthy" || result === "degraded";
+}
+
+function healthOf(checks: readonly EndpointCheck[]): "healthy" | "degraded" | "unhealthy" {
+  if (!checks.every(({ isHealthy }) => isHealthy)) return "unhealthy";
+  return checks.some(({ isDegraded }) => isDegraded) ? "degraded" : "healthy";
 }
 
 function isSameSubject(watched: Watched, cluster: Cluster, endpoint: Endpoint): boolean {

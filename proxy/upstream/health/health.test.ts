@@ -112,6 +112,21 @@ test("a clear refusal needs no threshold", async () => {
   assert.deepEqual(told.slice(1), ["10.0.0.0:80 unhealthy"]);
 });
 
+test("an endpoint that says that it is degraded is so with the next answer, and well again with the one after", async () => {
+  const { answers, told, apply, round } = setUp(1);
+  apply();
+  answers.set("10.0.0.0", "degraded");
+  await round(2);
+  answers.set("10.0.0.0", "healthy");
+  await round();
+  answers.set("10.0.0.0", "degraded");
+  await round();
+  answers.set("10.0.0.0", "refused");
+  await round();
+  const of = (health: string): string => `10.0.0.0:80 ${health}`;
+  assert.deepEqual(told, ["degraded", "healthy", "degraded", "unhealthy"].map(of));
+});
+
 test("a new configuration leaves endpoints that stay alone, and ends checks of those that go", async () => {
   const { clock, told, runner, apply, round } = setUp(2);
   apply();
@@ -215,6 +230,13 @@ test("an HTTP probe tells an expected status from another, and from no answer", 
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   await assert.rejects(probe.check(), /ECONNREFUSED/);
+});
+
+test("an HTTP probe takes the field x-envoy-degraded for a degraded endpoint", async () => {
+  const server = createHttpServer((_request, response) => response.writeHead(200, { "x-envoy-degraded": "" }).end());
+  const probe = makeStandardProbe(targetOf(await listen(server), HTTP));
+  assert.equal(await probe.check(), "degraded");
+  probe.close();
 });
 
 test("a TCP probe needs only somebody who listens", async () => {

@@ -18,9 +18,22 @@ export function requestOf(target: ProbeTarget, check: HttpCheck): CheckRequest {
   };
 }
 
-/** Without expected statuses only 200 is healthy (Envoy `expected_statuses`); retriable ones are failures as any other. */
-export function judgeStatus({ expectedStatuses, retriableStatuses }: HttpCheck, status: number): ProbeResult {
+/** What of an answer says how the endpoint is. */
+export interface CheckAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Without expected statuses only 200 is healthy (Envoy `expected_statuses`); retriable ones are failures as any other. The field
+ * `x-envoy-degraded`, whatever its value, says that others should have the requests first.
+ */
+export function judgeAnswer(
+  { expectedStatuses, retriableStatuses }: HttpCheck,
+  { status, headers }: CheckAnswer,
+): ProbeResult {
   const isIn = ({ start, end }: HttpCheck["expectedStatuses"][number]): boolean => status >= start && status < end;
-  if (expectedStatuses.length === 0 ? status === 200 : expectedStatuses.some(isIn)) return "healthy";
+  if (expectedStatuses.length === 0 ? status === 200 : expectedStatuses.some(isIn))
+    return headers["x-envoy-degraded"] === undefined ? "healthy" : "degraded";
   return retriableStatuses?.some(isIn) === true ? "failed" : "refused";
 }

@@ -1,7 +1,7 @@
 // A health probe by plaintext HTTP, through undici: application traffic uses our codecs, the planes' own calls need not.
 import { Client, H2CClient } from "undici";
 import { formatAddress } from "#config/model/address.ts";
-import { judgeStatus, type HttpCheck, requestOf } from "./http-check.ts";
+import { judgeAnswer, type HttpCheck, requestOf } from "./http-check.ts";
 import type { Probe, ProbeResult, ProbeTarget } from "./probe.ts";
 
 /** Keeps one connection, as Envoy's `reuse_connection`; a failed check gives it up. */
@@ -18,12 +18,12 @@ export class HttpProbe implements Probe {
   async check(): Promise<ProbeResult> {
     this.#client ??= this.#makeClient();
     try {
-      const { statusCode, body } = await this.#client.request({
+      const { statusCode, headers, body } = await this.#client.request({
         ...requestOf(this.#target, this.#check),
         signal: AbortSignal.timeout(this.#target.check.timeoutMs),
       });
       await body.dump();
-      return judgeStatus(this.#check, statusCode);
+      return judgeAnswer(this.#check, { status: statusCode, headers });
     } catch (error) {
       this.close();
       throw error;

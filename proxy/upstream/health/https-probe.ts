@@ -7,7 +7,7 @@ import { TLSSocket } from "node:tls";
 import http2Wrapper from "http2-wrapper";
 import { Client } from "undici";
 import { formatAddress } from "#config/model/address.ts";
-import { judgeStatus, type HttpCheck, requestOf } from "./http-check.ts";
+import { type CheckAnswer, type HttpCheck, judgeAnswer, requestOf } from "./http-check.ts";
 import type { Probe, ProbeResult, ProbeTarget } from "./probe.ts";
 import { connectSocket } from "./tcp-probe.ts";
 
@@ -31,11 +31,11 @@ export class HttpsProbe implements Probe {
   async check(): Promise<ProbeResult> {
     try {
       const connection = (this.#connection ??= await this.#connect());
-      const status =
+      const answer =
         connection.kind === "http2"
           ? await this.#askHttp2(connection.session)
           : await this.#askHttp1(connection.client);
-      return judgeStatus(this.#check, status);
+      return judgeAnswer(this.#check, answer);
     } catch (error) {
       this.close();
       throw error;
@@ -65,7 +65,7 @@ export class HttpsProbe implements Probe {
     if (this.#connection?.kind === "http2" && this.#connection.session === session) this.#connection = undefined;
   }
 
-  #askHttp2(session: ClientHttp2Session): Promise<number> {
+  #askHttp2(session: ClientHttp2Session): Promise<CheckAnswer> {
     const { method, path, headers } = requestOf(this.#target, this.#check);
     const { host, ...others } = headers;
     return new Promise((resolve, reject) => {
@@ -82,7 +82,7 @@ export class HttpsProbe implements Probe {
       request.once("response", (response: IncomingMessage) => {
         clearTimeout(timer);
         response.resume();
-        resolve(response.statusCode ?? 0);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers });
       });
       request.on("error", (error: Error) => {
         clearTimeout(timer);
@@ -92,13 +92,13 @@ export class HttpsProbe implements Probe {
     });
   }
 
-  async #askHttp1(client: Client): Promise<number> {
-    const { statusCode, body } = await client.request({
+  async #askHttp1(client: Client): Promise<CheckAnswer> {
+    const { statusCode, headers, body } = await client.request({
       ...requestOf(this.#target, this.#check),
       signal: AbortSignal.timeout(this.#target.check.timeoutMs),
     });
     await body.dump();
-    return statusCode;
+    return { status: statusCode, headers };
   }
 
   /** The first connection is the socket that ALPN was asked on; a later one is made anew. */

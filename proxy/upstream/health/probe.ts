@@ -3,8 +3,8 @@ import type { Cluster, HealthCheck } from "#config/model/cluster.ts";
 import type { Endpoint } from "#config/model/endpoint.ts";
 import type { ClientTls } from "#proxy/wire/connect.ts";
 
-/** `refused`: a clear "no" (an unexpected status, NOT_SERVING), for which no threshold is waited; `failed`: no answer. */
-export type ProbeResult = "healthy" | "failed" | "refused";
+/** `degraded`: well, but others should have the requests first; `refused`: a clear "no" (an unexpected status, NOT_SERVING), for which no threshold is waited; `failed`: no answer. */
+export type ProbeResult = "healthy" | "degraded" | "failed" | "refused";
 
 export interface Probe {
   /** Ends by itself after the check's timeout. Rejects = failed. */

@@ -3,7 +3,6 @@
 import type { MakeProbe, Probe } from "./probe.ts";
 import { makeTcpProbe } from "./tcp-probe.ts";
 
-/** A gRPC check of an endpoint with TLS only connects and verifies the peer: grpc-js has no way in for our own TLS. */
 export const makeStandardProbe = ((target) => {
   const { check } = target.check;
   if (check.kind === "http") {
@@ -11,9 +10,10 @@ export const makeStandardProbe = ((target) => {
       return makeLater(async () => new (await import("./http-probe.ts")).HttpProbe(target, check));
     return makeLater(async () => new (await import("./https-probe.ts")).HttpsProbe(target, check));
   }
-  if (check.kind === "grpc" && target.tls === undefined)
+  if (check.kind === "grpc")
     return makeLater(async () => new (await import("./grpc-probe.ts")).GrpcProbe(target, check));
-  return makeTcpProbe(target);
+  if (target.endpoint.mesh.kind === "none") return makeTcpProbe(target);
+  return makeLater(async () => (await import("./tunnel-probe.ts")).makeTunnelProbe(target));
 }) satisfies MakeProbe;
 
 function makeLater(load: () => Promise<Probe>): Probe {

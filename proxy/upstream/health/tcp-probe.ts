@@ -1,5 +1,6 @@
 // A health probe that connects, and may say something and wait for an answer: through TLS, with the peer's identity checked, where the endpoint has TLS.
 import { connect as connectTcp, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { connect as connectTls, type ConnectionOptions, TLSSocket } from "node:tls";
 import type { ClientTls } from "#proxy/wire/connect.ts";
 import type { MakeProbe, ProbeTarget } from "./probe.ts";
@@ -21,7 +22,10 @@ export const makeTcpProbe = ((target) => ({
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Sends what is to be sent, and resolves when all parts of the answer came, in order; rejects after the timeout. */
-async function converse(socket: Socket, { check: { check, timeoutMs }, address, port }: ProbeTarget): Promise<void> {
+export async function converse(
+  socket: Duplex,
+  { check: { check, timeoutMs }, address, port }: ProbeTarget,
+): Promise<void> {
   if (check.kind !== "tcp") return;
   const { send, receive = [] } = check;
   if (send !== undefined) socket.write(Buffer.from(send, "hex"));
