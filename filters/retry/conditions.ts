@@ -30,10 +30,17 @@ function isMetByResponse(
   policy: RetryPolicy,
   exchange: Pick<Exchange, "hasRetriableHeaders">,
 ): boolean {
-  const { status, grpcStatus, head } = outcome;
   // As Envoy: what another Envoy's rate limit answered is repeated under that condition alone.
-  if (condition === "envoy-ratelimited" || head.has("x-envoy-ratelimited"))
-    return condition === "envoy-ratelimited" && head.has("x-envoy-ratelimited");
+  if (condition === "envoy-ratelimited") return outcome.head.has("x-envoy-ratelimited");
+  return isMetByAnswer(condition, outcome, policy, exchange) && !outcome.head.has("x-envoy-ratelimited");
+}
+
+function isMetByAnswer(
+  condition: string,
+  { status, grpcStatus, head }: Extract<AttemptOutcome, { kind: "response" }>,
+  policy: RetryPolicy,
+  exchange: Pick<Exchange, "hasRetriableHeaders">,
+): boolean {
   switch (condition) {
     case "5xx":
       return status >= 500;
@@ -45,10 +52,8 @@ function isMetByResponse(
       return policy.retriableStatusCodes.includes(status);
     case "retriable-headers":
       return exchange.hasRetriableHeaders(head);
-    default: {
-      const code = GRPC_CODES[condition];
-      return code !== undefined && grpcStatus === code;
-    }
+    default:
+      return grpcStatus !== undefined && grpcStatus > 0 && grpcStatus === GRPC_CODES[condition];
   }
 }
 

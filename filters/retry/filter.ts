@@ -132,15 +132,15 @@ const GRPC_CONDITIONS = new Set(["cancelled", "deadline-exceeded", "internal", "
 function wantsRetry(exchange: Exchange, attempt: Attempt, policy: RetryPolicy, config: RetryConfig): boolean {
   const outcome = attempt.outcome;
   if (outcome === undefined || !exchange.isRetriable()) return false;
-  const mayRepeat =
-    !config.safeOnly ||
-    IDEMPOTENT.has(exchange.request.get(":method") ?? "") ||
-    exchange.request.has("idempotency-key");
   for (const condition of policy.retryOn) {
     if (!isConditionMet(condition, outcome, policy, exchange)) continue;
-    if (mayRepeat || GRPC_CONDITIONS.has(condition)) return true;
+    if (GRPC_CONDITIONS.has(condition) || mayRepeat(exchange, config)) return true;
   }
-  return (
-    !mayRepeat && config.retryOnNonIdempotent.some((condition) => isConditionMet(condition, outcome, policy, exchange))
-  );
+  for (const condition of config.retryOnNonIdempotent)
+    if (isConditionMet(condition, outcome, policy, exchange) && !mayRepeat(exchange, config)) return true;
+  return false;
+}
+
+function mayRepeat({ request }: Exchange, { safeOnly }: RetryConfig): boolean {
+  return !safeOnly || IDEMPOTENT.has(request.get(":method") ?? "") || request.has("idempotency-key");
 }

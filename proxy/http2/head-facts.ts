@@ -5,8 +5,6 @@ import { CLASS_AT, CLASS_HIGH, CLASS_SPACE } from "./huffman.ts";
 
 const METHOD_TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
-const STATUS = /^[1-9][0-9][0-9]$/;
-const DIGITS = /^[0-9]{1,15}$/;
 
 /** Filled by the decoder for one block at a time; positions are places in the block, -1 = not there. */
 export class HeadFacts {
@@ -109,7 +107,8 @@ export class HeadFacts {
       case NAME.STATUS: {
         if (this.status !== 0) before = 0;
         const text = block.valueAt(at);
-        if (STATUS.test(text)) this.status = Number(text);
+        const status = text.length === 3 ? tryDecimal(text) : -1;
+        if (status >= 100) this.status = status;
         else this.refuse('a ":status" that is not three digits');
         break;
       }
@@ -122,9 +121,22 @@ export class HeadFacts {
 
   #noteLength(text: string): void {
     if (this.contentLength >= 0) this.refuse('more than one "content-length"');
-    if (DIGITS.test(text)) this.contentLength = Number(text);
-    else this.refuse('a "content-length" that is not a number');
+    this.contentLength = tryDecimal(text);
+    if (this.contentLength < 0) this.refuse('a "content-length" that is not a number');
   }
+}
+
+/** The number that one to fifteen digits write; -1 = something else. */
+function tryDecimal(text: string): number {
+  const { length } = text;
+  if (length === 0 || length > 15) return -1;
+  let value = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 /** Checks a request's head (RFC 9113 §8.3.1, §8.5, RFC 8441 §4); the reason it is malformed, or "". */

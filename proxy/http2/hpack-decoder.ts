@@ -4,6 +4,7 @@ import { HeadFacts } from "./head-facts.ts";
 import { DecoderTable } from "./hpack-table.ts";
 import { NAME, type HeaderName } from "./hpack-names.ts";
 import { nameMemory, STATIC_COUNT, STATIC_ENTRIES } from "./hpack-static.ts";
+import { RepeatedLiterals } from "./repeated-literals.ts";
 import {
   CLASS_CONTROL,
   CLASS_SPACE,
@@ -25,6 +26,7 @@ export class HpackDecoder {
   /** What the last block said of itself. */
   readonly facts = new HeadFacts();
   readonly #table: DecoderTable;
+  readonly #repeated = new RepeatedLiterals();
   readonly #maxListBytes: number;
   readonly #maxFields: number;
   /** What we allow the peer's table to be. */
@@ -128,9 +130,11 @@ export class HpackDecoder {
     const isRead = isHuffman && name.isUsuallyRead;
     const scan = isRead
       ? readHuffman(bytes, at, valueEnd)
-      : isHuffman
-        ? scanHuffman(bytes, at, valueEnd)
-        : scanPlain(bytes, at, valueEnd);
+      : !isHuffman
+        ? scanPlain(bytes, at, valueEnd)
+        : isIndexed
+          ? scanHuffman(bytes, at, valueEnd)
+          : this.#repeated.scan(name, bytes, at, valueEnd, scanHuffman);
     if (scan < 0) return -1;
     let classes = scan & 15;
     if ((classes & CLASS_SPACE) !== 0 && hasOuterBlank(bytes, at, valueEnd, isHuffman)) classes |= CLASS_CONTROL;
