@@ -50,7 +50,7 @@ export class TextBuffer {
     bytes[at++] = QUOTE;
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
-      if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
+      if (STANDS_ALONE[code] !== 1) {
         this.#writeUnicode(JSON.stringify(text));
         return;
       }
@@ -76,3 +76,8 @@ export class TextBuffer {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+
+/** By character code: 1 = JSON has it in a string as it is. */
+const STANDS_ALONE = Uint8Array.from({ length: 256 }, (_, code) =>
+  code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH ? 0 : 1,
+);

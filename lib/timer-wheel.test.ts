@@ -69,6 +69,7 @@ test("after a long stall of the loop everything due fires once", () => {
   let wake: (() => void) | undefined;
   const stalling = {
     nowMs: () => now,
+    recentMs: () => now,
     wallMs: () => now,
     setTimer(_delayMs: number, callback: () => void) {
       wake = callback;

@@ -44,7 +44,10 @@ export function makeEnvoyLimiter(
       const set = setOf(exchange.connection);
       const hasDescriptors = set.fixed.size > 0 || set.dynamic.length > 0;
       const descriptors = hasDescriptors ? describer.describe(exchange, config.virtualHostLimits) : NONE;
-      const outcome = take(set, descriptors, config, policies, nowMs);
+      const outcome =
+        descriptors.length === 0 && set.default !== undefined && !config.hasHeaders && !exchange.isTerminated
+          ? takeDefault(set.default, config, policies, nowMs)
+          : take(set, descriptors, config, policies, nowMs);
       (outcome.isAllowed ? counter.allowed : counter.limited).add(1);
       return outcome;
     },
@@ -52,6 +55,15 @@ export function makeEnvoyLimiter(
 }
 
 const NONE: readonly Descriptor[] = [];
+
+const PASSED: Outcome = { isAllowed: true, standing: undefined, taken: [], wait: undefined };
+
+/** For a request that only the one bucket is for, and of which nobody asks more than whether it may pass. */
+function takeDefault(buckets: Buckets, config: EnvoyRateLimit, policies: string, nowMs: number): Outcome {
+  const verdict = buckets.take("", nowMs);
+  if (verdict.allowed) return PASSED;
+  return { ...PASSED, isAllowed: false, standing: standingOf(config, buckets.spec, verdict, policies) };
+}
 
 /** As Envoy: the slowest of the descriptors' buckets first, and what they took stays taken when a later one has none. */
 function take(

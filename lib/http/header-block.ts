@@ -28,6 +28,11 @@ const FIELDS = 20;
 const NO_NAMES: readonly string[] = Array.from({ length: FIELDS }, () => "");
 const NO_VALUES: readonly (string | FieldSource | undefined)[] = Array.from({ length: FIELDS }, () => undefined);
 const NO_SPANS: readonly number[] = Array.from({ length: FIELDS * 2 }, () => 0);
+/** Trailers, and heads of which all is in a table, have few; arrays of twenty were most of what a gRPC call left behind. */
+const FEW_FIELDS = 8;
+const FEW_NAMES = NO_NAMES.slice(0, FEW_FIELDS);
+const FEW_VALUES = NO_VALUES.slice(0, FEW_FIELDS);
+const FEW_SPANS = NO_SPANS.slice(0, FEW_FIELDS * 2);
 
 /**
  * Names are lower case and pseudo-headers (`:method`, `:scheme`, `:authority`, `:path`, `:protocol`, `:status`) are ordinary
@@ -50,8 +55,14 @@ export class HeaderBlock {
   #ownsBytes = false;
   huffman: HuffmanDecoder | undefined = undefined;
 
-  /** `from`: the detached block to begin as a copy of (see `clone`). */
-  constructor(from?: HeaderBlock) {
+  /** `from`: the detached block to begin as a copy of (see `clone`). `isShort`: eight fields are likely to be enough. */
+  constructor(from?: HeaderBlock, isShort = false) {
+    if (from === undefined && isShort) {
+      this.#names = FEW_NAMES.slice();
+      this.#values = FEW_VALUES.slice();
+      this.#spans = FEW_SPANS.slice();
+      return;
+    }
     if (from === undefined) {
       this.#names = NO_NAMES.slice();
       this.#values = NO_VALUES.slice();

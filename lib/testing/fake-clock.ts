@@ -21,6 +21,10 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
+  recentMs(): number {
+    return this.#now;
+  }
+
   wallMs(): number {
     return this.#now;
   }

@@ -5,6 +5,7 @@ import type { ClientCodec, ClientHandler, CodecHost, HttpStream, StreamHandler }
 import { formatErrorCode, H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import { Http2Endpoint } from "./endpoint.ts";
 import { CLIENT_PREFACE, MAX_STREAM_ID } from "./frame.ts";
+import { makeBlockFor } from "./hpack-decoder.ts";
 import { writeGoaway } from "./frame-writer.ts";
 import { checkResponse, checkTrailers } from "./head-facts.ts";
 import type { Http2Settings } from "./settings.ts";
@@ -212,7 +213,7 @@ export class Http2Client extends Http2Endpoint implements ClientCodec {
     start: number,
     end: number,
   ): void {
-    const block = new HeaderBlock();
+    const block = makeBlockFor(end - start);
     if (!this.decoder.decode(bytes, start, end, block))
       return this.connectionError(H2_ERROR.COMPRESSION_ERROR, "a header block that is no HPACK");
     const stream = this.streams.get(id);

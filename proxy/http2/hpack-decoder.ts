@@ -1,5 +1,5 @@
 // HPACK, receiving (RFC 7541): a header block becomes flat arrays whose literals stay bytes, checked but not made into strings.
-import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, type HeaderBlock } from "#lib/http/header-block.ts";
+import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, HeaderBlock } from "#lib/http/header-block.ts";
 import { HeadFacts } from "./head-facts.ts";
 import { DecoderTable } from "./hpack-table.ts";
 import { NAME, type HeaderName } from "./hpack-names.ts";
@@ -21,6 +21,14 @@ export const FIELD_PEER_INDEXES = 4;
 
 /** Longer integers than this are an attack (RFC 7541 §5.1). */
 const MAX_INTEGER = 0x0fffffff;
+
+/** With what we add ourselves, heads of so many octets are short ones: no field takes less than one. */
+const SHORT_OCTETS = 4;
+
+/** What a header block of so many octets is to be decoded into. */
+export function makeBlockFor(octets: number): HeaderBlock {
+  return new HeaderBlock(undefined, octets <= SHORT_OCTETS);
+}
 
 export class HpackDecoder {
   /** What the last block said of itself. */

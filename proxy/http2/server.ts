@@ -6,6 +6,7 @@ import { H2_ERROR, makeStreamError } from "#lib/http/stream-error.ts";
 import { systemRandom } from "#lib/random.ts";
 import { Http2Endpoint } from "./endpoint.ts";
 import { CLIENT_PREFACE, MAX_STREAM_ID } from "./frame.ts";
+import { makeBlockFor } from "./hpack-decoder.ts";
 import { writeGoaway } from "./frame-writer.ts";
 import { checkRequest, checkTrailers } from "./head-facts.ts";
 import type { Http2Settings } from "./settings.ts";
@@ -148,7 +149,7 @@ export class Http2Server extends Http2Endpoint implements ServerCodec {
     start: number,
     end: number,
   ): void {
-    const block = new HeaderBlock();
+    const block = makeBlockFor(end - start);
     if (!this.decoder.decode(bytes, start, end, block))
       return this.connectionError(H2_ERROR.COMPRESSION_ERROR, "a header block that is no HPACK");
     const stream = this.streams.get(id);

@@ -83,13 +83,16 @@ export class ExchangeTimers extends WheelTimer {
     this.#streamAt = maxStreamMs > 0 ? startMs + maxStreamMs : NEVER;
   }
 
-  /** Something moved on the stream. Cheap: the timer is put off when it fires. */
+  /**
+   * Something moved on the stream. Cheap: the timer is put off when it fires. While one runs the wheel reads the clock with each
+   * of its ticks, and HTTP/2 with each read.
+   */
   touch(): void {
-    if (this.#idleMs > 0) this.#lastActivityMs = this.#clock.nowMs();
+    if (this.#idleMs > 0) this.#lastActivityMs = this.#clock.recentMs();
   }
 
   /** The upstream sent something. */
-  touchTry(nowMs: number = this.#clock.nowMs()): void {
+  touchTry(nowMs: number = this.#clock.recentMs()): void {
     this.#lastAnswerMs = nowMs;
     this.#lastActivityMs = nowMs;
   }

@@ -87,6 +87,8 @@ function header(pick: (exchange: HttpExchange) => HeaderBlock | undefined, argum
   const [first = "", second, ...more] = argument.split("?").map((name) => name.trim().toLowerCase());
   if (first === "" || more.length > 0)
     throw new Error(`Cannot use "${argument}" in %REQ()% or %RESP()%: it must name one header, or two as A?B`);
+  // No message has a pseudo-header twice: the first is all.
+  if (second === undefined && first.startsWith(":")) return (exchange) => pick(exchange)?.get(first);
   return (exchange) => {
     const block = pick(exchange);
     return block?.getJoined(first) ?? (second === undefined ? undefined : block?.getJoined(second));

@@ -124,7 +124,7 @@ export class RequestBody {
       this.#credit(upstream.sendData(bytes, start, end, last), size);
       return;
     }
-    if (size > 0) this.#chunks.push(Buffer.from(bytes.subarray(start, end)));
+    if (size > 0) this.#chunks.push(copyOf(bytes, start, end));
     this.#flush();
   }
 
@@ -250,4 +250,11 @@ export class RequestBody {
     for (const chunk of this.#chunks) sum += chunk.length;
     return sum;
   }
+}
+
+/** Without the second object that `Buffer.from` a part of another would make. */
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }
