@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { makeCodeCache, tryKeepCodeCache } from "./code-cache.ts";
 import { lateRe2, RE2_BUNDLE } from "./late-re2.ts";
 import { leanBuiltins } from "./lean-builtins.ts";
+import { leanOpentelemetry } from "./lean-opentelemetry.ts";
 import { leanProtobuf } from "./lean-protobuf.ts";
 import { rolldown, type CodeSplittingGroup, type OutputChunk, type Plugin } from "rolldown";
 
@@ -77,7 +78,7 @@ function withImports(id: string, importsOf: (id: string) => readonly string[], s
 /** Packages that are there only for what Heddle never does; their callers live without them. */
 const ABSENT = ["@opentelemetry/winston-transport", "bufferutil", "utf-8-validate"];
 
-const lean: Plugin[] = [leanBuiltins, leanProtobuf, oneByteSources];
+const lean: Plugin[] = [leanBuiltins, leanOpentelemetry, leanProtobuf, oneByteSources];
 
 async function bundle(name: string, entry: string): Promise<readonly OutputChunk[]> {
   const built = await rolldown({
@@ -103,8 +104,9 @@ async function bundle(name: string, entry: string): Promise<readonly OutputChunk
   return output.filter((file) => file.type === "chunk");
 }
 
-/** The folder of the npm package that a module is from; undefined for our own. */
+/** The folder of the npm package that a module is from; undefined for our own, and for what stands in place of a package. */
 function packageOf(module: string): string | undefined {
+  if (module.startsWith("\0")) return undefined;
   const match = /^(.*[/\\]node_modules[/\\](?:@[^/\\]+[/\\])?[^/\\]+)[/\\]/.exec(module);
   return match?.[1];
 }

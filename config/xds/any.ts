@@ -190,10 +190,15 @@ export function unpack<const Schemas extends readonly DescMessage[]>(
   return message as MessageShape<Schemas[number]> | undefined;
 }
 
+/** What an `Any` of this type holds. Throws where its bytes are not that. */
+export function readAny<Desc extends DescMessage>(schema: Desc, any: Any): MessageShape<Desc> {
+  if (any instanceof HeldAny && any.schema === schema) return any.message as MessageShape<Desc>; // as: its schema
+  return fromBinary(schema, any.value);
+}
+
 function tryRead(schema: DescMessage, any: Any, scope: Scope): Message | undefined {
-  if (any instanceof HeldAny && any.schema === schema) return any.message;
   try {
-    return fromBinary(schema, any.value);
+    return readAny(schema, any);
   } catch (error) {
     scope.invalid(`cannot be read as ${schema.typeName}: ${String(error)}`);
     return undefined;

@@ -1,8 +1,8 @@
 // HTTP filters in the chain, and what routes say to them, message <-> model.
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { FilterConfig, FilterOverride } from "../model/filter-config.ts";
-import { pack, readTypedJson, unpack, writeTypedJson, type TypedJson } from "./any.ts";
+import { pack, readAny, readTypedJson, unpack, writeTypedJson, type TypedJson } from "./any.ts";
 import { FilterConfigSchema } from "./gen/envoy/config/route/v3/route_components_pb.ts";
 import { RouterSchema } from "./gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
 import {
@@ -77,7 +77,7 @@ function knownConfig(any: Any, isOptional: boolean, name: string, scope: Scope):
 export function suppressesEnvoyHeaders(filters: readonly HttpFilter[]): boolean {
   const config = filters.at(-1)?.configType;
   if (config?.case !== "typedConfig" || config.value.typeUrl !== ROUTER_TYPE_URL) return false;
-  return fromBinary(RouterSchema, config.value.value).suppressEnvoyHeaders;
+  return readAny(RouterSchema, config.value).suppressEnvoyHeaders;
 }
 
 export function httpFiltersToWire(filters: readonly FilterConfig[], suppressEnvoyHeaders: boolean): HttpFilter[] {

@@ -51,10 +51,14 @@ export class OtlpSpanExporter {
     );
   }
 
-  /** Exports what waits. */
+  /** Exports what waits; whether that can be had or not, a drain goes on. */
   async shutDown(): Promise<void> {
     await this.#loading;
-    await this.#sdk?.shutDown();
+    try {
+      await this.#sdk?.shutDown();
+    } catch (error) {
+      this.#options.log.warn("the last spans could not be exported", { reason: describeError(error) });
+    }
   }
 }
 
