@@ -1,4 +1,5 @@
 // Balancing by hash, message <-> model: what ring hash and Maglev have in the cluster's own fields and in extensions.
+import { isPrime } from "#lib/primes.ts";
 import type { HashingOptions, LbPolicy } from "../model/cluster.ts";
 import { given } from "./fields.ts";
 import type { Scope } from "./issues.ts";
@@ -7,6 +8,7 @@ import type { Scope } from "./issues.ts";
 const MIN_RING = 1024;
 const MAX_RING = 8 * 1024 * 1024;
 const MAGLEV_TABLE = 65_537;
+const MAX_MAGLEV_TABLE = 5_000_011;
 
 export function refuseMurmur(scope: Scope): void {
   scope.field("hash_function").unsupported("MURMUR_HASH_2 is not supported: there is one hash function");
@@ -19,8 +21,12 @@ export function hashingFromWire(
   return useHostname || balanceFactor > 0 ? { useHostname, balanceFactor } : undefined;
 }
 
-export function maglevFromWire(tableSize: bigint | undefined, hashing: HashingOptions | undefined): LbPolicy {
-  return { kind: "maglev", tableSize: Number(tableSize ?? MAGLEV_TABLE), ...given("hashing", hashing) };
+/** Of a size that is no prime the table could not be filled: an endpoint would never reach some of its cells. */
+export function maglevFromWire(wire: bigint | undefined, hashing: HashingOptions | undefined, scope: Scope): LbPolicy {
+  const tableSize = Number(wire ?? MAGLEV_TABLE);
+  if (tableSize > MAX_MAGLEV_TABLE || !isPrime(tableSize))
+    scope.field("table_size").invalid(`must be a prime number of at most ${MAX_MAGLEV_TABLE}: got ${tableSize}`);
+  return { kind: "maglev", tableSize, ...given("hashing", hashing) };
 }
 
 export function ringHashFromWire(

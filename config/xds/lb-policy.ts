@@ -101,7 +101,7 @@ function fromFields(wire: WireCluster, scope: Scope): Balancing {
     case Policy.MAGLEV: {
       expect("MAGLEV", field === "maglevLbConfig");
       const own = lbConfig.case === "maglevLbConfig" ? lbConfig.value : undefined;
-      return { lb: maglevFromWire(own?.tableSize, hashing), slowStart: undefined };
+      return { lb: maglevFromWire(own?.tableSize, hashing, scope.field("maglev_lb_config")), slowStart: undefined };
     }
     case Policy.CLUSTER_PROVIDED:
       expect("CLUSTER_PROVIDED", false);
@@ -182,7 +182,7 @@ function fromExtension(wire: LoadBalancingPolicy, index: number, scope: Scope): 
     }
     case MaglevSchema.typeName:
       return {
-        lb: maglevFromWire(message.tableSize, hashingFromWire(message.consistentHashingLbConfig)),
+        lb: maglevFromWire(message.tableSize, hashingFromWire(message.consistentHashingLbConfig), at),
         slowStart: undefined,
         ...(message.localityWeightedLbConfig === undefined ? {} : { weighsLocalities: true }),
       };

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import type { Labels } from "../model/route.ts";
-import { ClusterSchema } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { Cluster_LbPolicy, ClusterSchema } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "./gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ResourceError, type DecodeOptions } from "./issues.ts";
 import { decodeResource, encodeResource, resourceName, versionOf, type ResourceModel } from "./resource.ts";
@@ -70,6 +70,16 @@ describe("a resource", () => {
         "track_timeout_budgets",
       ]);
     }
+  });
+
+  it("refuses a Maglev table whose size is no prime", () => {
+    const issuesWith = (tableSize: bigint): string[] => {
+      const lbConfig = { case: "maglevLbConfig", value: { tableSize } } as const;
+      const cluster = create(ClusterSchema, { name: "a", lbPolicy: Cluster_LbPolicy.MAGLEV, lbConfig });
+      return issuesOf(CLUSTER_TYPE_URL, toBinary(ClusterSchema, cluster), options);
+    };
+    assert.deepEqual(issuesWith(97n), []);
+    assert.deepEqual(issuesWith(65_536n), ["maglev_lb_config.table_size"]);
   });
 
   it("never ignores a field whose number it does not know", () => {

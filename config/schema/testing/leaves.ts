@@ -48,6 +48,8 @@ const guesses = [KEY, "/a", "a", "x-user", "GET", "10s", "https://example.com", 
 const seeds: Readonly<Record<string, unknown>> = {
   "MeshConfig tenants.sources.[].peerIdentity.pattern": "spiffe://*/ns/*/sa/*-{tenant}",
   "MeshConfig colours.[].from.[].peerIdentity.pattern": "spiffe://*/ns/*/sa/*-{colour}",
+  "MeshConfig defaults.loadBalancing.locality.distribute.[].to.*": 100,
+  "TrafficPolicy loadBalancing.locality.distribute.[].to.*": 100,
 };
 
 /** All places below a schema, mappings and lists among them, in its order. */

@@ -48,12 +48,24 @@ const locality = record(
     ),
     distribute: optional(
       list(
-        record("The shares of one region's or zone's clients.", {
-          from: place,
-          to: mapOf(percent("Its share."), "Shares by region or `region/zone`, 100 together.", 32, {
-            minProperties: 1,
-          }),
-        }),
+        record(
+          "The shares of one region's or zone's clients.",
+          {
+            from: place,
+            to: mapOf(percent("Its share."), "Shares by region or `region/zone`, 100 together.", 32, {
+              minProperties: 1,
+            }),
+          },
+          {
+            "x-kubernetes-validations": [
+              {
+                rule: "self.to.map(place, self.to[place]).sum() == 100",
+                message: "the shares must be 100 together",
+                fieldPath: ".to",
+              },
+            ],
+          },
+        ),
         "Fixed shares in the place of preferLocal, for clients there. What is not named gets requests when nothing that is named can.",
         64,
         { minItems: 1 },
@@ -116,7 +128,9 @@ export const loadBalancing = record(
       ),
     ),
     maglev: optional(
-      record("Size of the table.", { tableSize: whole("Entries, a prime number.", 2, 5_000_011, { default: 65_537 }) }),
+      record("Size of the table.", {
+        tableSize: whole("Entries; rounded up to a prime number.", 2, 5_000_011, { default: 65_537 }),
+      }),
     ),
     hashBalanceFactor: optional(
       whole(

@@ -17,6 +17,7 @@ import type { HealthCheck } from "#config/schema/traffic/health-check.ts";
 import type { LoadBalancing } from "#config/schema/traffic/load-balancing.ts";
 import type { OutlierDetection } from "#config/schema/traffic/outlier-detection.ts";
 import { timeoutDefaults } from "#config/schema/traffic/timeouts.ts";
+import { nextPrime } from "#lib/primes.ts";
 import type { Dialect } from "../../mesh/resources.ts";
 import type { ServicePort } from "../../registry/registry.ts";
 import { limitDefaults, upstreamDefaults } from "../defaults.ts";
@@ -117,7 +118,7 @@ function balancer(block: LoadBalancing | undefined, dialect: Dialect): LbPolicy 
         ...hashing(block),
       };
     case "maglev":
-      return { kind: "maglev", tableSize: block.maglev?.tableSize ?? 65_537, ...hashing(block) };
+      return { kind: "maglev", tableSize: nextPrime(block.maglev?.tableSize ?? 65_537), ...hashing(block) };
     case "weightedByLoad": {
       const settings = block.byLoad;
       return {
