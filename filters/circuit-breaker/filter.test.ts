@@ -97,6 +97,28 @@ test("a second attempt beside a probe is the same request", () => {
   assert.deepEqual(breaker.reports, ["probe ok"]);
 });
 
+test("to wait in vain until the stream's own limit is a failure, to leave before is none", () => {
+  for (const [status, reports] of [
+    [504, ["pass failed"]],
+    [408, []],
+    [undefined, []],
+  ] as const) {
+    const breaker = new ScriptedBreaker();
+    const { filter, exchange, pick } = setUp(breaker);
+    filter.onPick?.(exchange, pick);
+    if (status !== undefined)
+      exchange.answer({
+        status,
+        flag: "DT",
+        code: "max_stream_duration",
+        proxyStatus: "http_response_timeout",
+        detail: "too long",
+      });
+    filter.onDone?.(exchange);
+    assert.deepEqual(breaker.reports, reports);
+  }
+});
+
 test("a cluster without a policy has no breaker", () => {
   const bench = new FilterBench();
   const filter = bench.make(circuitBreakerFilter, {});

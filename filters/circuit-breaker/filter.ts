@@ -66,12 +66,16 @@ function makeFilter(base: CircuitBreakerConfig, context: FilterContext): Filter 
     if (config.policy !== undefined && !exchange.isDiverted) return routeBreakers(config, config.policy);
     return cluster.breaker === undefined ? undefined : clusterBreakers(cluster, cluster.breaker);
   };
-  /** There was no answer, of the attempt or at all: a probe must give its permit back; nothing is known of the upstream. */
+  /**
+   * No attempt ended. A probe must give its permit back, and who waited in vain for as long as a stream may last or be silent has
+   * seen a failure; else nothing is known of the upstream.
+   */
   const settle = (exchange: Exchange): void => {
     const state = exchange.slots[slot] as Slot | undefined; // as: only this filter writes its slot
     if (state === undefined || state.isReported) return;
     state.isReported = true;
-    if (state.permit === "probe") state.breaker.report("probe", false);
+    const isTimeout = exchange.localReply?.status === 504;
+    if (state.permit === "probe" || isTimeout) state.breaker.report(state.permit, false);
   };
   const refused = context.metrics.counter("heddle_breaker_refused_total", "Requests that an open breaker answered.", {
     listener: context.listener,
