@@ -95,6 +95,8 @@ export interface ForwardAction {
   readonly pathRewrite: string | undefined;
   readonly regexRewrite: RegexRewrite | undefined;
   readonly hostRewrite: string | undefined;
+  /** The host comes from a field of the request, or from its path; without a value it stays. */
+  readonly hostRewriteFrom?: HostRewriteSource;
   readonly autoHostRewrite: boolean;
   /** Only endpoints with these labels (Envoy `metadata_match` of `envoy.lb`). */
   readonly subset: Labels;
@@ -113,6 +115,10 @@ export interface RegexRewrite {
   readonly pattern: string;
   readonly substitution: string;
 }
+
+export type HostRewriteSource =
+  | { readonly kind: "header"; readonly name: string }
+  | ({ readonly kind: "path" } & RegexRewrite);
 
 export type Labels = { readonly [key: string]: string };
 

@@ -218,15 +218,18 @@ interface RouteHead {
   readonly spec: RouteSpec;
 }
 
+const ANSWERED_500 = "requests there are answered 500";
+const NOT_MIRRORED = "nothing is mirrored there";
+
 function checkRoute(route: RouteHead, index: ResourceIndex, report: Reporter): void {
   const { namespace } = route.metadata;
   const { parentRefs = [], rules = [] } = route.spec;
-  const check = (ref: ObjectRef, path: JsonPath): void => {
-    if (isPermitted(ref, route, index)) checkBackend(ref, namespace, path, index, report);
+  const check = (ref: ObjectRef, path: JsonPath, consequence = ANSWERED_500): void => {
+    if (isPermitted(ref, route, index)) checkBackend(ref, namespace, path, index, report, consequence);
     else
       report.warn(
         [...path, "namespace"],
-        `no ReferenceGrant in "${ref.namespace}" lets it refer to ${ref.kind} "${ref.name}" there: requests there are answered 500`,
+        `no ReferenceGrant in "${ref.namespace}" lets it refer to ${ref.kind} "${ref.name}" there: ${consequence}`,
         `write a ReferenceGrant in ${ref.namespace}, from ${route.kind} of ${namespace}`,
       );
   };
@@ -238,7 +241,7 @@ function checkRoute(route: RouteHead, index: ResourceIndex, report: Reporter): v
     const checkMirrors = ({ filters = [] }: Filtering, path: JsonPath): void => {
       for (const [filterAt, { requestMirror }] of filters.entries())
         if (requestMirror !== undefined)
-          check(requestMirror.backendRef, [...path, "filters", filterAt, "requestMirror", "backendRef"]);
+          check(requestMirror.backendRef, [...path, "filters", filterAt, "requestMirror", "backendRef"], NOT_MIRRORED);
     };
     checkMirrors(rule, ["spec", "rules", at]);
     for (const [backendAt, backend] of (rule.backendRefs ?? []).entries()) {
@@ -270,7 +273,7 @@ function checkBackend(
   path: JsonPath,
   index: ResourceIndex,
   report: Reporter,
-  consequence = "requests there are answered 500",
+  consequence = ANSWERED_500,
 ): void {
   if (isService(backend)) {
     checkService(backend, namespace, path, index, report);

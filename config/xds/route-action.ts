@@ -71,8 +71,9 @@ export function forwardFromWire(wire: WireAction, scope: Scope): ForwardAction {
     ),
     prefixRewrite: nonEmpty(wire.prefixRewrite),
     pathRewrite: nonEmpty(wire.pathRewrite),
-    regexRewrite: regexRewrite && regexRewriteFromWire(regexRewrite, scope),
+    regexRewrite: regexRewrite && regexRewriteFromWire(regexRewrite, scope.field("regex_rewrite")),
     hostRewrite: host.case === "hostRewriteLiteral" ? host.value : undefined,
+    ...hostSourceFromWire(host, scope),
     autoHostRewrite: host.case === "autoHostRewrite" && host.value.value,
     subset: labelsFromWire(wire.metadataMatch, LB_KEY, scope.field("metadata_match")),
     mirrors: wire.requestMirrorPolicies.map((mirror, index) => {
@@ -157,6 +158,7 @@ export function forwardToWire(model: ForwardAction): WireAction {
     ...(model.autoHostRewrite
       ? { hostRewriteSpecifier: { case: "autoHostRewrite", value: { value: true } } as const }
       : {}),
+    ...hostSourceToWire(model.hostRewriteFrom),
     ...given("metadataMatch", metadataToWire({ [LB_KEY]: model.subset })),
     requestMirrorPolicies: model.mirrors.map((mirror) => ({
       cluster: mirror.cluster,
@@ -170,10 +172,27 @@ export function forwardToWire(model: ForwardAction): WireAction {
   return create(RouteActionSchema, init);
 }
 
+function hostSourceFromWire(
+  wire: WireAction["hostRewriteSpecifier"],
+  scope: Scope,
+): Pick<ForwardAction, "hostRewriteFrom"> {
+  if (wire.case === "hostRewriteHeader")
+    return wire.value === "" ? {} : { hostRewriteFrom: { kind: "header", name: wire.value.toLowerCase() } };
+  if (wire.case !== "hostRewritePathRegex") return {};
+  const rewrite = regexRewriteFromWire(wire.value, scope.field("host_rewrite_path_regex"));
+  return { hostRewriteFrom: { kind: "path", ...rewrite } };
+}
+
+function hostSourceToWire(source: ForwardAction["hostRewriteFrom"]): Pick<ActionInit, "hostRewriteSpecifier"> {
+  if (source === undefined) return {};
+  return source.kind === "header"
+    ? { hostRewriteSpecifier: { case: "hostRewriteHeader", value: source.name } }
+    : { hostRewriteSpecifier: { case: "hostRewritePathRegex", value: regexRewriteToWire(source) } };
+}
+
 function regexRewriteFromWire(wire: RegexMatchAndSubstitute, scope: Scope): RegexRewrite {
   return {
-    pattern:
-      wire.pattern === undefined ? "" : regexFromWire(wire.pattern, scope.field("regex_rewrite").field("pattern")),
+    pattern: wire.pattern === undefined ? "" : regexFromWire(wire.pattern, scope.field("pattern")),
     substitution: wire.substitution,
   };
 }
@@ -204,7 +223,7 @@ function redirectPathFromWire(path: WireRedirect["pathRewriteSpecifier"], scope:
     case "prefixRewrite":
       return { kind: "prefix", value: path.value };
     case "regexRewrite":
-      return { kind: "regex", ...regexRewriteFromWire(path.value, scope) };
+      return { kind: "regex", ...regexRewriteFromWire(path.value, scope.field("regex_rewrite")) };
     case undefined:
       return undefined;
   }

@@ -120,7 +120,7 @@ const TABLE: { readonly [typeName: string]: string } = {
     "name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty",
   "envoy.config.route.v3.QueryParameterMatcher": "name string_match present_match",
   "envoy.config.route.v3.RouteAction":
-    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite timeout idle_timeout retry_policy hedge_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration rate_limits include_vh_rate_limits",
+    "cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex timeout idle_timeout retry_policy hedge_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration rate_limits include_vh_rate_limits",
   "envoy.config.route.v3.RouteAction.MaxStreamDuration":
     "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": "cluster runtime_fraction",

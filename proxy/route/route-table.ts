@@ -3,6 +3,7 @@ import { isGrpcType } from "#lib/grpc/content-type.ts";
 import { compileRe2 } from "#lib/re2.ts";
 
 import type {
+  ForwardAction,
   HeaderMutations,
   RegexRewrite,
   RetryPolicy,
@@ -72,7 +73,11 @@ export interface CompiledRoute {
   readonly hedge: HedgePolicy | undefined;
   readonly hash: RequestHasher;
   readonly regexRewrite: PathRewriter | undefined;
+  /** The host that a request gets, or "" where it stays. */
+  readonly hostRewrite: HostRewriter | undefined;
 }
+
+export type HostRewriter = (head: HeaderBlock) => string;
 
 /** Whatever the weights say, also that of nothing: a session stays with its backend. */
 interface Binding {
@@ -266,7 +271,15 @@ function compileRoute(
     hedge: compileHedge(route, host),
     hash: compileHashPolicy(forward?.hashPolicy ?? []),
     regexRewrite: rewrite === undefined ? undefined : compileRegexRewrite(rewrite),
+    hostRewrite: compileHostRewrite(forward?.hostRewriteFrom),
   };
+}
+
+function compileHostRewrite(source: ForwardAction["hostRewriteFrom"]): HostRewriter | undefined {
+  if (source === undefined) return undefined;
+  if (source.kind === "header") return (head) => head.get(source.name) ?? "";
+  const rewrite = compileRegexRewrite(source);
+  return (head) => rewrite(withoutQuery(head.get(":path") ?? "/"));
 }
 
 function regexRewriteOf(action: Route["action"]): RegexRewrite | undefined {
@@ -369,6 +382,7 @@ function rewritesRequest(action: RouteAction): boolean {
     action.kind === "forward" &&
     (action.autoHostRewrite ||
       action.hostRewrite !== undefined ||
+      action.hostRewriteFrom !== undefined ||
       action.pathRewrite !== undefined ||
       action.prefixRewrite !== undefined ||
       action.regexRewrite !== undefined)

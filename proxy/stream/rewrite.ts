@@ -23,6 +23,7 @@ export function rewriteRequest(
   const host =
     target.weighted?.hostRewrite ??
     action.hostRewrite ??
+    exchange.compiled?.hostRewrite?.(head) ??
     (action.autoHostRewrite ? attempt.endpoint?.hostname : undefined);
   if (host !== undefined && host !== "") {
     const original = head.get(":authority");

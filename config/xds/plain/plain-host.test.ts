@@ -75,10 +75,12 @@ function simpleRoute(route: Route): Route {
 }
 
 function simpleAction(action: RouteAction): RouteAction {
-  if (action.kind !== "forward") return action;
+  if (action.kind === "redirect") return action.path?.kind === "regex" ? { ...action, path: undefined } : action;
+  if (action.kind === "direct") return action;
+  const { hostRewriteFrom: _, ...plain } = action;
   const { target, retry } = action;
   return {
-    ...action,
+    ...plain,
     target:
       target.kind === "weighted"
         ? { kind: "weighted", clusters: target.clusters.map((cluster) => ({ ...cluster, ...simpleScope(cluster) })) }

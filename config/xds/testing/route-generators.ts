@@ -48,19 +48,29 @@ const weighted = scoped<Omit<WeightedCluster, "requestHeaders" | "responseHeader
   hostRewrite: maybe(word),
 });
 
+const regexRewrite = { pattern: "^/a/(.*)", substitution: "/\\1" };
+
 const rewrite = fc.oneof(
   fc.record({ prefixRewrite: word, pathRewrite: fc.constant(undefined), regexRewrite: fc.constant(undefined) }),
   fc.record({ prefixRewrite: fc.constant(undefined), pathRewrite: word, regexRewrite: fc.constant(undefined) }),
   fc.record({
     prefixRewrite: fc.constant(undefined),
     pathRewrite: fc.constant(undefined),
-    regexRewrite: maybe(fc.constant({ pattern: "^/a/(.*)", substitution: "/\\1" })),
+    regexRewrite: maybe(fc.constant(regexRewrite)),
   }),
 );
 
 const host = fc.oneof(
   fc.record({ hostRewrite: maybe(word), autoHostRewrite: fc.constant(false) }),
   fc.record({ hostRewrite: fc.constant(undefined), autoHostRewrite: fc.constant(true) }),
+  fc.record({
+    hostRewrite: fc.constant(undefined),
+    autoHostRewrite: fc.constant(false),
+    hostRewriteFrom: fc.constantFrom(
+      { kind: "header" as const, name: "x-to" },
+      { kind: "path" as const, ...regexRewrite },
+    ),
+  }),
 );
 
 const forward: fc.Arbitrary<ForwardAction> = fc
@@ -108,7 +118,12 @@ const route = scoped<Omit<Route, "requestHeaders" | "responseHeaders" | "filterO
       scheme: maybe(fc.constantFrom("http", "https")),
       host: maybe(word),
       port: maybe(fc.integer({ min: 1, max: 65535 })),
-      path: maybe(fc.record({ kind: fc.constantFrom("full" as const, "prefix" as const), value: word })),
+      path: maybe(
+        fc.oneof(
+          fc.record({ kind: fc.constantFrom("full" as const, "prefix" as const), value: word }),
+          fc.constant({ kind: "regex" as const, ...regexRewrite }),
+        ),
+      ),
       stripQuery: fc.boolean(),
     }),
     fc.record({ kind: fc.constant("direct" as const), status: fc.integer({ min: 200, max: 599 }), body: maybeWord }),
