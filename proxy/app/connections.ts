@@ -25,6 +25,10 @@ export class Connections {
     this.#clock = clock;
   }
 
+  get isEmpty(): boolean {
+    return this.#all.length === 0;
+  }
+
   /** Of one kind. */
   count(kind: Connection["kind"]): number {
     let count = 0;

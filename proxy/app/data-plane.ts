@@ -282,6 +282,11 @@ export class DataPlane implements ConnectionHandler {
     for (const file of this.#files.values()) file.closeNow();
   }
 
+  /** No client would wait while this thread does something else. */
+  get hasNoConnections(): boolean {
+    return this.#connections.isEmpty;
+  }
+
   /** How much of the memory limit the process uses, as the main thread sees it. */
   setOverload(level: OverloadLevel): void {
     this.#overload.level = level;

@@ -42,6 +42,7 @@ import { defaultLockFolder, ListenerLocks } from "./listener-locks.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { heapLimitMb, MemoryWatch, readMemoryLimit } from "./memory-watch.ts";
 import { MemoryTrim } from "./memory-trim.ts";
+import { releaseMemory } from "./release-memory.ts";
 import { diffSnapshots, EMPTY_SNAPSHOT, mergeSnapshots, staticSnapshot, type DataPlaneSnapshot } from "./snapshot.ts";
 
 export interface ProxyOptions {
@@ -144,7 +145,7 @@ export class ProxyApp {
       limitBytes: memoryLimit,
       usedBytes: () => process.memoryUsage.rss(),
       collect: () => {
-        this.#workers.collect();
+        this.#workers.collect("all");
         collectGarbage();
       },
       onLevel: (level, share) => {
@@ -152,7 +153,14 @@ export class ProxyApp {
         this.#workers.setOverload(level);
       },
     });
-    this.#trim = new MemoryTrim(this.#clock);
+    this.#trim = new MemoryTrim({
+      clock: this.#clock,
+      collect: () => {
+        this.#workers.collect("idle");
+        collectGarbage();
+      },
+      release: releaseMemory,
+    });
     this.#makeGauges();
   }
 

@@ -81,7 +81,7 @@ port.on("message", (message: ToWorker) => {
       plane.setOverload(message.level);
       break;
     case "collect":
-      collectGarbage();
+      if (message.who === "all" || plane.hasNoConnections) collectGarbage();
       break;
     case "drain":
       void plane.drain(message.timeoutMs).then(() => {

@@ -45,7 +45,7 @@ export type ToWorker =
   | { readonly kind: "looked-up"; readonly table: string; readonly host: string; readonly failure: string | undefined }
   | { readonly kind: "log"; readonly level: LogLevel }
   | { readonly kind: "overload"; readonly level: OverloadLevel }
-  | { readonly kind: "collect" }
+  | { readonly kind: "collect"; readonly who: "all" | "idle" }
   | { readonly kind: "drain"; readonly timeoutMs: number };
 
 export type Query =

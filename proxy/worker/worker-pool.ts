@@ -137,9 +137,9 @@ export class WorkerPool {
     for (const slot of this.#slots) send(slot.worker, { kind: "overload", level });
   }
 
-  /** Has every thread collect its garbage. */
-  collect(): void {
-    for (const slot of this.#slots) send(slot.worker, { kind: "collect" });
+  /** Has threads collect their garbage: all of them, or those that have no connection. */
+  collect(who: "all" | "idle"): void {
+    for (const slot of this.#slots) send(slot.worker, { kind: "collect", who });
   }
 
   setLogLevel(level: LogLevel): void {
