@@ -15,7 +15,8 @@ export const explainCommand = makeCommand({
   usage: "[REQUEST-ID] [--admin ADDR]... [--config FOLDER] [--state DIR]",
   details: `Asks every proxy what it remembers of the request and joins what they say across hops: who answered, by which rule, which
 endpoints were tried and when, and under which version of the configuration. REQUEST-ID is in the x-request-id header of every
-answer, in the access logs and in spans. Without it, the latest failures are listed, newest first.`,
+answer that a proxy makes itself, in the requests that applications get, in access logs and in spans. Without it, the latest failures
+are listed, newest first.`,
   options: {
     ...adminOptions,
     count: { type: "string", default: "10", value: "N", help: "how many failures to list" },
