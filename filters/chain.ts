@@ -6,6 +6,8 @@ type With<K extends keyof Filter> = Filter & Required<Pick<Filter, K>>;
 /** Request hooks run in the chain's order, response hooks in the reverse order, as in Envoy. */
 export class FilterChain {
   readonly filters: readonly Filter[];
+  /** An exchange's slots as they begin, one for each filter: an array that is written behind its end is made anew, far too long. */
+  readonly slots: readonly unknown[];
   readonly onConnection: readonly With<"onConnection">[];
   readonly onRequestHead: readonly With<"onRequestHead">[];
   readonly onRouted: readonly With<"onRouted">[];
@@ -22,6 +24,7 @@ export class FilterChain {
   constructor(filters: readonly Filter[]) {
     const backwards = filters.toReversed();
     this.filters = filters;
+    this.slots = Array.from({ length: filters.length }, () => undefined);
     this.onConnection = having(filters, "onConnection");
     this.onRequestHead = having(filters, "onRequestHead");
     this.onRouted = having(filters, "onRouted");

@@ -1,11 +1,13 @@
 // One header or trailer block as flat arrays: read by name, changed in place, values made into strings only when asked for.
 
 /**
- * Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3). Higher bits, up to
- * 0x100, are a codec's own and are gone after `detach`, `clone` and `set`.
+ * Field flags: the value's bytes are Huffman-coded; the field must never enter an HPACK table (RFC 7541 §7.1.3); its sender's encoder
+ * put this literal into its table: if it comes again, it will come as an index. Higher bits, up to 0x100, are a codec's own and are
+ * gone after `detach`, `clone` and `set`.
  */
 export const FIELD_HUFFMAN = 1;
 export const FIELD_NEVER_INDEXED = 2;
+export const FIELD_PEER_INDEXES = 4;
 
 /** Turns the Huffman bytes of a value into a string; given by the HTTP/2 codec, so that this module knows no HPACK. */
 export type HuffmanDecoder = (bytes: Buffer, start: number, end: number) => string;
@@ -19,6 +21,7 @@ export interface FieldSource {
 /** Of the number that holds a field's length and flags. */
 const FLAG_BITS = 9;
 const FLAG_MASK = (1 << FLAG_BITS) - 1;
+const KEPT_FLAGS = FIELD_HUFFMAN | FIELD_NEVER_INDEXED | FIELD_PEER_INDEXES;
 
 /**
  * What a block's arrays begin as. A copy of a full array is one move of memory; an array that grows field by field is made anew at
@@ -50,6 +53,7 @@ export class HeaderBlock {
   readonly #spans: number[];
   /** The letters of HTTP/1 names as they were sent; most blocks have none. */
   #rawNames: (string | undefined)[] | undefined = undefined;
+  #octetsAtMost = 0;
   /** Where values lie that are ranges: a range starts above 0; what starts at 0 is only a string. */
   bytes: Buffer | undefined = undefined;
   #ownsBytes = false;
@@ -74,6 +78,7 @@ export class HeaderBlock {
     this.#spans = from.#spans.slice();
     this.#rawNames = from.#rawNames?.slice();
     this.#length = from.#length;
+    this.#octetsAtMost = from.#octetsAtMost;
     this.bytes = from.bytes;
     this.#ownsBytes = true;
     this.huffman = from.huffman;
@@ -91,23 +96,35 @@ export class HeaderBlock {
     return this.#length;
   }
 
+  /**
+   * At least the octets of all values and twice those of all names (a name of odd characters is longer in Huffman's code); what was
+   * replaced or removed still counts. Kept as fields come, so that room for the block is made without a look at each.
+   */
+  get octetsAtMost(): number {
+    return this.#octetsAtMost;
+  }
+
   /** Appends a field whose value is known. `name` must be lower case; `rawName` is HTTP/1's spelling of it. */
   add(name: string, value: string, rawName?: string): void {
+    this.#octetsAtMost += value.length;
     this.#push(name, value, 0, 0, rawName);
   }
 
   /** Appends a field whose value stays bytes (of `this.bytes`) until somebody asks. For codecs. */
   addRaw(name: string, start: number, end: number, flags: number, source?: FieldSource, rawName?: string): void {
+    this.#octetsAtMost += end - start;
     this.#push(name, source, start, ((end - start) << FLAG_BITS) | flags, rawName);
   }
 
   /** The same for a value that was decoded already; its bytes can still be relayed. For codecs. */
   addDecoded(name: string, value: string, start: number, end: number, flags: number): void {
+    this.#octetsAtMost += Math.max(end - start, value.length);
     this.#push(name, value, start, ((end - start) << FLAG_BITS) | flags, undefined);
   }
 
   /** Appends a field that an HPACK table entry gave whole. For codecs. */
   addEntry(name: string, entry: FieldSource): void {
+    this.#octetsAtMost += entry.value?.length ?? 0;
     this.#push(name, entry, 0, 0, undefined);
   }
 
@@ -183,6 +200,7 @@ export class HeaderBlock {
 
   /** Replaces one value; of the flags only that it must not be indexed stays. */
   setValueAt(index: number, value: string): void {
+    this.#octetsAtMost += value.length;
     this.#values[index] = value;
     this.#spans[index * 2] = 0;
     this.#spans[index * 2 + 1] = (this.#spans[index * 2 + 1] ?? 0) & FIELD_NEVER_INDEXED;
@@ -190,6 +208,7 @@ export class HeaderBlock {
 
   /** Replaces one value by a range of `bytes`. For codecs. */
   setRangeAt(index: number, start: number, end: number): void {
+    this.#octetsAtMost += end - start;
     this.#values[index] = undefined;
     this.#spans[index * 2] = start;
     this.#spans[index * 2 + 1] = (end - start) << FLAG_BITS;
@@ -198,6 +217,7 @@ export class HeaderBlock {
   /** Gives one field another name and keeps its value. */
   renameAt(index: number, name: string): void {
     if (typeof this.#values[index] === "object") this.#values[index] = this.knownValueAt(index);
+    this.#octetsAtMost += name.length * 2;
     this.#names[index] = name;
   }
 
@@ -270,7 +290,7 @@ export class HeaderBlock {
       if (start === 0) continue;
       spans[i] = start - shift;
       // What a codec noted beside these speaks of the bytes around the value.
-      spans[i + 1] = (spans[i + 1] ?? 0) & ~(FLAG_MASK ^ (FIELD_HUFFMAN | FIELD_NEVER_INDEXED));
+      spans[i + 1] = (spans[i + 1] ?? 0) & ~(FLAG_MASK ^ KEPT_FLAGS);
     }
     this.bytes = own;
   }
@@ -304,6 +324,7 @@ export class HeaderBlock {
     rawName: string | undefined,
   ): void {
     const i = this.#length++;
+    this.#octetsAtMost += name.length * 2;
     this.#names[i] = name;
     this.#values[i] = value;
     this.#spans[i * 2] = start;

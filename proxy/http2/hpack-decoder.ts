@@ -1,5 +1,5 @@
 // HPACK, receiving (RFC 7541): a header block becomes flat arrays whose literals stay bytes, checked but not made into strings.
-import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, HeaderBlock } from "#lib/http/header-block.ts";
+import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, FIELD_PEER_INDEXES, HeaderBlock } from "#lib/http/header-block.ts";
 import { HeadFacts } from "./head-facts.ts";
 import { DecoderTable } from "./hpack-table.ts";
 import { NAME, type HeaderName } from "./hpack-names.ts";
@@ -15,9 +15,6 @@ import {
   scanHuffman,
   scanPlain,
 } from "./huffman.ts";
-
-/** The peer's encoder put this literal into its table: if it comes again, it will come as an index. */
-export const FIELD_PEER_INDEXES = 4;
 
 /** Longer integers than this are an attack (RFC 7541 §5.1). */
 const MAX_INTEGER = 0x0fffffff;

@@ -1,6 +1,5 @@
 // HPACK, sending: relays what was received without making strings, and indexes only what comes again.
-import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, type HeaderBlock } from "#lib/http/header-block.ts";
-import { FIELD_PEER_INDEXES } from "./hpack-decoder.ts";
+import { FIELD_HUFFMAN, FIELD_NEVER_INDEXED, FIELD_PEER_INDEXES, type HeaderBlock } from "#lib/http/header-block.ts";
 import { HeaderEntry, HeaderName, NAME } from "./hpack-names.ts";
 import { hashBytes, hashText, SentTable } from "./hpack-sent.ts";
 import { nameMemory, STATIC_COUNT, STATIC_STATUS } from "./hpack-static.ts";
@@ -42,20 +41,13 @@ export class HpackEncoder {
 
   /** More octets than the block can take when encoded. */
   bound(block: HeaderBlock): number {
-    let bytes = 32;
-    for (let i = 0; i < block.length; i++) {
-      const value = block.knownValueAt(i);
-      const raw = block.endAt(i) - block.startAt(i);
-      const length = value === undefined ? raw : Math.max(raw, value.length);
-      bytes += length + block.nameAt(i).length * 2 + 16;
-    }
-    return bytes;
+    return 32 + block.octetsAtMost + block.length * 16;
   }
 
   /** Whether the list is larger than so many octets as SETTINGS_MAX_HEADER_LIST_SIZE counts them; makes strings only near the limit. */
   exceeds(block: HeaderBlock, limitBytes: number): boolean {
-    // The shortest Huffman codes have 5 bits: coded octets make at most 8/5 as many, and `bound` counts the coded ones.
-    if (this.bound(block) * 1.6 + block.length * 32 <= limitBytes) return false;
+    // The shortest Huffman codes have 5 bits: coded octets make at most 8/5 as many.
+    if (block.octetsAtMost * 1.6 + block.length * 32 <= limitBytes) return false;
     let bytes = 0;
     for (let i = 0; i < block.length; i++) bytes += block.nameAt(i).length + block.valueAt(i).length + 32;
     return bytes > limitBytes;

@@ -75,7 +75,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
   readonly service: HttpService;
   readonly connection: ConnectionView;
   readonly downstream: HttpStream;
-  readonly slots: unknown[] = [];
+  readonly slots: unknown[];
   attempts: readonly UpstreamAttempt[] = NO_ATTEMPTS;
   readonly trace: TraceContext = makeNoTrace();
   readonly startMs: number;
@@ -139,6 +139,7 @@ export class HttpExchange implements Exchange, StreamHandler, TimerOwner {
     this.service = service;
     this.connection = connection;
     this.downstream = downstream;
+    this.slots = service.chain.slots.slice();
     this.clientProtocol = connection.protocol;
     this.startMs = service.clock.nowMs();
     this.body = new RequestBody(downstream, service.replay);

@@ -3,6 +3,7 @@
 import os from "node:os";
 
 import { formatAddress } from "#config/model/address.ts";
+import type { Endpoint } from "#config/model/endpoint.ts";
 import type { HeaderBlock } from "#lib/http/header-block.ts";
 
 import type { HttpExchange } from "./exchange.ts";
@@ -139,9 +140,18 @@ function metadata(argument: string): Operator {
   }
 }
 
+/** The endpoint that was written last, and its text: mostly the next one's too. */
+let knownEndpoint: Endpoint | undefined;
+let knownAddress = "";
+
 function upstreamAddress(exchange: HttpExchange): FormatValue {
   const endpoint = exchange.attempts.at(-1)?.endpoint;
-  return endpoint === undefined ? undefined : formatAddress(endpoint);
+  if (endpoint === undefined) return undefined;
+  if (endpoint !== knownEndpoint) {
+    knownEndpoint = endpoint;
+    knownAddress = formatAddress(endpoint);
+  }
+  return knownAddress;
 }
 
 /** Why the last attempt got no connection. */

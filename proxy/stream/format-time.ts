@@ -8,19 +8,24 @@ function startOf(exchange: HttpExchange): number {
   return Math.floor(clock.wallMs() - (nowMs - exchange.startMs));
 }
 
-/** The second that was written last, and its text: most requests of one second share it. */
+/** The millisecond that was written last and its text, which requests under load share, and so with its second. */
+let knownMs = Number.NaN;
+let knownTime = "";
 let knownSecond = Number.NaN;
 let knownText = "";
 
 function isoTime(exchange: HttpExchange): string {
   const startMs = startOf(exchange);
+  if (startMs === knownMs) return knownTime;
   const second = Math.floor(startMs / 1000);
   if (second !== knownSecond) {
     knownText = new Date(second * 1000).toISOString().slice(0, 20);
     knownSecond = second;
   }
   const ms = startMs - second * 1000;
-  return `${knownText}${ms < 100 ? (ms < 10 ? "00" : "0") : ""}${ms}Z`;
+  knownMs = startMs;
+  knownTime = `${knownText}${ms < 100 ? (ms < 10 ? "00" : "0") : ""}${ms}Z`;
+  return knownTime;
 }
 
 /** Parts of `2026-01-31T08:09:05.123Z`; `%3f` are milliseconds, as Envoy writes a fraction. */

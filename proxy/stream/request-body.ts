@@ -124,7 +124,12 @@ export class RequestBody {
       this.#credit(upstream.sendData(bytes, start, end, last), size);
       return;
     }
-    if (size > 0) this.#chunks.push(copyOf(bytes, start, end));
+    if (size > 0) {
+      const kept = copyOf(bytes, start, end);
+      // A first `push` would make room for sixteen more.
+      if (this.#chunks.length === 0) this.#chunks = [kept];
+      else this.#chunks.push(kept);
+    }
     this.#flush();
   }
 
@@ -225,7 +230,8 @@ export class RequestBody {
   #dropSent(): void {
     if (this.#next === 0) return;
     const gone = Math.min(this.#next, this.#uncredited);
-    this.#chunks.splice(0, gone);
+    if (gone === this.#chunks.length) this.#chunks = [];
+    else this.#chunks.splice(0, gone);
     this.#next -= gone;
     this.#uncredited -= gone;
   }
