@@ -1,7 +1,5 @@
 // The attempts of one exchange, one after the other: pick an endpoint, open a stream, send the request, hear how it ended, and ask
 // the filters whether there is another.
-import type { Labels } from "#config/model/route.ts";
-import type { Endpoint } from "#config/model/endpoint.ts";
 import {
   ANSWERED,
   CONTINUE,
@@ -17,22 +15,18 @@ import { fullJitterMs } from "#lib/backoff.ts";
 import { HeaderBlock } from "#lib/http/header-block.ts";
 import { H2_ERROR, makeStreamError, type StreamError } from "#lib/http/stream-error.ts";
 import type { HttpStream } from "#lib/http/stream.ts";
-import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
-import type { Care, RequestPriority, UpstreamCluster } from "#proxy/upstream/contract.ts";
+import type { RequestPriority, UpstreamCluster } from "#proxy/upstream/contract.ts";
 
+import { takeAnswer } from "./attempt-answer.ts";
+import { describeNobody, makePick, NO_ENDPOINT } from "./attempt-pick.ts";
 import { AttemptRace, isBadAnswer } from "./attempt-race.ts";
+import { careOf, keepsOriginal, prepareHead } from "./attempt-request.ts";
 import { UpstreamAttempt, type AttemptOwner } from "./attempt.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { callAttemptEnd, callAttemptStart, callPick } from "./hooks.ts";
 import { replyForFailure, UNPROCESSED } from "./local-reply.ts";
-import { packOrigProto, unpackOrigProto } from "./orig-proto.ts";
+import { packOrigProto } from "./orig-proto.ts";
 import { replyTimeout } from "./replies.ts";
-import { mutateResponse, rewriteRequest } from "./rewrite.ts";
-
-const NO_LABELS: Labels = {};
-const NOBODY: readonly Endpoint[] = [];
-const NO_HOSTS: readonly Labels[] = [];
-const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export class AttemptLoop implements AttemptOwner {
   current: UpstreamAttempt | undefined = undefined;
@@ -92,19 +86,9 @@ export class AttemptLoop implements AttemptOwner {
   /** Starts the first or the next attempt. */
   start(): void {
     const exchange = this.#exchange;
-    const { upstream, compiled } = exchange;
+    const { upstream } = exchange;
     if (exchange.isOver || upstream === undefined) return;
-    this.#pick = {
-      cluster: upstream.config,
-      endpoints: upstream,
-      labels: this.#subset(),
-      hash: compiled?.hash(exchange.request, exchange),
-      endpoint: undefined,
-      isStrict: false,
-      avoid: exchange.retry?.avoidPreviousHosts === false ? NOBODY : endpointsOf(exchange.attempts),
-      omit: exchange.attempts.length === this.#before ? NO_HOSTS : (exchange.retry?.omitHosts ?? NO_HOSTS),
-      isMirror: false,
-    };
+    this.#pick = makePick(exchange, upstream, exchange.attempts.length === this.#before);
     this.runPick(0);
   }
 
@@ -140,13 +124,13 @@ export class AttemptLoop implements AttemptOwner {
     const number = exchange.attempts.length + 1 - this.#before;
     const now = exchange.service.clock.nowMs();
     const endpoint = typeof picked === "string" ? NO_ENDPOINT : picked;
-    const attempt = new UpstreamAttempt(this, number, now, endpoint, this.#care());
+    const attempt = new UpstreamAttempt(this, number, now, endpoint, careOf(exchange));
     exchange.attempts = exchange.attempts.length === 0 ? [attempt] : [...exchange.attempts, attempt];
     this.current = attempt;
     this.#race?.add(attempt);
     if (typeof picked === "string") {
       attempt.endpoint = undefined;
-      const detail = `the cluster ${pick.cluster.name} has no healthy endpoint${describeLabels(pick.labels)} (${picked})`;
+      const detail = describeNobody(pick, picked);
       this.onAttemptFailed(attempt, "no-healthy-endpoint", detail, true);
       return;
     }
@@ -164,20 +148,16 @@ export class AttemptLoop implements AttemptOwner {
       return;
     }
     const head = exchange.request;
-    if (attempt.isResent && !this.#keepsOriginal()) {
+    const isKept = keepsOriginal(exchange, this.mayRepeat);
+    if (attempt.isResent && !isKept) {
       // It is as the first connection got it.
       stream.sendHead(head, exchange.body.isEmpty);
       exchange.body.attach(stream);
       return;
     }
     // What goes upstream is changed for this attempt alone; the next one begins with the copy, which has left the receive buffer.
-    if (this.#keepsOriginal()) exchange.request = head.clone();
-    rewriteRequest(exchange, head, attempt);
-    if (exchange.isGrpc) this.#tellDeadline(head, attempt);
-    if (!exchange.service.config.suppressEnvoyHeaders) {
-      const expectedMs = exchange.timers.expectedMs(attempt.number === 1);
-      if (expectedMs > 0) head.set("x-envoy-expected-rq-timeout-ms", String(Math.round(expectedMs)));
-    }
+    if (isKept) exchange.request = head.clone();
+    prepareHead(exchange, head, attempt);
     const hooks = exchange.service.chain.onAttemptStart;
     for (let i = 0; i < hooks.length; i++) {
       const filter = hooks[i];
@@ -214,19 +194,7 @@ export class AttemptLoop implements AttemptOwner {
       exchange.attempts = [...exchange.attempts.filter((one) => one !== attempt), attempt];
     exchange.timers.stopTry();
     if (!exchange.keepsForAnother) exchange.body.stopReplay();
-    if (isPeer) unpackOrigProto(head);
-    if (status === 101 || (status >= 200 && status < 300 && exchange.request.get(":method") === "CONNECT")) {
-      exchange.isTunnel = true;
-      exchange.timers.stopRoute();
-    }
-    if (!exchange.service.config.suppressEnvoyHeaders) {
-      const serviceMs = exchange.timers.serviceMs(nowMs);
-      if (serviceMs >= 0) head.set("x-envoy-upstream-service-time", String(Math.floor(serviceMs)));
-    }
-    if (exchange.compiled?.virtualHost.attemptMarks?.includes("response") === true)
-      head.set("x-envoy-attempt-count", String(attempt.number));
-    if (exchange.cookies !== undefined) for (const cookie of exchange.cookies) head.add("set-cookie", cookie);
-    mutateResponse(exchange, head);
+    takeAnswer(exchange, head, attempt, status, nowMs);
     exchange.answering.begin(head, end);
   }
 
@@ -351,7 +319,7 @@ export class AttemptLoop implements AttemptOwner {
     const { hedge, body } = exchange;
     const attempt = this.current;
     if (attempt === undefined || attempt.hasHead || attempt.stream === undefined || hedge === undefined) return;
-    if (!body.isSent || !body.canReplay || this.#care() !== "none") return;
+    if (!body.isSent || !body.canReplay || careOf(exchange) !== "none") return;
     if (exchange.attempts.length - this.#before >= hedge.maxAttempts) return;
     if (!this.tryHoldRetry(false)) {
       exchange.note("hedge_refused", "the retry budget is spent");
@@ -474,50 +442,6 @@ export class AttemptLoop implements AttemptOwner {
     exchange.timers.startRetry(decided.delayMs);
     return true;
   }
-
-  /** The upstream must not work longer than somebody waits: what is left of the caller's deadline goes on with the attempt. */
-  #tellDeadline(head: HeaderBlock, attempt: UpstreamAttempt): void {
-    const exchange = this.#exchange;
-    const action = exchange.compiled?.config.action;
-    if (action?.kind !== "forward") return;
-    if (action.maxGrpcTimeoutMs !== undefined) {
-      const left = exchange.timers.attemptLeftMs();
-      if (left > 0) head.set("grpc-timeout", formatGrpcTimeout(left));
-    } else if (attempt.number > 1 || exchange.isDiverted) {
-      const asked = tryParseGrpcTimeoutMs(head.get("grpc-timeout"));
-      const left = (asked ?? 0) - (attempt.startMs - exchange.startMs);
-      if (asked !== undefined) head.set("grpc-timeout", formatGrpcTimeout(Math.max(1, left)));
-    }
-  }
-
-  /** RFC 9110 §9.2.2; a key makes any method so (draft-ietf-httpapi-idempotency-key-header). */
-  #care(): Care {
-    const { request, isUpgradeRequest } = this.#exchange;
-    if (isUpgradeRequest) return "proven";
-    return IDEMPOTENT.has(request.get(":method") ?? "") || request.has("idempotency-key") ? "none" : "proven";
-  }
-
-  /** What goes upstream must not change what a next attempt begins with. */
-  #keepsOriginal(): boolean {
-    const { target, service, keepsForAnother } = this.#exchange;
-    return (
-      this.mayRepeat || keepsForAnother || (target?.changesRequest === true && service.chain.onAttemptEnd.length > 0)
-    );
-  }
-
-  #subset(): Labels {
-    const { diversion } = this.#exchange;
-    if (diversion !== undefined) return diversion.subset;
-    const action = this.#exchange.compiled?.config.action;
-    const own = action?.kind === "forward" ? action.subset : NO_LABELS;
-    const weighted = this.#exchange.target?.weighted?.subset;
-    return weighted === undefined ? own : { ...own, ...weighted };
-  }
-}
-
-function endpointsOf(attempts: readonly UpstreamAttempt[]): readonly Endpoint[] {
-  if (attempts.length === 0) return NOBODY;
-  return attempts.map(({ endpoint }) => endpoint).filter((endpoint) => endpoint !== undefined);
 }
 
 /**
@@ -528,26 +452,3 @@ function codeForClient({ origin, scope, code }: StreamError): number {
   const isTold = origin === "peer" && scope === "stream";
   return isTold && (code === H2_ERROR.CANCEL || code === H2_ERROR.ENHANCE_YOUR_CALM) ? code : H2_ERROR.INTERNAL_ERROR;
 }
-
-function describeLabels(labels: Labels): string {
-  const pairs = Object.entries(labels);
-  return pairs.length === 0 ? "" : ` with ${pairs.map(([key, value]) => `${key}=${value}`).join(", ")}`;
-}
-
-/** For an attempt that found no endpoint. */
-const NO_ENDPOINT: ConstructorParameters<typeof UpstreamAttempt>[3] = {
-  endpoint: {
-    address: "",
-    port: 0,
-    hostname: "",
-    health: "unknown",
-    weight: 1,
-    labels: {},
-    transportSocket: {},
-    mesh: { kind: "none" },
-  },
-  open: () => ({ cancel: () => undefined }),
-  openTunnel: () => ({ cancel: () => undefined }),
-  report: () => undefined,
-  done: () => undefined,
-};
