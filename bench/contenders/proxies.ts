@@ -114,5 +114,17 @@ export function proxyCommand(name: ProxyName, file: string, unique: number, work
     return [getEnvoy(), "-c", file, ...threads, "--base-id", String(unique), "--disable-hot-restart", "-l", "warn"];
   }
   const options = (process.env["HEDDLE_NODE_OPTIONS"] ?? "").split(" ").filter((option) => option !== "");
-  return [process.execPath, ...options, getBundle(), "proxy", "-c", file, "--concurrency", String(workers)];
+  // As in the image (Dockerfile).
+  return [
+    "env",
+    "MALLOC_ARENA_MAX=1",
+    process.execPath,
+    ...options,
+    getBundle(),
+    "proxy",
+    "-c",
+    file,
+    "--concurrency",
+    String(workers),
+  ];
 }

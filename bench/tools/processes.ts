@@ -94,6 +94,13 @@ export function rssMib(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kib(pid), 0) / 1024;
 }
 
+/** Memory that the processes have written and share with nobody, in MiB: RSS without the pages of programs and libraries. */
+export function ownMib(pids: readonly number[]): number {
+  const kib = (pid: number): number =>
+    Number(/Private_Dirty:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? "0");
+  return pids.reduce((sum, pid) => sum + kib(pid), 0) / 1024;
+}
+
 interface CoreTimes {
   readonly busy: number;
   readonly all: number;
