@@ -145,8 +145,8 @@ export class ProxyApp {
       limitBytes: memoryLimit,
       usedBytes: () => process.memoryUsage.rss(),
       collect: () => {
-        this.#workers.collect("all");
         collectGarbage();
+        this.#workers.collect("all");
       },
       onLevel: (level, share) => {
         log.warn("the use of memory changed", { level, percent: Math.round(share * 100) });
@@ -156,8 +156,8 @@ export class ProxyApp {
     this.#trim = new MemoryTrim({
       clock: this.#clock,
       collect: () => {
-        this.#workers.collect("idle");
         collectGarbage();
+        this.#workers.collect("idle");
       },
       release: releaseMemory,
     });
