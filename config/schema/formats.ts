@@ -56,6 +56,13 @@ export const formats = {
     maxLength: 63,
     hint: () => "at most 63 letters, digits, - _ . , a letter or digit at both ends",
   },
+  method: {
+    noun: "a method of HTTP",
+    pattern: `^${token}+$`,
+    minLength: 1,
+    maxLength: 32,
+    hint: () => 'one word, for example "GET"',
+  },
   headerName: { noun: "a header name", pattern: `^${token}+$`, minLength: 1, maxLength: 256 },
   // The official CRD says `[\t ]?` and means the same, but a machine that backtracks tries every way to cut a long word.
   headerValue: { noun: "a header value", pattern: "^[!-~]+([\\t ][!-~]+)*$", minLength: 1, maxLength: 4096 },

@@ -4,7 +4,7 @@ import type { Static } from "typebox";
 import { choice, duration, flag, formatted, list, listByKey, optional, record, text, whole } from "./fields.ts";
 import { columns, heddleKind, type ResourceOf } from "./kind.ts";
 import { requestTargetRefs } from "./policy-targets.ts";
-import type { Immutable } from "./structural.ts";
+import type { CelRule, Immutable } from "./structural.ts";
 
 const key = record(
   "One part of the key.",
@@ -72,10 +72,23 @@ const headerMatch = record("A condition on a header.", {
   value: text("What it is compared with.", { default: "", maxLength: 4096 }),
 });
 
+const standardMethods = "GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH";
+
 const match = record("Which requests a bucket is for; all conditions must hold.", {
-  methods: list(text("A method of HTTP.", { minLength: 1, maxLength: 32 }), "Any of these; all where empty.", 16, {
-    default: [],
-  }),
+  methods: list(
+    formatted("method", "A method of HTTP, in capitals as requests have it.", {
+      "x-kubernetes-validations": [
+        {
+          rule: `!self.matches('^(?i)(${standardMethods})$') || self.matches('^(${standardMethods})$')`,
+          message: "methods are case-sensitive (RFC 9110 section 9.1), and the standard ones are written in capitals",
+          find: (value) => ({ path: [], hint: `write ${String(value).toUpperCase()}` }),
+        },
+      ],
+    }),
+    "Any of these; all where empty.",
+    16,
+    { default: [] },
+  ),
   pathPrefix: optional(
     text("The path begins with these segments.", { minLength: 1, maxLength: 1024, pattern: "^/.*$" }),
   ),
@@ -96,7 +109,7 @@ const bucket = record(
         "x-heddle-absent": "the value of `requests`",
       }),
     ),
-    maxWait: duration("Nobody waits for longer at a leaky bucket; at most 5s.", { default: "1s" }),
+    maxWait: optional(duration("Nobody waits for longer at a leaky bucket; at most 5s.", { "x-heddle-absent": "1s" })),
     match: optional(match),
     keys: list(key, "One bucket for each distinct value of these together; one for all requests where empty.", 4, {
       default: [],
@@ -110,7 +123,12 @@ const bucket = record(
     "x-kubernetes-validations": [
       { rule: "duration(self.per) > duration('0s')", message: "per must be more than 0s", fieldPath: ".per" },
       {
-        rule: "duration(self.maxWait) <= duration('5s')",
+        rule: "self.algorithm == 'leakyBucket' || !has(self.maxWait)",
+        message: "maxWait is for algorithm leakyBucket: at a token bucket nobody waits",
+        fieldPath: ".maxWait",
+      },
+      {
+        rule: "!has(self.maxWait) || duration(self.maxWait) <= duration('5s')",
         message: "maxWait must be at most 5s",
         fieldPath: ".maxWait",
       },
@@ -119,9 +137,29 @@ const bucket = record(
         message: "each quota must have one value for each of keys",
         fieldPath: ".quotas",
       },
+      {
+        rule: "self.quotas.all(quota, self.quotas.exists_one(other, other.values == quota.values))",
+        message: "each quota must be for values of its own",
+        fieldPath: ".quotas",
+        find: findRepeatedQuota,
+      },
     ],
   },
 );
+
+/** The first quota that says the values of one before it. */
+function findRepeatedQuota(value: unknown): ReturnType<NonNullable<CelRule["find"]>> {
+  const { quotas } = value as { readonly quotas: readonly { readonly values: readonly string[] }[] }; // as: its shape is checked
+  const seen = new Map<string, number>();
+  for (const [at, { values }] of quotas.entries()) {
+    const key = JSON.stringify(values);
+    const first = seen.get(key);
+    if (first !== undefined)
+      return { path: ["quotas", at, "values"], hint: `quotas[${first}] has the same: write one quota for both` };
+    seen.set(key, at);
+  }
+  return undefined;
+}
 
 const entry = record(
   "One entry of a descriptor: a key, and a value that is taken from the request. Without the value the descriptor is not sent.",

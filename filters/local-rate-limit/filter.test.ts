@@ -132,6 +132,30 @@ test("a quota is for one value of the key, the others have what the bucket says"
   assert.deepEqual(["acme", "globex", "", "initech"].map(passed), [5, 1, 1, 1]);
 });
 
+test("what is applied to a request is told alike in all headers: a quota's numbers, and no bucket that is for others", () => {
+  const keys = [{ type: "header", name: "x-tenant" }];
+  const quotas = [{ values: ["acme"], requests: 5, perMs: 1000, burst: 5 }];
+  const buckets = [
+    { name: "tenants", requests: 2, perMs: 60_000, keys, quotas },
+    { name: "posts", requests: 9, perMs: 1000, match: { methods: ["POST"], headers: [] } },
+  ];
+  const { ask, filter } = makeAsker({ buckets });
+  const told = (tenant: string, method: string): readonly (string | undefined)[] => {
+    const { exchange } = ask({
+      headers: [
+        [":method", method],
+        ["x-tenant", tenant],
+      ],
+    });
+    const head = HeaderBlock.of([":status", "200"]);
+    filter.onResponseHead?.(exchange, head, true);
+    return ["ratelimit-policy", "ratelimit", "x-ratelimit-limit"].map((name) => head.get(name));
+  };
+  assert.deepEqual(told("acme", "GET"), ['"tenants";q=5;w=1', '"tenants";r=4;t=0', "5"]);
+  assert.deepEqual(told("globex", "GET"), ['"tenants";q=2;w=60', '"tenants";r=1;t=0', "2"]);
+  assert.deepEqual(told("acme", "POST"), ['"tenants";q=5;w=1, "posts";q=9;w=1', '"tenants";r=3;t=0', "5"]);
+});
+
 test("keys are read from every part of a request", () => {
   const peerIdentity = "spiffe://mesh/ns/shop/sa/cart";
   const get = (path: string, headers: readonly (readonly [string, string])[] = []): HarnessOptions => ({

@@ -22,7 +22,7 @@ export interface Standing {
   /** For people: what the bucket allows. */
   readonly allows: string;
   readonly grpcStatus: number | undefined;
-  /** `RateLimit-Policy` of all buckets of the limit. */
+  /** `RateLimit-Policy`: all buckets that are for the request. */
   readonly policies: string;
 }
 

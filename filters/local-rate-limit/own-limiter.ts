@@ -15,24 +15,51 @@ interface CompiledBucket {
   /** What clients and metrics call it. */
   readonly label: string;
   readonly allows: string;
+  /** Its item of `RateLimit-Policy`. */
+  readonly policy: string;
   readonly isFor: ((exchange: Exchange) => boolean) | undefined;
   readonly keyOf: KeyReader | undefined;
   readonly buckets: Buckets;
-  readonly quotas: ReadonlyMap<string, { readonly buckets: Buckets; readonly allows: string }> | undefined;
+  readonly quotas: ReadonlyMap<string, CompiledQuota> | undefined;
   readonly counters: ReturnType<BucketCounters["of"]>;
 }
+
+/** What one key has in the place of the bucket's own. */
+interface CompiledQuota {
+  readonly buckets: Buckets;
+  readonly allows: string;
+  readonly policy: string;
+}
+
+type Policies = (exchange: Exchange) => string;
 
 export function makeOwnLimiter(config: OwnRateLimit, context: FilterContext, counters: BucketCounters): Limiter {
   const isShared = new Set(config.buckets.map(({ rule }) => rule)).size > 1;
   const buckets = config.buckets.map((bucket) => compileBucket(bucket, labelOf(bucket, isShared), context, counters));
-  const policies = buckets.map(({ label, config: { spec } }) => formatPolicy(label, spec)).join(", ");
+  const policies = config.hasHeaders ? compilePolicies(buckets) : () => "";
   return { check: (exchange, nowMs) => check(buckets, policies, exchange, nowMs) };
 }
 
-function check(buckets: readonly CompiledBucket[], policies: string, exchange: Exchange, nowMs: number): Outcome {
+/** What is applied to a request: buckets that are for others are not told, and of a quota's key the quota is. */
+function compilePolicies(buckets: readonly CompiledBucket[]): Policies {
+  const all = buckets.map(({ policy }) => policy).join(", ");
+  if (buckets.every(({ isFor, quotas }) => isFor === undefined && quotas === undefined)) return () => all;
+  return (exchange) => {
+    let policies = "";
+    for (const { isFor, quotas, keyOf, policy } of buckets) {
+      if (isFor?.(exchange) === false) continue;
+      const applied = quotas?.get(keyOf?.(exchange) ?? "")?.policy ?? policy;
+      policies = policies === "" ? applied : `${policies}, ${applied}`;
+    }
+    return policies;
+  };
+}
+
+function check(buckets: readonly CompiledBucket[], policiesOf: Policies, exchange: Exchange, nowMs: number): Outcome {
   const taken: Taken[] = [];
   let standing: Standing | undefined;
   let wait: Wait | undefined;
+  const policies = policiesOf(exchange);
   for (const bucket of buckets) {
     if (bucket.isFor?.(exchange) === false) continue;
     const key = bucket.keyOf?.(exchange) ?? "";
@@ -110,6 +137,7 @@ function compileBucket(
     name,
     label,
     allows: describeAllows(config.spec, isLeaky),
+    policy: formatPolicy(label, config.spec),
     isFor: match && compileMatch(match),
     keyOf: keys.length === 0 ? undefined : compileKeys(keys),
     buckets,
@@ -121,7 +149,11 @@ function compileBucket(
               const key = joinKey(values);
               return [
                 key,
-                { buckets: openBucket(context, `${name}\n${key}`, spec), allows: describeAllows(spec, isLeaky) },
+                {
+                  buckets: openBucket(context, `${name}\n${key}`, spec),
+                  allows: describeAllows(spec, isLeaky),
+                  policy: formatPolicy(label, spec),
+                },
               ];
             }),
           ),

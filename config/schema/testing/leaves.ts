@@ -29,6 +29,7 @@ const samples: Readonly<Record<FormatName, string>> = {
   kind: "Service",
   labelKey: "version",
   labelValue: "v1",
+  method: "PURGE",
   headerName: "x-user",
   headerValue: "v1",
   ipAddress: "127.0.0.1",
@@ -50,6 +51,7 @@ const seeds: Readonly<Record<string, unknown>> = {
   "MeshConfig colours.[].from.[].peerIdentity.pattern": "spiffe://*/ns/*/sa/*-{colour}",
   "MeshConfig defaults.loadBalancing.locality.distribute.[].to.*": 100,
   "TrafficPolicy loadBalancing.locality.distribute.[].to.*": 100,
+  "RateLimitPolicy local.[].maxWait": "1s",
 };
 
 /** All places below a schema, mappings and lists among them, in its order. */

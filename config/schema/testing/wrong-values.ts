@@ -14,6 +14,7 @@ const wrongForms: Readonly<Record<FormatName, readonly string[]>> = {
   kind: ["my kind", "1Service"],
   labelKey: ["a b", "-version"],
   labelValue: ["v 1", "-v1"],
+  method: ["GE T", "GET/"],
   headerName: ["x user", "x-user:"],
   headerValue: ["v1 ", "\u00e4"],
   ipAddress: ["localhost", "127.0.0.1/32"],

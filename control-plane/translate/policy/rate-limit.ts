@@ -20,6 +20,8 @@ export const rateLimitPolicies: PolicyFilter = {
 
 const MAX_TOKENS = 2 ** 24;
 const RESOURCE_EXHAUSTED = 8;
+/** As the field's description says. */
+const DEFAULT_MAX_WAIT = "1s";
 /** Envoy takes no bucket that fills more often. */
 const ENVOY_MIN_FILL_MS = 50;
 
@@ -75,7 +77,7 @@ function ourBucket(policy: RateLimitPolicy, bucket: RateLimitBucket): JsonValue 
     requests: bucket.requests,
     perMs: durationMs(bucket.per),
     burst: bucket.burst ?? bucket.requests,
-    ...(bucket.algorithm === "leakyBucket" ? { maxWaitMs: durationMs(bucket.maxWait) } : {}),
+    ...(bucket.algorithm === "leakyBucket" ? { maxWaitMs: durationMs(bucket.maxWait ?? DEFAULT_MAX_WAIT) } : {}),
     ...(match === undefined ? {} : { match: matchOf(match) }),
     keys: bucket.keys.map(keyOf),
     quotas: bucket.quotas.map(({ values, requests, per, burst }) => ({
