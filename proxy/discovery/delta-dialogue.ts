@@ -61,7 +61,7 @@ export interface Unanswered {
   /** What could not be decoded or validated; the rest of the response is taken. */
   readonly errors: readonly ApplyError[];
   /** What was held before under each name that the response changed. */
-  readonly previous: ReadonlyMap<string, Held | undefined>;
+  readonly previous: Map<string, Held | undefined>;
 }
 
 export class DeltaDialogue {
@@ -171,13 +171,16 @@ export class DeltaDialogue {
   answer(responses: readonly Unanswered[], applyErrors: readonly ApplyError[]): DeltaRequest[] {
     const requests = responses.map(({ kind, nonce, errors, previous }): DeltaRequest => {
       const failed = applyErrors.filter((error) => error.kind === kind && previous.has(error.name));
-      for (const { name } of failed) this.#putBack(kind, name, previous.get(name));
       const all = [...errors, ...failed];
       const base = { typeUrl: TYPE_URLS[kind], responseNonce: nonce };
       if (all.length === 0) return base;
       const message = all.map(({ name, reason }) => `${kind} ${name}: ${reason}`).join("; ");
       return { ...base, errorDetail: { code: 3, message } };
     });
+    // Of several versions that came together the first knows what was held before them all: it is put back last.
+    for (const { kind, previous } of responses.toReversed())
+      for (const error of applyErrors)
+        if (error.kind === kind && previous.has(error.name)) this.#putBack(kind, error.name, previous.get(error.name));
     return this.#isOpen ? [...requests, ...this.#want()] : [];
   }
 
@@ -253,6 +256,12 @@ export class DeltaDialogue {
   }
 
   #putBack(kind: ResourceKind, name: string, before: Held | undefined): void {
+    // A control plane that does not wait for answers may have sent a later version: it stays, and what worked is known to be behind it.
+    const later = this.#unanswered.find((response) => response.kind === kind && response.previous.has(name));
+    if (later !== undefined) {
+      later.previous.set(name, before);
+      return;
+    }
     const store = this.#stores[kind];
     if (before === undefined) store.held.delete(name);
     else store.held.set(name, before);
