@@ -1,5 +1,6 @@
 // The strict look at a message: every field that is set must be one that Heddle supports and must obey its own rules.
 import type { DescEnum, DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Scope } from "./issues.ts";
 import { checkOneof, makeFieldCheck } from "./rules.ts";
 import { supportedFields } from "./supported.ts";
@@ -49,9 +50,17 @@ function checkField(plan: FieldPlan, message: Record<string, unknown>, scope: Sc
   if (!isSet) return;
   const { enum: desc, message: inner } = plan.field;
   if (desc !== undefined) checkEnum(desc, value, scope.field(plan.name));
+  if (inner?.typeName === "google.protobuf.Duration" && isNegative(value))
+    scope.field(plan.name).invalid("must not be negative");
   // Google's own types (Duration, wrappers, Struct, Any) have no fields of their own to refuse.
   if (inner !== undefined && !inner.typeName.startsWith("google.protobuf."))
     checkInside(plan, inner, value, scope.field(plan.name));
+}
+
+/** Envoy takes no negative duration for any field, with a rule of its own or without one. */
+function isNegative(value: unknown): boolean {
+  const { seconds, nanos } = value as Duration; // as: the field's type says so, and no supported one is a list of them
+  return seconds < 0n || nanos < 0;
 }
 
 function checkEnum(desc: DescEnum, value: unknown, scope: Scope): void {

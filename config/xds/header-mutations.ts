@@ -31,10 +31,14 @@ interface WireScopeInit {
 export function routeScopeFromWire(wire: WireScope, scope: Scope): RouteScope {
   const { requestHeadersToAdd: onRequest, responseHeadersToAdd: onResponse } = wire;
   return {
-    requestHeaders: mutationsFromWire(onRequest, wire.requestHeadersToRemove, scope.field("request_headers_to_add")),
+    requestHeaders: mutationsFromWire(
+      onRequest,
+      removedFromWire(wire.requestHeadersToRemove, scope.field("request_headers_to_remove")),
+      scope.field("request_headers_to_add"),
+    ),
     responseHeaders: mutationsFromWire(
       onResponse,
-      wire.responseHeadersToRemove,
+      removedFromWire(wire.responseHeadersToRemove, scope.field("response_headers_to_remove")),
       scope.field("response_headers_to_add"),
     ),
     filterOverrides: overridesFromWire(wire.typedPerFilterConfig, scope.field("typed_per_filter_config")),
@@ -49,6 +53,14 @@ export function routeScopeToWire(model: RouteScope): WireScopeInit {
     responseHeadersToRemove: [...model.responseHeaders.remove],
     typedPerFilterConfig: overridesToWire(model.filterOverrides),
   };
+}
+
+/** Without its routing no request can be sent on, and without a status no answer; Envoy refuses the same. */
+function removedFromWire(names: readonly string[], scope: Scope): readonly string[] {
+  for (const [index, name] of names.entries())
+    if (name.startsWith(":") || name.toLowerCase() === "host")
+      scope.at(index).invalid(`:-prefixed or host headers may not be removed: got "${name}"`);
+  return names;
 }
 
 function mutationsFromWire(

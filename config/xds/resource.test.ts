@@ -5,11 +5,12 @@ import * as fc from "fast-check";
 import type { Labels } from "../model/route.ts";
 import { Cluster_LbPolicy, ClusterSchema } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "./gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import { RouteConfigurationSchema } from "./gen/envoy/config/route/v3/route_pb.ts";
 import { ResourceError, type DecodeOptions } from "./issues.ts";
 import { decodeResource, encodeResource, resourceName, versionOf, type ResourceModel } from "./resource.ts";
 import { KNOWN_ENVOY_FILTER, KNOWN_FILTER } from "./testing/generators.ts";
 import { generators } from "./testing/resource-generators.ts";
-import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, TYPE_URLS } from "./type-urls.ts";
+import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, ROUTE_TYPE_URL, TYPE_URLS } from "./type-urls.ts";
 
 const options: DecodeOptions = { knownFilters: new Set([KNOWN_FILTER, KNOWN_ENVOY_FILTER]) };
 
@@ -80,6 +81,21 @@ describe("a resource", () => {
     };
     assert.deepEqual(issuesWith(97n), []);
     assert.deepEqual(issuesWith(65_536n), ["maglev_lb_config.table_size"]);
+  });
+
+  it("refuses what Envoy refuses without a rule: the removal of routing, and durations below zero", () => {
+    const match = { pathSpecifier: { case: "prefix", value: "/" } } as const;
+    const issuesWith = (timeout: bigint, remove: string): string[] => {
+      const action = { clusterSpecifier: { case: "cluster", value: "c" }, timeout: { seconds: timeout } } as const;
+      const route = { match, action: { case: "route", value: action } as const, requestHeadersToRemove: [remove] };
+      const virtualHosts = [{ name: "v", domains: ["*"], routes: [route] }];
+      const table = create(RouteConfigurationSchema, { name: "r", virtualHosts });
+      return issuesOf(ROUTE_TYPE_URL, toBinary(RouteConfigurationSchema, table), options);
+    };
+    assert.deepEqual(issuesWith(1n, "x-a"), []);
+    assert.deepEqual(issuesWith(1n, ":path"), ["virtual_hosts[0].routes[0].request_headers_to_remove[0]"]);
+    assert.deepEqual(issuesWith(1n, "Host"), ["virtual_hosts[0].routes[0].request_headers_to_remove[0]"]);
+    assert.deepEqual(issuesWith(-1n, "x-a"), ["virtual_hosts[0].routes[0].route.timeout"]);
   });
 
   it("never ignores a field whose number it does not know", () => {
