@@ -3,6 +3,7 @@
 // that were not asked yet (contracts.md: retries).
 import type { RetryPolicy } from "#config/model/route.ts";
 import { fullJitterMs, lowerJitterMs } from "#lib/backoff.ts";
+import { isIdempotent } from "#lib/http/idempotent.ts";
 
 import type { Attempt, Exchange, Filter, FilterContext, FilterFactory, RetryVerdict } from "../filter.ts";
 import { ConfigReader } from "../parse.ts";
@@ -125,8 +126,6 @@ function goesOn(exchange: Exchange, { endpoint }: Attempt, nowMs: number): boole
   );
 }
 
-/** RFC 9110 §9.2.2. */
-const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 const GRPC_CONDITIONS = new Set(["cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"]);
 
 function wantsRetry(exchange: Exchange, attempt: Attempt, policy: RetryPolicy, config: RetryConfig): boolean {
@@ -142,5 +141,5 @@ function wantsRetry(exchange: Exchange, attempt: Attempt, policy: RetryPolicy, c
 }
 
 function mayRepeat({ request }: Exchange, { safeOnly }: RetryConfig): boolean {
-  return !safeOnly || IDEMPOTENT.has(request.get(":method") ?? "") || request.has("idempotency-key");
+  return !safeOnly || isIdempotent(request);
 }

@@ -1,5 +1,6 @@
 // What an attempt sends, and what may be done with it: its request's head is changed for this attempt alone.
 import type { HeaderBlock } from "#lib/http/header-block.ts";
+import { isIdempotent } from "#lib/http/idempotent.ts";
 import { formatGrpcTimeout, tryParseGrpcTimeoutMs } from "#proxy/resilience/deadline.ts";
 import type { Care } from "#proxy/upstream/contract.ts";
 
@@ -7,12 +8,10 @@ import type { UpstreamAttempt } from "./attempt.ts";
 import type { HttpExchange } from "./exchange.ts";
 import { rewriteRequest } from "./rewrite.ts";
 
-const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-
-/** What its loss would do: RFC 9110 §9.2.2; a key makes any method idempotent (draft-ietf-httpapi-idempotency-key-header). */
+/** What its loss would do. */
 export function careOf({ request, isUpgradeRequest }: HttpExchange): Care {
   if (isUpgradeRequest) return "proven";
-  return IDEMPOTENT.has(request.get(":method") ?? "") || request.has("idempotency-key") ? "none" : "proven";
+  return isIdempotent(request) ? "none" : "proven";
 }
 
 /** What goes upstream must not change what a next attempt begins with. */
