@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { after, describe, it } from "node:test";
 import { systemClock } from "#lib/clock.ts";
 import { writeBytes } from "#lib/http/outbox.ts";
 import { makeSeededRandom } from "#lib/random.ts";
-import { acceptWire } from "./accept.ts";
+import { Loopback } from "./testing/loopback.ts";
 import type { Wire, WireHandler } from "./wire.ts";
 import { WireLoop } from "./wire-loop.ts";
 
@@ -15,23 +14,8 @@ const MIB = 2 ** 20;
 const FRAMING = Buffer.from("--framing--");
 
 describe("bytes from one wire to another", () => {
-  const servers: Server[] = [];
-  const clients: Socket[] = [];
-  after(() => {
-    for (const client of clients) client.destroy();
-    for (const server of servers) server.close();
-  });
-
-  async function accept(loop: WireLoop): Promise<{ wire: Wire; client: Socket }> {
-    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
-    servers.push(server);
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const client = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
-    clients.push(client);
-    const [[accepted]] = (await Promise.all([once(server, "connection"), once(client, "connect")])) as [[Socket], []];
-    return { wire: acceptWire(loop, accepted), client };
-  }
+  const loopback = new Loopback();
+  after(() => loopback.close());
 
   /** Passes on what `from` reads, framed as chunks are, with back-pressure; counts what was passed on without a copy. */
   function pass(from: Wire, to: Wire, hash: (bytes: Buffer) => void): { borrowed: number } {
@@ -64,7 +48,7 @@ describe("bytes from one wire to another", () => {
     it(`arrive as they were sent where the receiver ${pace}`, async () => {
       const loop = new WireLoop({ clock: systemClock, acceptMode: "handle" });
       const random = makeSeededRandom(7);
-      const [source, target] = [await accept(loop), await accept(loop)];
+      const [source, target] = [await loopback.accept(loop), await loopback.accept(loop)];
       const [expected, arrived] = [createHash("sha256"), createHash("sha256")];
       const count = pass(source.wire, target.wire, (bytes) => expected.update(bytes));
       target.client.on("data", (bytes: Buffer) => {
@@ -91,7 +75,7 @@ describe("bytes from one wire to another", () => {
 
   it("of a wire that closes while its bytes are still being written arrive too", async () => {
     const loop = new WireLoop({ clock: systemClock, acceptMode: "handle" });
-    const [source, target] = [await accept(loop), await accept(loop)];
+    const [source, target] = [await loopback.accept(loop), await loopback.accept(loop)];
     const [expected, arrived] = [createHash("sha256"), createHash("sha256")];
     target.client.pause();
     // Without back-pressure: the socket holds what the kernel does not take, in buffers that others must not get meanwhile.
@@ -117,7 +101,7 @@ describe("bytes from one wire to another", () => {
     await isRead;
     assert.ok(target.wire.out.pendingBytes > 0);
     // Another connection with large reads takes the buffers that are free.
-    const other = await accept(loop);
+    const other = await loopback.accept(loop);
     let others = 0;
     const isOtherRead = new Promise<void>((resolve) => {
       other.wire.attach({

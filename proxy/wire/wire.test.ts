@@ -1,12 +1,13 @@
 // Wires over real sockets on loopback: one suite for both ways of reading accepted sockets.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 import { after, describe, it } from "node:test";
 import { writeBytes } from "#lib/http/outbox.ts";
 import { systemClock } from "#lib/clock.ts";
-import { acceptWire, chooseAcceptMode } from "./accept.ts";
+import { chooseAcceptMode } from "./accept.ts";
 import { connectWire } from "./connect.ts";
+import { Loopback } from "./testing/loopback.ts";
 import { RecordingHandler } from "./testing/recording-handler.ts";
 import type { Wire, WireError } from "./wire.ts";
 import { TURN_BYTES, WireLoop, type AcceptMode } from "./wire-loop.ts";
@@ -17,28 +18,13 @@ it("the self-test finds that accepted handles can be wrapped on the pinned Node"
 
 for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMode[]) {
   describe(`a wire in accept mode ${acceptMode}`, () => {
-    const servers: Server[] = [];
-    const clients: Socket[] = [];
-    after(() => {
-      for (const client of clients) client.destroy();
-      for (const server of servers) server.close();
-    });
+    const loopback = new Loopback();
+    after(() => loopback.close());
 
     const makeLoop = (): WireLoop => new WireLoop({ clock: systemClock, acceptMode, lingerMs: 40 });
 
-    async function accept(loop: WireLoop): Promise<{ wire: Wire; client: Socket; server: Server }> {
-      const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
-      servers.push(server);
-      server.listen(0, "127.0.0.1");
-      await once(server, "listening");
-      const client = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
-      clients.push(client);
-      const [[accepted]] = (await Promise.all([once(server, "connection"), once(client, "connect")])) as [[Socket], []];
-      return { wire: acceptWire(loop, accepted), client, server };
-    }
-
     it("knows both addresses", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       assert.equal(wire.info.remoteAddress, "127.0.0.1");
       assert.equal(wire.info.remotePort, client.localPort);
       assert.equal(wire.info.localPort, client.remotePort);
@@ -47,7 +33,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("reads at most its share in one turn, and the rest in the next ones", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const total = 4 * 1024 * 1024;
       client.write(Buffer.alloc(total));
       // So that the kernel holds more than one share before the first read.
@@ -78,7 +64,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("does not read on in the next turn where its reader said stop meanwhile", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       client.write(Buffer.alloc(4 * 1024 * 1024));
       let length = 0;
       await new Promise<void>((resolve) => {
@@ -103,7 +89,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
 
     it("closes without waiting for the peer where the linger time is 0, everything written first", async () => {
       const loop = new WireLoop({ clock: systemClock, acceptMode, lingerMs: 3_600_000 });
-      const { wire, client } = await accept(loop);
+      const { wire, client } = await loopback.accept(loop);
       const handler = new RecordingHandler();
       wire.attach(handler);
       const chunks: Buffer[] = [];
@@ -115,7 +101,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("writes what several calls wrote in one turn with one socket write", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       wire.attach(new RecordingHandler());
       const chunks: Buffer[] = [];
       client.on("data", (bytes: Buffer) => chunks.push(bytes));
@@ -128,7 +114,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("hands over bytes and the peer's FIN, and still writes after it", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       client.end("last words");
@@ -142,7 +128,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("reads on for the next handler after the first one had stopped reading", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const first = new RecordingHandler();
       wire.attach(first);
       client.write("one");
@@ -157,7 +143,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("reads nothing while reading is off, and all of it later", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       wire.setReading(false);
@@ -174,7 +160,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("reports what the kernel has not taken, and drains when the peer reads", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       client.pause();
@@ -202,7 +188,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("keeps the order of small and large writes", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       wire.attach(new RecordingHandler());
       const parts = [10, 70_000, 3, 8192, 8193, 200_000, 1].map((length, i) => Buffer.alloc(length, 65 + i));
       for (const part of parts) writeBytes(wire.out, part, 0, part.length);
@@ -215,7 +201,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("close lets a peer that never closes go after the linger time", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       wire.close();
@@ -225,7 +211,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("tells a reset by the peer", async () => {
-      const { wire, client } = await accept(makeLoop());
+      const { wire, client } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       await new Promise((resolve) => setImmediate(resolve));
@@ -235,7 +221,7 @@ for (const acceptMode of ["handle", "data"] as const satisfies readonly AcceptMo
     });
 
     it("the server forgets a connection that was closed", async () => {
-      const { wire, client, server } = await accept(makeLoop());
+      const { wire, client, server } = await loopback.accept(makeLoop());
       const handler = new RecordingHandler();
       wire.attach(handler);
       client.on("error", () => undefined);

@@ -3,13 +3,9 @@ import http2 from "node:http2";
 import https from "node:https";
 import type { AddressInfo, Server } from "node:net";
 import { test } from "node:test";
-import type { HealthCheck } from "#config/model/cluster.ts";
-import type { UpstreamTls } from "#config/model/tls.ts";
-import { systemClock } from "#lib/clock.ts";
-import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
-import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
-import { clusterOf, endpointOf } from "../testing/cluster-of.ts";
+import { endpointOf } from "../testing/cluster-of.ts";
+import { probeTargetOf } from "../testing/probe-target.ts";
 import { HttpsProbe } from "./https-probe.ts";
 
 const IDENTITY = "spiffe://cluster.local/ns/shop/sa/payments";
@@ -21,40 +17,14 @@ async function probeOf(server: Server, identity: string): Promise<HttpsProbe> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const check = { kind: "http", path: "/healthz", host: "", method: "", http2: false, expectedStatuses: [] } as const;
-  const settings: HealthCheck = {
-    timeoutMs: 30_000,
-    intervalMs: 5000,
-    jitterMs: 0,
-    noTrafficIntervalMs: 60_000,
-    unhealthyThreshold: 3,
-    healthyThreshold: 2,
+  const target = probeTargetOf({
     check,
-  };
-  const tls: UpstreamTls = {
-    certificate: undefined,
-    validation: {
-      roots: { kind: "inline", secret: { bundlePem: authority.bundlePem } },
-      subjectAltNames: [],
-      acceptUntrusted: false,
-    },
-    alpn: [],
-    minVersion: undefined,
-    maxVersion: undefined,
-    cipherSuites: [],
-    curves: [],
-    sni: "",
-    autoHostSni: false,
-  };
-  const context = new UpstreamTlsContext(tls, new MemorySecretStore(), systemClock);
-  const client = context.forTarget({ expectedIdentity: identity, alpn: ["h2", "http/1.1"] });
-  const target = {
-    cluster: clusterOf("c"),
     endpoint: endpointOf("127.0.0.1", port),
-    check: settings,
-    address: "127.0.0.1",
     port,
-    tls: client,
-  };
+    expectedIdentity: identity,
+    alpn: ["h2", "http/1.1"],
+    bundlePem: authority.bundlePem,
+  });
   return new HttpsProbe(target, check);
 }
 

@@ -3,13 +3,10 @@ import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { HealthCheck } from "#config/model/cluster.ts";
-import type { UpstreamTls } from "#config/model/tls.ts";
-import { systemClock } from "#lib/clock.ts";
 import { encodeFrame } from "#lib/grpc/frames.ts";
-import { MemorySecretStore } from "#proxy/tls/secret-store.ts";
 import { makeAuthority } from "#proxy/tls/testing/certs.ts";
-import { UpstreamTlsContext } from "#proxy/tls/upstream-context.ts";
-import { clusterOf, endpointOf } from "../testing/cluster-of.ts";
+import { endpointOf } from "../testing/cluster-of.ts";
+import { probeTargetOf } from "../testing/probe-target.ts";
 import type { Probe } from "./probe.ts";
 import { makeStandardProbe } from "./standard-probes.ts";
 
@@ -35,34 +32,6 @@ async function setUp(check: HealthCheck["check"], answer: Answer, timeoutMs = 30
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo; // as: a TCP server that listens
-  const settings: HealthCheck = {
-    timeoutMs,
-    intervalMs: 5000,
-    jitterMs: 0,
-    noTrafficIntervalMs: 60_000,
-    unhealthyThreshold: 3,
-    healthyThreshold: 2,
-    check,
-  };
-  const upstream: UpstreamTls = {
-    certificate: undefined,
-    validation: {
-      roots: { kind: "inline", secret: { bundlePem: authority.bundlePem } },
-      subjectAltNames: [],
-      acceptUntrusted: false,
-    },
-    alpn: [],
-    minVersion: undefined,
-    maxVersion: undefined,
-    cipherSuites: [],
-    curves: [],
-    sni: "",
-    autoHostSni: false,
-  };
-  const tls = new UpstreamTlsContext(upstream, new MemorySecretStore(), systemClock).forTarget({
-    expectedIdentity: IDENTITY,
-    alpn: ["h2"],
-  });
   const mesh = {
     kind: "peer",
     identity: IDENTITY,
@@ -71,14 +40,17 @@ async function setUp(check: HealthCheck["check"], answer: Answer, timeoutMs = 30
     version: "",
   } as const;
   const endpoint = { ...endpointOf("10.0.0.1", 6379), mesh };
-  const probe: Probe = makeStandardProbe({
-    cluster: clusterOf("c"),
+  const { bundlePem } = authority;
+  const target = probeTargetOf({
+    check,
     endpoint,
-    check: settings,
-    address: "127.0.0.1",
     port,
-    tls,
+    expectedIdentity: IDENTITY,
+    alpn: ["h2"],
+    bundlePem,
+    timeoutMs,
   });
+  const probe: Probe = makeStandardProbe(target);
   const close = (): void => {
     probe.close();
     server.close();
